@@ -1,0 +1,1 @@
+"""The command line: the acts of the workbench from a shell."""

@@ -1,0 +1,1 @@
+"""Samples, dataset adapters and prompt sets: plain records, no tensors."""

@@ -1,0 +1,1 @@
+"""Evaluation: scorers, rankings, intervals, diversity and the verdict."""

@@ -1,0 +1,1 @@
+"""Influence: which training samples push a model towards or away from a query."""

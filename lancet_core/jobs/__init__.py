@@ -1,0 +1,1 @@
+"""Runs: folders, detached workers, the warm model host."""

@@ -1,0 +1,1 @@
+"""Language models: loading, units, encoding, log-probabilities, generation."""

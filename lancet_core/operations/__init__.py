@@ -1,0 +1,1 @@
+"""Long operations, one file each: `run(config, folder, progress)`."""

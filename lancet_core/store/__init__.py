@@ -1,0 +1,1 @@
+"""The index in SQLite: studies, queries, pairs, decisions, runs."""
