@@ -1,0 +1,34 @@
+# Two commands: `make app` opens the workbench, `make test` runs every check. Both install what they need into .venv.
+
+PYTHON ?= python3
+PORT ?= 8501
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: app test screenshots bench
+.DEFAULT_GOAL := app
+
+# Installs again only when the list of packages changed.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than 3.11; give another with: make PYTHON=python3.12" >&2; exit 2; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv \
+		|| { echo "error: $(PYTHON) cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 2; }
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+app: $(INSTALLED)
+	$(BIN)/lancet demo
+	$(BIN)/lancet app --port $(PORT)
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	LANCET_CHROMIUM="$$(.ci/chromium $(BIN))" $(BIN)/pytest
+
+screenshots: $(INSTALLED)
+	LANCET_CHROMIUM="$$(.ci/chromium $(BIN))" $(BIN)/python -m tests.browser.screenshots docs/screenshots
+
+bench: $(INSTALLED)
+	$(BIN)/python -m tests.benchmarks
