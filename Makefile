@@ -25,10 +25,10 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	LANCET_CHROMIUM="$$(.ci/chromium $(BIN))" $(BIN)/pytest
+	CHROMIUM=$$(.ci/chromium $(BIN)) && LANCET_CHROMIUM="$$CHROMIUM" $(BIN)/pytest
 
 screenshots: $(INSTALLED)
-	LANCET_CHROMIUM="$$(.ci/chromium $(BIN))" $(BIN)/python -m tests.browser.screenshots docs/screenshots
+	CHROMIUM=$$(.ci/chromium $(BIN)) && LANCET_CHROMIUM="$$CHROMIUM" $(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks

@@ -1,0 +1,96 @@
+"""Reads the small files that a person gives along with a study: influence queries and evaluation prompts."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lancet_core.data.reading import Row, read_rows
+from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Prompt, Query, prompts_frame
+from lancet_core.errors import DataError
+
+KINDS = ("wrong", "benign", "unknown")
+SPLITS = ("queries", "validation", "unseen")
+
+# XSTest marks each prompt by whether a safe model should answer it.
+KIND_OF_LABEL = {"safe": "benign", "unsafe": "wrong"}
+
+
+def load_queries(path: str | Path) -> list[Query]:
+    """Reads influence queries: columns `prompt`, `response`, optional `polarity` and `group`.
+
+    Args:
+        path: A file that `read_rows` reads.
+
+    Returns:
+        The queries in the order of the file, equal ones once.
+
+    Raises:
+        DataError: The file cannot be read, holds no query, or a row of it is wrong. One wrong row refuses the file: a
+            query left out in silence would change what its batch means.
+    """
+    queries: dict[tuple[str, str], Query] = {}
+    for row in read_rows(path):
+        prompt, response = _required(path, row, "prompt"), _required(path, row, "response")
+        polarity = _choice(path, row, "polarity", (UNDESIRABLE, DESIRABLE))
+        query = Query(prompt, response, polarity, group=str(row.values.get("group") or ""))
+        queries.setdefault((query.id, query.group), query)
+    if not queries:
+        raise DataError(f"{path} holds no query; at least one row with prompt and response is needed")
+    return list(queries.values())
+
+
+def load_prompts(path: str | Path) -> pd.DataFrame:
+    """Reads evaluation prompts: column `prompt`, optional `split`, `kind`, `category` and `reference`.
+
+    XSTest's `label` (safe, unsafe) is read as `kind` (benign, wrong).
+
+    Args:
+        path: A file that `read_rows` reads.
+
+    Returns:
+        The prompts, equal ones once, columns of `Prompt`.
+
+    Raises:
+        DataError: The file cannot be read, holds no prompt, or a row of it is wrong.
+    """
+    prompts = []
+    for row in read_rows(path):
+        prompt = _required(path, row, "prompt")
+        label = KIND_OF_LABEL.get(str(row.values.get("label")))
+        kind = label if label and not row.values.get("kind") else _choice(path, row, "kind", KINDS[::-1])
+        split = _choice(path, row, "split", SPLITS[::-1])
+        reference = row.values.get("reference") or None
+        prompts.append(Prompt(prompt, split, kind, str(row.values.get("category") or ""), reference))
+    if not prompts:
+        raise DataError(f"{path} holds no prompt; at least one row with the column prompt is needed")
+    return prompts_frame(prompts)
+
+
+def _required(path: str | Path, row: Row, column: str) -> str:
+    if row.problem:
+        raise DataError(f"{path}: {row.problem}; mend the row")
+    if column not in row.values:
+        raise DataError(
+            f"{path}, row {row.number}: no column {column!r}; columns found: {', '.join(map(str, row.values))}"
+        )
+    value: Any = row.values[column]
+    if not isinstance(value, str) or not value.strip():
+        raise DataError(
+            f"{path}, row {row.number}: {column} is {value!r:.60}; a text that is not empty is needed"
+        )
+    return value
+
+
+def _choice(path: str | Path, row: Row, column: str, accepted: tuple[str, ...]) -> str:
+    """Reads a column with a fixed list of values; the first of them stands for an empty one.
+
+    Raises:
+        DataError: The value is none of those accepted.
+    """
+    value = str(row.values.get(column) or accepted[0])
+    if value not in accepted:
+        raise DataError(
+            f"{path}, row {row.number}: {column} is {value!r}; accepted are {', '.join(accepted)}"
+        )
+    return value
