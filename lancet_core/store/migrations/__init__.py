@@ -1,0 +1,1 @@
+"""Steps that bring an older index up to the newest schema."""
