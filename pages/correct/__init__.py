@@ -1,0 +1,1 @@
+"""Review, Correct and Prove."""

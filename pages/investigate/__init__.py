@@ -1,0 +1,1 @@
+"""Trace, Audit and Clusters."""

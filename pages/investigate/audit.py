@@ -1,0 +1,5 @@
+"""audit."""
+
+from pages.parts import frame
+
+here = frame.open_screen("audit")

@@ -1,0 +1,5 @@
+"""trace."""
+
+from pages.parts import frame
+
+here = frame.open_screen("trace")

@@ -1,0 +1,1 @@
+"""What the screens are made of: frame, rail, figures, tables, token heat, run status, keys."""

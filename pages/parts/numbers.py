@@ -1,0 +1,43 @@
+"""How numbers are written: three significant digits, a real minus, percent where a share is meant."""
+
+import math
+
+
+def three(value: float | None) -> str:
+    """Writes a number with three significant digits; a dash where there is none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if value == 0:
+        return "0"
+    digits = 2 - math.floor(math.log10(abs(value)))
+    text = f"{value:,.{digits}f}" if 0 <= digits <= 6 else (f"{value:.2e}" if digits > 6 else f"{value:,.0f}")
+    return text.replace("-", "−")
+
+
+def signed(value: float | None) -> str:
+    """Writes a number with its sign and the mark that repeats it: ▲ towards, ▼ away."""
+    if value is None or math.isnan(value):
+        return "–"
+    mark = "▲ +" if value > 0 else "▼ " if value < 0 else ""
+    return mark + three(value)
+
+
+def percent(share: float | None) -> str:
+    """Writes a share between 0 and 1 as percent."""
+    if share is None or math.isnan(share):
+        return "–"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+
+
+def between(value: float, low: float, high: float) -> str:
+    """Writes a value with its 95 % interval."""
+    return f"{three(value)} [{three(low)}, {three(high)}]"
+
+
+def lasting(seconds: float | None) -> str:
+    """Writes a time span in the unit that a person would say."""
+    if seconds is None or math.isnan(seconds):
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,152 @@
+"""A card that shows training text, answers and their numbers as plain text, with marks on changed words.
+
+Text from training data and models is hostile: the component below sets `textContent` only, so that neither markdown
+nor HTML in it is ever interpreted.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+import streamlit as st
+
+from pages.parts.diff import Piece
+
+Tone = Literal["neutral", "towards", "away"]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One labelled text on a card.
+
+    Attributes:
+        label: What the text is ("Prompt", "Answer").
+        pieces: The text, cut where its marks change.
+        muted: Whether it is context rather than what the eye should read first.
+    """
+
+    label: str
+    pieces: tuple[Piece, ...]
+    muted: bool = False
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One number or word under a card's text.
+
+    Attributes:
+        name: What it is, with its unit.
+        value: The formatted value.
+        bar: Signed length of a bar beside it in [-1, 1], None for no bar.
+    """
+
+    name: str
+    value: str
+    bar: float | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A titled block of texts and facts.
+
+    Attributes:
+        title: Heading of the card.
+        passages: Texts from top to bottom.
+        facts: Numbers under the texts.
+        tone: Which side of the influence scale colours the card's edge; the title says it in words too.
+    """
+
+    title: str
+    passages: tuple[Passage, ...]
+    facts: tuple[Fact, ...] = ()
+    tone: Tone = "neutral"
+
+
+_HTML = '<section class="card"><h3></h3><div class="passages"></div><dl class="facts"></dl></section>'
+
+_CSS = """
+.card { border: 1px solid var(--st-border-color); border-left: 4px solid var(--st-border-color);
+  border-radius: var(--st-base-radius); padding: .8rem 1rem .7rem; font-family: var(--st-font);
+  color: var(--st-text-color); background: var(--st-background-color); box-sizing: border-box; }
+.card.towards { border-left-color: var(--st-orange-color); }
+.card.away { border-left-color: var(--st-blue-color); }
+h3 { font-size: .9rem; font-weight: 600; margin: 0 0 .55rem; padding: 0; letter-spacing: 0; line-height: 1.35; }
+.label { font-size: .75rem; opacity: .65; margin-bottom: .1rem; }
+.passage { margin-bottom: .6rem; }
+.text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; font-size: 1rem; }
+.muted .text { opacity: .8; font-size: .925rem; }
+.added { background: var(--st-blue-background-color); text-decoration: underline 2px var(--st-blue-color);
+  text-underline-offset: 3px; border-radius: 3px; }
+.removed { background: var(--st-orange-background-color); text-decoration: line-through 1.5px;
+  text-decoration-color: var(--st-orange-color); border-radius: 3px; }
+.facts { display: flex; flex-wrap: wrap; gap: .35rem 1.4rem; margin: .2rem 0 0; padding-top: .55rem;
+  border-top: 1px solid var(--st-border-color); }
+.facts:empty { display: none; }
+.facts div { display: flex; flex-direction: column; }
+dt { font-size: .72rem; opacity: .65; }
+dd { margin: 0; font-size: .9rem; font-variant-numeric: tabular-nums; display: flex; align-items: center; gap: .45rem; }
+.bar { position: relative; width: 64px; height: 8px; border-radius: 4px; background: var(--st-secondary-background-color); }
+.bar::after { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; width: 1px;
+  background: var(--st-text-color); opacity: .4; }
+.bar i { position: absolute; top: 0; bottom: 0; border-radius: 4px; }
+.bar i.up { left: 50%; background: var(--st-orange-color); }
+.bar i.down { right: 50%; background: var(--st-blue-color); }
+"""
+
+_JS = """
+const make = (tag, parent, text, name) => {
+  const node = document.createElement(tag);
+  if (text !== undefined) node.textContent = text;
+  if (name) node.className = name;
+  parent.appendChild(node);
+  return node;
+};
+export default function ({ data, parentElement }) {
+  const card = parentElement.querySelector(".card");
+  card.className = "card " + data.tone;
+  const title = card.querySelector("h3");
+  title.textContent = data.title;
+  title.style.display = data.title ? "" : "none";
+  const passages = card.querySelector(".passages");
+  passages.replaceChildren();
+  for (const passage of data.passages) {
+    const box = make("div", passages, undefined, passage.muted ? "passage muted" : "passage");
+    if (passage.label) make("div", box, passage.label, "label");
+    const text = make("div", box, undefined, "text");
+    for (const piece of passage.pieces) {
+      const tag = piece.mark === "added" ? "ins" : piece.mark === "removed" ? "del" : "span";
+      make(tag, text, piece.text, piece.mark);
+    }
+  }
+  const facts = card.querySelector(".facts");
+  facts.replaceChildren();
+  for (const fact of data.facts) {
+    const box = make("div", facts);
+    make("dt", box, fact.name);
+    const value = make("dd", box, fact.value);
+    if (fact.bar !== null) {
+      const bar = make("i", make("span", value, undefined, "bar"), undefined, fact.bar < 0 ? "down" : "up");
+      bar.style.width = Math.min(Math.abs(fact.bar), 1) * 50 + "%";
+    }
+  }
+}
+"""
+
+_component = st.components.v2.component("lancet_reading_card", html=_HTML, css=_CSS, js=_JS)
+
+
+def show_card(card: Card, *, key: str) -> None:
+    """Draws one card.
+
+    Args:
+        card: What to show.
+        key: Unique name on the page; keeps the element in place when its text changes.
+    """
+    _component(data=asdict(card), key=key)
+
+
+def passages(prompt: str, response: str, *, answer_label: str = "Answer") -> tuple[Passage, ...]:
+    """A prompt (muted) and its answer, unmarked."""
+    return (
+        Passage("Prompt", (Piece(prompt),), muted=True),
+        Passage(answer_label, (Piece(response),)),
+    )

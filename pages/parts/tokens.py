@@ -1,0 +1,142 @@
+"""Training text on screen, token by token or word by word, written through `textContent` only.
+
+Training text is hostile: as Markdown or HTML it would fetch images and run directives. The two components here set text
+and colours, never markup.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypedDict
+
+import streamlit as st
+
+_CSS = """
+.text { font-family: var(--st-font); font-size: 0.94rem; line-height: 1.85; color: var(--st-text-color);
+  white-space: pre-wrap; overflow-wrap: anywhere; }
+.part { font-size: 0.74rem; letter-spacing: .02em; opacity: .62; margin: 0 0 .1rem 0; color: var(--st-text-color); }
+.part + .text { margin-bottom: .6rem; }
+.token { border-radius: 3px; padding: .12em 0; border-bottom: 2px solid transparent; }
+.token:hover { outline: 1px solid var(--st-text-color); }
+.towards { border-bottom-color: rgba(212,119,42,.95); }
+.away { border-bottom-color: rgba(59,125,191,.95); border-bottom-style: dotted; }
+.gone { background: rgba(212,119,42,.26); text-decoration: line-through; text-decoration-color: #d4772a; }
+.new { background: rgba(59,125,191,.26); border-bottom: 2px solid #3b7dbf; }
+.legend { display: flex; gap: 1rem; align-items: center; flex-wrap: wrap; font-size: .78rem; opacity: .85;
+  color: var(--st-text-color); font-family: var(--st-font); margin-top: .35rem; }
+.ramp { display: inline-block; width: 84px; height: 8px; border-radius: 4px; margin: 0 .45rem; vertical-align: middle;
+  background: linear-gradient(90deg, rgba(59,125,191,.85), rgba(59,125,191,0), rgba(212,119,42,0), rgba(212,119,42,.85)); }
+.told { min-height: 1.2em; font-variant-numeric: tabular-nums; }
+"""
+
+_HEAT_JS = """
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".heat");
+  root.replaceChildren();
+  const make = (tag, name, text) => {
+    const element = document.createElement(tag);
+    element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const told = make("span", "told", "Point at a token for its share of the score.");
+  const strongest = Math.max(...data.heat.map(Math.abs), 1e-300);
+  const write = (title, from, to) => {
+    if (to <= from) return;
+    root.append(make("div", "part", title));
+    const text = make("div", "text");
+    for (let i = from; i < to; i++) {
+      const value = data.heat[i];
+      const token = make("span", "token", data.tokens[i]);
+      const strength = Math.abs(value) / strongest;
+      token.style.backgroundColor = `rgba(${value > 0 ? "212,119,42" : "59,125,191"},${(0.62 * strength).toFixed(3)})`;
+      if (strength > 0.35) token.classList.add(value > 0 ? "towards" : "away");
+      token.tabIndex = -1;
+      token.onmouseenter = () => { told.textContent =
+        `${value > 0 ? "▲ +" : value < 0 ? "▼ −" : ""}${Math.abs(value).toPrecision(3)} from “${data.tokens[i].trim()}”`; };
+      text.append(token);
+    }
+    root.append(text);
+  };
+  write("Prompt", 0, data.start);
+  write("Response", data.start, data.tokens.length);
+  const legend = make("div", "legend");
+  const scale = make("span", "scale");
+  scale.append("▼ pushes away", make("span", "ramp"), "▲ pushes towards");
+  legend.append(scale, told);
+  root.append(legend);
+}
+"""
+
+_DIFF_JS = """
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".diff");
+  root.replaceChildren();
+  const text = document.createElement("div");
+  text.className = "text";
+  for (const [kind, words] of data.pieces) {
+    const piece = document.createElement("span");
+    piece.className = kind === "same" ? "" : `token ${kind}`;
+    piece.textContent = words;
+    text.append(piece);
+  }
+  root.append(text);
+}
+"""
+
+_draw_heat = st.components.v2.component("lancet_heat", html='<div class="heat"></div>', css=_CSS, js=_HEAT_JS)
+_draw_diff = st.components.v2.component("lancet_diff", html='<div class="diff"></div>', css=_CSS, js=_DIFF_JS)
+
+
+class Piece(TypedDict):
+    """A run of words that two texts share, or that only one of them has."""
+
+    kind: Literal["same", "gone", "new"]
+    words: str
+
+
+def draw_heat(tokens: Sequence[str], heat: Sequence[float], *, response_start: int, key: str) -> None:
+    """Draws the tokens of a training sample, coloured by their share of its influence score.
+
+    Args:
+        tokens: Text of each token, in order; written together they are the sample.
+        heat: Share of each token in the score, in units of the score; they add up to it.
+        response_start: Position of the first token of the response.
+        key: Name of the element on the screen.
+    """
+    data: dict[str, Any] = {
+        "tokens": list(tokens),
+        "heat": [float(value) for value in heat],
+        "start": response_start,
+    }
+    _draw_heat(key=key, data=data)
+
+
+def draw_diff(pieces: Sequence[Piece], *, side: Literal["before", "after"], key: str) -> None:
+    """Draws one side of a word diff: `gone` words on the side before, `new` ones on the side after.
+
+    Args:
+        pieces: The texts cut into pieces, in order.
+        side: Which side to draw; the pieces of the other are left out.
+        key: Name of the element on the screen.
+    """
+    hidden = "new" if side == "before" else "gone"
+    _draw_diff(key=key, data={"pieces": [[p["kind"], p["words"]] for p in pieces if p["kind"] != hidden]})
+
+
+def cut_words(before: str, after: str) -> list[Piece]:
+    """Cuts two texts into the words that they share and those that only one has."""
+    import difflib
+    import re
+
+    old, new = (re.findall(r"\S+\s*|\s+", text) for text in (before, after))
+    pieces: list[Piece] = []
+    for _tag, start, end, new_start, new_end in difflib.SequenceMatcher(
+        None, old, new, autojunk=False
+    ).get_opcodes():
+        if _tag == "equal":
+            pieces.append({"kind": "same", "words": "".join(old[start:end])})
+            continue
+        if end > start:
+            pieces.append({"kind": "gone", "words": "".join(old[start:end])})
+        if new_end > new_start:
+            pieces.append({"kind": "new", "words": "".join(new[new_start:new_end])})
+    return pieces

@@ -1,0 +1,5 @@
+"""home."""
+
+from pages.parts import frame
+
+here = frame.open_screen("home")

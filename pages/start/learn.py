@@ -1,0 +1,5 @@
+"""learn."""
+
+from pages.parts import frame
+
+here = frame.open_screen("learn")
