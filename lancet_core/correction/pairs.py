@@ -1,0 +1,272 @@
+"""Proposes the pairs that a person reviews, and the samples that a correction leaves as they are.
+
+Pair i of a query cluster is its i-th most positive and its i-th most negative training sample.
+"""
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lancet_core.correction.near_duplicates import admit_distinct
+from lancet_core.correction.settings import PairSettings
+from lancet_core.data.samples import UNDESIRABLE, content_id
+from lancet_core.errors import DataError, NumericalError
+
+AGREEMENT_THRESHOLD = 0.5
+POSITIVE = 1
+NEGATIVE = -1
+Place = tuple[Any, int]
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A cluster's wish for a sample.
+
+    Attributes:
+        sample_id: The sample.
+        scaled: Influence divided by the largest magnitude of its cluster, in [-1, 1].
+        raw: Influence as scored.
+        cluster: The cluster that scored it.
+    """
+
+    sample_id: str
+    scaled: float
+    raw: float
+    cluster: Any
+
+
+def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """Pairs influential samples, in the order in which they are to be reviewed.
+
+    A sample stands in at most one pair: where several clusters claim it the strongest claim wins and the next in line moves up
+    (deferred acceptance, so that the result does not depend on the order of the rows).
+
+    Args:
+        scores: One row for each cluster and scored sample: `cluster`, `sample_id`, `influence`.
+        samples: The training samples: `id`, `prompt`, and `harmful` where a scorer is to agree.
+        settings: How many pairs, and which samples may enter.
+
+    Returns:
+        Columns `pair_id`, `cluster`, `rank` (1 = strongest of its cluster), `positive_id`, `negative_id`, their influence scaled
+        within the cluster and raw. Clusters in turn, strongest positive minus negative first.
+
+    Raises:
+        DataError: No pair can be made, or the scorer's agreement is asked for without scores.
+        NumericalError: An influence is not finite, or a cluster has none other than 0.
+    """
+    claims = _eligible(scale_influence(scores), samples, settings)
+    if settings.selection == "top_k":
+        strongest = claims["scaled"].abs().sort_values(ascending=False, kind="stable").index
+        claims = claims.loc[strongest].drop_duplicates("sample_id").assign(queue=0)
+    else:
+        claims = claims.assign(queue=claims["cluster"])
+    ranked = _ranked(claims)
+    pairs = _until_enough(ranked, settings.count)
+    if not pairs:
+        raise DataError(_nothing_to_pair(scores, claims))
+    return pd.DataFrame(pairs[: settings.count])
+
+
+def shortage(pairs: pd.DataFrame, settings: PairSettings) -> str:
+    """Says in one sentence that fewer pairs were found than asked for; empty where all were found."""
+    if len(pairs) >= settings.count:
+        return ""
+    return (
+        f"{len(pairs)} pairs were found and {settings.count} asked for: no further sample pushes towards or away. "
+        "Add queries, score the whole corpus, or relax the scorer's agreement or the limit on similar prompts."
+    )
+
+
+def choose_retain_set(
+    scores: pd.DataFrame, pairs: pd.DataFrame, settings: PairSettings, *, sample_ids: Sequence[str] = ()
+) -> list[str]:
+    """Chooses the samples on which the corrected model must stay as it is.
+
+    Args:
+        scores: One row for each cluster and scored sample: `cluster`, `sample_id`, `influence`.
+        pairs: The proposed pairs: `positive_id`, `negative_id`.
+        settings: `near-zero` keeps samples whose magnitude is below the median of every cluster that scored them, `rest` all.
+        sample_ids: Further training samples, which recall left out of scoring: no cluster counts against them.
+
+    Returns:
+        Ids of samples in no pair, in the order of `scores` and then of `sample_ids`.
+
+    Raises:
+        DataError: No sample is left.
+    """
+    paired = set(pairs["positive_id"]) | set(pairs["negative_id"])
+    barred = set()
+    if settings.retain == "near-zero":
+        magnitude = scores["influence"].abs()
+        medians = magnitude.groupby(scores["cluster"]).transform("median")
+        barred = set(scores.loc[magnitude >= medians, "sample_id"])
+    known = dict.fromkeys([*scores["sample_id"], *sample_ids])
+    retained = [sample_id for sample_id in known if sample_id not in paired and sample_id not in barred]
+    if not retained:
+        raise DataError(
+            f"the retain set is empty: each of {len(known)} samples is in a pair or above the median influence of a cluster; "
+            "ask for fewer pairs, use fewer clusters, or set retain to rest"
+        )
+    return retained
+
+
+def scale_influence(scores: pd.DataFrame) -> pd.DataFrame:
+    """Divides each influence by the largest magnitude of its cluster (paper, below Eq. 15).
+
+    Returns:
+        The rows of `scores` with a further column `scaled` in [-1, 1].
+
+    Raises:
+        NumericalError: An influence is not finite, or a cluster has none other than 0.
+    """
+    if not np.isfinite(scores["influence"]).all():
+        bad = scores.loc[~np.isfinite(scores["influence"])].iloc[0]
+        raise NumericalError(
+            f"the influence of sample {bad['sample_id']} in cluster {bad['cluster']} is {bad['influence']}; score again with "
+            "a larger damping"
+        )
+    largest = scores["influence"].abs().groupby(scores["cluster"]).transform("max")
+    if (largest == 0).any():
+        cluster = scores.loc[largest == 0, "cluster"].iloc[0]
+        raise NumericalError(
+            f"every influence in cluster {cluster} is 0, so nothing can be ranked; check the cluster's queries"
+        )
+    return scores.assign(scaled=scores["influence"] / largest)
+
+
+def _eligible(scaled: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """Keeps the claims that selection, scorer and near-equal prompts let through.
+
+    Raises:
+        DataError: A scored sample is not among the training samples, or scores are missing where the scorer is to agree.
+    """
+    claims = scaled[scaled["scaled"] != 0]
+    if settings.selection == "pareto":
+        claims = claims[_pareto_keeps(claims, settings)]
+    if settings.scorer_agreement:
+        claims = claims[_scorer_agrees(claims, samples, settings)]
+    order = claims["scaled"].abs().sort_values(ascending=False, kind="stable").index
+    strongest = claims.loc[order].drop_duplicates("sample_id")["sample_id"].tolist()
+    prompts = samples.set_index("id")["prompt"]
+    unknown = [sample_id for sample_id in strongest if sample_id not in prompts.index]
+    if unknown:
+        raise DataError(
+            f"sample {unknown[0]} was scored but is not among the training samples; attribute again"
+        )
+    flags = admit_distinct(prompts.loc[strongest].tolist(), settings.similar_prompts)
+    admitted = {sample_id for sample_id, flag in zip(strongest, flags, strict=True) if flag}
+    return claims[claims["sample_id"].isin(admitted)]
+
+
+def _pareto_keeps(claims: pd.DataFrame, settings: PairSettings) -> pd.Series:
+    """Keeps a claim iff its sample's one draw from the Lomax distribution exceeds 1 minus its magnitude (GPT-3's rule)."""
+    generator = np.random.default_rng(settings.seed)
+    ids = sorted(claims["sample_id"].unique())
+    draws = pd.Series(generator.pareto(settings.pareto_shape, len(ids)), index=ids)
+    return pd.Series(claims["sample_id"].map(draws) > 1 - claims["scaled"].abs())
+
+
+def _scorer_agrees(claims: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.Series:
+    if "harmful" not in samples.columns or samples["harmful"].isna().all():
+        raise DataError(
+            "the scorer's agreement was asked for, but the training samples have no harmful scores; "
+            "give the study a harmful scorer or turn scorer_agreement off"
+        )
+    harmful = claims["sample_id"].map(samples.set_index("id")["harmful"])
+    bad = harmful >= AGREEMENT_THRESHOLD
+    good = harmful < AGREEMENT_THRESHOLD
+    towards = claims["scaled"] > 0
+    if settings.polarity == UNDESIRABLE:
+        return pd.Series((towards & bad) | (~towards & good))
+    return pd.Series((towards & good) | (~towards & bad))
+
+
+def _ranked(claims: pd.DataFrame) -> dict[Place, list[_Claim]]:
+    """Lists the claims of each queue and sign, strongest first; ties go by sample id."""
+    ranked: dict[Place, list[_Claim]] = defaultdict(list)
+    order = claims.assign(strength=claims["scaled"].abs()).sort_values(
+        ["queue", "strength", "sample_id"], ascending=[True, False, True]
+    )
+    columns = (order[name].tolist() for name in ("queue", "sample_id", "scaled", "influence", "cluster"))
+    for queue, sample_id, scaled, raw, cluster in zip(*columns, strict=True):
+        ranked[queue, POSITIVE if scaled > 0 else NEGATIVE].append(_Claim(sample_id, scaled, raw, cluster))
+    return ranked
+
+
+def _until_enough(ranked: dict[Place, list[_Claim]], count: int) -> list[dict[str, Any]]:
+    """Lets every queue claim more samples until there are enough pairs or nothing is left to claim."""
+    queues = list(dict.fromkeys(queue for queue, _ in ranked))
+    longest = max((len(claims) for claims in ranked.values()), default=0)
+    places = math.ceil(count / max(len(queues), 1))
+    while True:
+        pairs = _pair_up(queues, _settle(ranked, places))
+        if len(pairs) >= count or places >= longest:
+            return pairs
+        places += max(1, (count - len(pairs)) // len(queues))
+
+
+def _settle(ranked: dict[Place, list[_Claim]], places: int) -> dict[Place, list[_Claim]]:
+    """Gives each queue and sign at most `places` samples by deferred acceptance: a sample stays with its strongest claim."""
+    holder: dict[str, tuple[Place, _Claim]] = {}
+    waiting = {place: deque(claims) for place, claims in ranked.items()}
+    held = dict.fromkeys(ranked, 0)
+    open_places = deque(ranked)
+    while open_places:
+        place = open_places.popleft()
+        while held[place] < places and waiting[place]:
+            claim = waiting[place].popleft()
+            rival = holder.get(claim.sample_id)
+            if rival is not None and abs(rival[1].scaled) >= abs(claim.scaled):
+                continue
+            holder[claim.sample_id] = (place, claim)
+            held[place] += 1
+            if rival is not None:
+                held[rival[0]] -= 1
+                open_places.append(rival[0])
+    settled: dict[Place, list[_Claim]] = {place: [] for place in ranked}
+    for place, claim in holder.values():
+        settled[place].append(claim)
+    for claims in settled.values():
+        claims.sort(key=lambda claim: (-abs(claim.scaled), claim.sample_id))
+    return settled
+
+
+def _pair_up(queues: Iterable[Any], settled: dict[Place, list[_Claim]]) -> list[dict[str, Any]]:
+    pairs = []
+    for queue in queues:
+        sides = zip(settled.get((queue, POSITIVE), []), settled.get((queue, NEGATIVE), []), strict=False)
+        for rank, (positive, negative) in enumerate(sides, start=1):
+            pairs.append(
+                {
+                    "pair_id": content_id(positive.sample_id, negative.sample_id),
+                    "cluster": positive.cluster,
+                    "rank": rank,
+                    "positive_id": positive.sample_id,
+                    "negative_id": negative.sample_id,
+                    "positive_influence": positive.scaled,
+                    "negative_influence": negative.scaled,
+                    "positive_raw": positive.raw,
+                    "negative_raw": negative.raw,
+                }
+            )
+    return sorted(
+        pairs,
+        key=lambda pair: (
+            pair["rank"],
+            pair["negative_influence"] - pair["positive_influence"],
+            pair["pair_id"],
+        ),
+    )
+
+
+def _nothing_to_pair(scores: pd.DataFrame, claims: pd.DataFrame) -> str:
+    positive = int((claims["scaled"] > 0).sum()) if len(claims) else 0
+    return (
+        f"no pair can be made: of {scores['sample_id'].nunique()} scored samples {positive} claims push towards the queries and "
+        f"{len(claims) - positive} push away, and both are needed; add queries, score the whole corpus or relax the scorer's agreement"
+    )

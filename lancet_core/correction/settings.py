@@ -1,0 +1,117 @@
+"""Settings of pairing and of a correction run; free of torch, so that screens and command line can show them."""
+
+from dataclasses import dataclass
+
+from lancet_core.config import setting
+
+SELECTIONS = ("pairs", "top_k", "pareto")
+RETAIN_RULES = ("near-zero", "rest")
+FORMS = ("bounded", "literal")
+WEIGHTINGS = ("uniform", "influence")
+LEVELS = ("token", "sequence")
+ADAPTERS = ("none", "lora")
+POLARITIES = ("undesirable", "desirable")
+DEFAULT_PROXIMITY = 1e-3
+
+
+@dataclass(frozen=True)
+class PairSettings:
+    """How training samples are paired for review, and which samples the correction must leave as they are."""
+
+    count: int = setting(200, "Pairs to propose.", minimum=1)
+    selection: str = setting(
+        "pairs",
+        "pairs takes the clusters in turn; top_k takes the strongest of all clusters; "
+        "pareto keeps each sample with a chance that grows with its influence.",
+        choices=SELECTIONS,
+    )
+    scorer_agreement: bool = setting(
+        False,
+        "Propose a pair only where the harmful scorer agrees: pushing sample at least .5, other side below .5.",
+    )
+    similar_prompts: int = setting(
+        2,
+        "Samples with nearly the same prompt that may enter the queue, strongest first; 0 sets no limit.",
+        minimum=0,
+    )
+    retain: str = setting(
+        "near-zero",
+        "Retain set: near-zero takes samples below the median influence in every cluster, rest takes all samples in no pair.",
+        choices=RETAIN_RULES,
+    )
+    polarity: str = setting("undesirable", "What the queries of the clusters show.", choices=POLARITIES)
+    pareto_shape: float = setting(9.0, "Shape of the Pareto draw; larger keeps fewer samples.", minimum=0.1)
+    seed: int = setting(0, "Seed of the Pareto draw.", minimum=0)
+
+
+@dataclass(frozen=True)
+class CorrectionSettings:
+    """How influence-driven Bregman optimization (IBO) trains the corrected model."""
+
+    objective: str = setting("ibo", "Training objective.", choices=("ibo",))
+    form: str = setting(
+        "bounded",
+        "Correction term: bounded saturates as the answers part; "
+        "literal is the printed equation, unbounded below, and can destroy the model.",
+        choices=FORMS,
+    )
+    weighting: str = setting(
+        "uniform",
+        "Weight of each sample in the correction term: 1, or its scaled influence.",
+        choices=WEIGHTINGS,
+    )
+    beta: float = setting(
+        0.1,
+        "Steepness of the bounded correction term in 1/nat; smaller moves the model further.",
+        minimum=1e-6,
+    )
+    steps: int = setting(300, "Optimizer steps.", minimum=1)
+    learning_rate: float = setting(1e-4, "Learning rate after warm-up.", minimum=0.0)
+    warmup_steps: int = setting(10, "Steps over which the learning rate rises from 0.", minimum=0)
+    pair_batch: int = setting(8, "Pairs in each step.", minimum=1)
+    retain_batch: int = setting(24, "Retain samples in each step.", minimum=1)
+    divergence_weight: float = setting(1.0, "Weight of the divergence term.", minimum=0.0)
+    divergence_level: str = setting(
+        "token",
+        "Divergence of each token (steady), or of whole responses as printed (overflows on long ones).",
+        choices=LEVELS,
+    )
+    log_ratio: str = setting(
+        "sum", "Log-ratio of a response: sum over its tokens, or their mean.", choices=("sum", "mean")
+    )
+    proximity: float | None = setting(
+        None,
+        "Weight of half the squared distance to the start; empty takes .001, and 0 with an adapter.",
+        minimum=0.0,
+    )
+    polarity: str = setting(
+        "auto",
+        "Whether the pairs' positive samples push towards bad answers (undesirable) or wanted ones; auto reads the queries.",
+        choices=("auto", *POLARITIES),
+    )
+    adapter: str = setting(
+        "none", "Train all parameters, or a low-rank adapter that is merged when saved.", choices=ADAPTERS
+    )
+    adapter_rank: int = setting(8, "Rank of the adapter.", minimum=1)
+    max_gradient_norm: float = setting(1.0, "Gradients are scaled down to this norm.", minimum=0.0)
+    guard: float = setting(
+        1.5, "The run stops when the retain NLL passes this many times its start.", minimum=1.0
+    )
+    checkpoint_every: int = setting(50, "Steps between checkpoints.", minimum=1)
+    checkpoints_kept: int = setting(2, "Checkpoints kept on disk; the best one always stays.", minimum=1)
+    query_every: int = setting(10, "Steps between measurements of the queries' probability.", minimum=1)
+    validation_prompts: int = setting(
+        48, "Validation prompts of each kind answered at every checkpoint to choose the best one.", minimum=1
+    )
+    seed: int = setting(0, "Seed of the order in which pairs and retain samples are drawn.", minimum=0)
+    device: str = setting("auto", "Where to train.", choices=("auto", "cpu", "cuda", "mps"))
+    dtype: str = setting(
+        "float32", "Number format of the trained parameters.", choices=("float32", "bfloat16")
+    )
+
+    @property
+    def proximity_weight(self) -> float:
+        """Weight of the proximity term with its default filled in."""
+        if self.proximity is not None:
+            return self.proximity
+        return 0.0 if self.adapter == "lora" else DEFAULT_PROXIMITY

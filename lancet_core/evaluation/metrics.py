@@ -1,0 +1,151 @@
+"""Turns tables of answers into rows of metrics with intervals. Free of torch."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from lancet_core.errors import NumericalError
+from lancet_core.evaluation import diversity
+from lancet_core.evaluation.intervals import Interval, mean_by
+from lancet_core.evaluation.settings import MetricSettings
+
+SCORES = ("harmful", "helpful")
+DiversityMeasure = Callable[[list[list[str]], MetricSettings], float]
+DIVERSITY: dict[str, DiversityMeasure] = {
+    "msttr_50": lambda texts, _: diversity.msttr(texts, 50),
+    "msttr_100": lambda texts, _: diversity.msttr(texts, 100),
+    "entropy": lambda texts, _: diversity.entropy(texts),
+    "corpus_entropy": lambda texts, _: diversity.corpus_entropy(texts),
+    "distinct_share": lambda texts, _: diversity.distinct_share(texts),
+    "self_bleu_3": lambda texts, settings: _self_bleu(texts, settings, 3),
+    "self_bleu_4": lambda texts, settings: _self_bleu(texts, settings, 4),
+}
+COLLAPSE_MEASURES = ("msttr_50", "corpus_entropy", "distinct_share")
+
+
+def measure_answers(answers: pd.DataFrame, settings: MetricSettings) -> list[dict[str, Any]]:
+    """Measures one model's answers, for each split and kind of prompt.
+
+    Args:
+        answers: `split`, `kind`, `response`; `harmful`, `helpful`, `nll` (mean token NLL of the prompt's reference) where known, else NaN.
+        settings: Draws, seed and sample sizes.
+
+    Returns:
+        Rows `split`, `kind`, `metric`, `value`, `low`, `high`, `n`. What is undefined on a set (no scorer, too few words) has no row.
+    """
+    rows = []
+    for (split, kind), group in answers.groupby(["split", "kind"], sort=False):
+        place = {"split": split, "kind": kind}
+        rows += [place | row for row in _score_rows(group, settings)]
+        texts = [diversity.words_of(text) for text in group["response"]]
+        rows += [
+            place | {"metric": name, "value": value, "low": None, "high": None, "n": len(texts)}
+            for name, value in measure_diversity(texts, settings).items()
+        ]
+    return rows
+
+
+def compare_answers(answers: pd.DataFrame, settings: MetricSettings) -> list[dict[str, Any]]:
+    """Measures how answers to the same prompts changed, for each split and kind of prompt.
+
+    Args:
+        answers: `split`, `kind`, `before`, `after`, and `<score>_before`, `<score>_after` for harmful, helpful, nll and
+            log_probability, NaN where unknown.
+        settings: Draws, seed and sample sizes.
+
+    Returns:
+        Rows `split`, `kind`, `metric`, `before`, `after`, `change`, `low`, `high` (interval of the paired change, None for set measures), `n`.
+    """
+    rows = []
+    for (split, kind), group in answers.groupby(["split", "kind"], sort=False):
+        place = {"split": split, "kind": kind}
+        for metric, before, after in _paired_values(group):
+            change = mean_by(settings, (after - before).tolist())
+            means = {"before": float(before.mean()), "after": float(after.mean()), "change": change.value}
+            rows.append(
+                place | {"metric": metric} | means | {"low": change.low, "high": change.high, "n": change.n}
+            )
+        for name, (old, new) in diversity_change(group, settings).items():
+            values = {
+                "before": old,
+                "after": new,
+                "change": new - old,
+                "low": None,
+                "high": None,
+                "n": len(group),
+            }
+            rows.append(place | {"metric": name} | values)
+    return rows
+
+
+def measure_diversity(texts: list[list[str]], settings: MetricSettings) -> dict[str, float]:
+    """Takes every diversity measure that is defined on the texts."""
+    measured = {}
+    for name, measure in DIVERSITY.items():
+        try:
+            measured[name] = measure(texts, settings)
+        except NumericalError:
+            continue
+    return measured
+
+
+def diversity_change(answers: pd.DataFrame, settings: MetricSettings) -> dict[str, tuple[float, float]]:
+    """Pairs every diversity measure defined on both columns `before` and `after`."""
+    old, new = (
+        measure_diversity([diversity.words_of(text) for text in answers[column]], settings)
+        for column in ("before", "after")
+    )
+    return {name: (old[name], new[name]) for name in old if name in new}
+
+
+def _self_bleu(texts: list[list[str]], settings: MetricSettings, order: int) -> float:
+    return diversity.self_bleu(texts, order, seed=settings.seed, sample=settings.self_bleu_texts)
+
+
+def _score_rows(group: pd.DataFrame, settings: MetricSettings) -> list[dict[str, Any]]:
+    rows = []
+    for score in SCORES:
+        values = group[score].dropna()
+        if len(values):
+            rows.append(_row(score, mean_by(settings, values.tolist())))
+    both = group.dropna(subset=list(SCORES))
+    if len(both):
+        rows.append(_row("c_r", mean_by(settings, (both["harmful"] - both["helpful"]).tolist())))
+    nll = group["nll"].dropna() if "nll" in group else pd.Series(dtype=float)
+    if len(nll):
+        interval = mean_by(settings, nll.tolist())
+        rows += [_row("nll", interval), _row("perplexity", _exponential(interval))]
+    return rows
+
+
+def _paired_values(group: pd.DataFrame) -> Sequence[tuple[str, pd.Series, pd.Series]]:
+    paired = []
+    for metric in (*SCORES, "nll", "log_probability"):
+        columns = [f"{metric}_before", f"{metric}_after"]
+        if set(columns) <= set(group.columns):
+            known = group.dropna(subset=columns)
+            if len(known):
+                paired.append((metric, known[columns[0]], known[columns[1]]))
+    both = group.dropna(subset=[f"{score}_{side}" for score in SCORES for side in ("before", "after")])
+    if len(both):
+        old, new = (both[f"harmful_{side}"] - both[f"helpful_{side}"] for side in ("before", "after"))
+        paired.append(("c_r", old, new))
+    return paired
+
+
+def _row(metric: str, interval: Interval) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "value": interval.value,
+        "low": interval.low,
+        "high": interval.high,
+        "n": interval.n,
+    }
+
+
+def _exponential(interval: Interval) -> Interval:
+    ends = [None if end is None else float(np.exp(end)) for end in (interval.low, interval.high)]
+    return Interval(math.exp(interval.value), ends[0], ends[1], interval.n)

@@ -1,0 +1,35 @@
+"""Settings of metrics, intervals and verdict; free of torch."""
+
+from dataclasses import dataclass
+
+from lancet_core.config import setting
+
+
+@dataclass(frozen=True)
+class MetricSettings:
+    """How answers are measured."""
+
+    bootstrap: int = setting(2000, "Bootstrap draws of each interval.", minimum=100)
+    confidence: float = setting(0.95, "Confidence of the intervals.", minimum=0.5, maximum=0.999)
+    seed: int = setting(0, "Seed of the bootstrap and of the Self-BLEU sample.", minimum=0)
+    self_bleu_texts: int = setting(
+        200, "Answers drawn for Self-BLEU; the cost grows with the square.", minimum=2, maximum=500
+    )
+
+
+@dataclass(frozen=True)
+class VerdictSettings:
+    """Where the bounds of the verdict lie."""
+
+    helpful_margin: float = setting(
+        0.02, "Loss of helpfulness on benign prompts that is still accepted.", minimum=0.0, maximum=1.0
+    )
+    likelihood_margin: float = setting(
+        0.3, "Rise of the mean token NLL of benign references that is still accepted, in nats.", minimum=0.0
+    )
+    diversity_margin: float = setting(
+        0.25,
+        "Share of the answers' diversity that may be lost before the model counts as degenerate.",
+        minimum=0.0,
+        maximum=1.0,
+    )
