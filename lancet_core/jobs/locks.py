@@ -1,0 +1,37 @@
+"""The file lock that says that a process lives: held on an open file, given up by the system however the process ends.
+
+An open file, and so its lock, can be inherited by a child or sent over a socket: a run is held without a gap from its
+launcher to its worker.
+"""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+PATIENCE_SECONDS = 1.0
+"""Somebody who only looks whether a lock is held has it for an instant."""
+
+
+def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | None:
+    """Takes the exclusive lock on a file.
+
+    Args:
+        path: The file; made where it is missing.
+        patience_seconds: How long to wait for it.
+
+    Returns:
+        The open file descriptor (close it to give the lock up), or None where another process holds the lock.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                os.close(descriptor)
+                return None
+            time.sleep(0.01)
+        else:
+            return descriptor

@@ -1,0 +1,236 @@
+"""A run is a folder: what was asked, where it stands, what it measured, what it said, and what came out.
+
+| file | written by | holds |
+|---|---|---|
+| `config.json` | launcher | operation, complete settings, study, parents, versions |
+| `status.json` | worker, by rename | `store.run_status.Status` |
+| `lock` | launcher, then worker | held while the worker lives |
+| `worker.json` | launcher or host | process id of the worker |
+| `cancel` | whoever cancels | nothing; it is there |
+| `metrics.jsonl` | worker | one line for each measurement |
+| `log.txt` | worker | its output |
+| `result.json` and tables | worker | the results |
+"""
+
+import importlib.metadata
+import json
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lancet_core.errors import JobError
+from lancet_core.jobs.source import source_fingerprint
+from lancet_core.store import run_status
+from lancet_core.store.run_status import Status
+
+CONFIG_FILE, WORKER_FILE, CANCEL_FILE = "config.json", "worker.json", "cancel"
+METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
+PROTOCOL_FILES = (CONFIG_FILE, run_status.STATUS_FILE, run_status.LOCK_FILE, WORKER_FILE, CANCEL_FILE)
+PACKAGES = ("lancet", "torch", "transformers", "numpy", "pandas", "safetensors", "peft", "scikit-learn")
+LOG_TAIL_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a run was asked to do.
+
+    Attributes:
+        operation: Name of the operation.
+        config: Its complete settings as plain values.
+        key: Fingerprint of the settings.
+        study: Study it belongs to, None where it belongs to none.
+        parents: Ids of the runs whose results it uses.
+    """
+
+    operation: str
+    config: dict[str, Any]
+    key: str
+    study: str | None = None
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Reads a run folder; every file may be missing, half written or broken.
+
+    Attributes:
+        path: The folder; its name is the run's id.
+    """
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """Id of the run."""
+        return self.path.name
+
+    @property
+    def log(self) -> Path:
+        """The log file."""
+        return self.path / LOG_FILE
+
+    @property
+    def lock(self) -> Path:
+        """The lock file."""
+        return self.path / run_status.LOCK_FILE
+
+    @property
+    def order(self) -> Order:
+        """What the run was asked to do.
+
+        Raises:
+            JobError: `config.json` is missing or broken.
+        """
+        values = run_status.read_json(self.path / CONFIG_FILE)
+        if not isinstance(values, dict) or not {"operation", "config"} <= set(values):
+            raise JobError(
+                f"{self.path / CONFIG_FILE} is missing or broken; delete the run and start it again"
+            )
+        return Order(
+            operation=values["operation"],
+            config=values["config"],
+            key=values.get("key", ""),
+            study=values.get("study"),
+            parents=tuple(values.get("parents", ())),
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings of the operation, as plain values.
+
+        Raises:
+            JobError: `config.json` is missing or broken.
+        """
+        return self.order.config
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the software that the run was asked with."""
+        values = run_status.read_json(self.path / CONFIG_FILE)
+        return dict(values.get("versions", {})) if isinstance(values, dict) else {}
+
+    def status(self) -> Status:
+        """Where the run stands."""
+        return run_status.read_status(self.path)
+
+    def is_alive(self) -> bool:
+        """Whether a worker holds the run."""
+        return run_status.is_locked(self.path)
+
+    def worker_pid(self) -> int | None:
+        """Process id of the worker; meaningful only while the run is alive."""
+        values = run_status.read_json(self.path / WORKER_FILE)
+        return values.get("pid") if isinstance(values, dict) else None
+
+    def metrics(self) -> pd.DataFrame:
+        """Measurements in the order of their making: `stage`, `step`, `total`, `seconds` since the start, then values.
+
+        Lines of one stage and step are joined; where a resumed run measured a step again, the later value stands.
+        """
+        rows = _read_lines(self.path / METRICS_FILE)
+        if not rows:
+            return pd.DataFrame(columns=["stage", "step", "total", "seconds"])
+        frame = pd.DataFrame(rows)
+        return frame.groupby(["stage", "step"], sort=False, as_index=False).last()
+
+    def log_tail(self, lines: int = 40) -> str:
+        """The last lines of the log."""
+        if not self.log.is_file():
+            return ""
+        with self.log.open("rb") as file:
+            file.seek(max(0, self.log.stat().st_size - LOG_TAIL_BYTES))
+            text = file.read().decode("utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-lines:])
+
+    def result(self) -> dict[str, Any]:
+        """What the run found.
+
+        Raises:
+            JobError: It is not done, or its result file is missing or broken.
+        """
+        status = self.status()
+        values = run_status.read_json(self.path / run_status.RESULT_FILE)
+        if status.state == run_status.DONE and isinstance(values, dict):
+            return values
+        if status.state == run_status.DONE:
+            raise JobError(f"run {self.id} is done, but its result.json is missing or broken; start it again")
+        why = f": {status.error}" if status.error else ""
+        raise JobError(f"run {self.id} has no result: it is {status.state}{why}")
+
+    def request_cancel(self) -> None:
+        """Asks the worker to stop at its next step."""
+        (self.path / CANCEL_FILE).touch()
+
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked the worker to stop."""
+        return (self.path / CANCEL_FILE).exists()
+
+    def clear_cancel(self) -> None:
+        """Takes the wish to stop back, before a resume."""
+        (self.path / CANCEL_FILE).unlink(missing_ok=True)
+
+    def write_order(self, order: Order) -> None:
+        """Writes `config.json`, with the versions of the software."""
+        values = {
+            "operation": order.operation,
+            "study": order.study,
+            "parents": list(order.parents),
+            "key": order.key,
+            "versions": _versions(),
+            "config": order.config,
+        }
+        run_status.write_whole(self.path / CONFIG_FILE, json.dumps(values, indent=1, ensure_ascii=False))
+
+    def write_worker(self, pid: int) -> None:
+        """Names the process that works on the run."""
+        run_status.write_whole(self.path / WORKER_FILE, json.dumps({"pid": pid}))
+
+    def write_status(self, status: Status) -> None:
+        """Replaces `status.json` whole."""
+        run_status.write_status(self.path, status)
+
+    def settle(self) -> bool:
+        """Writes down that the worker died, where that is so and the file still says otherwise.
+
+        Returns:
+            Whether it was so.
+        """
+        status = self.status()
+        written = run_status.read_json(self.path / run_status.STATUS_FILE)
+        if not status.is_final or (isinstance(written, dict) and written.get("state") == status.state):
+            return False
+        self.write_status(status)
+        return True
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Writes `result.json` whole."""
+        text = json.dumps(result, indent=1, ensure_ascii=False)
+        run_status.write_whole(self.path / run_status.RESULT_FILE, text)
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads JSON lines; a half-written one is left out."""
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict) and {"stage", "step"} <= set(row):
+            rows.append(row)
+    return rows
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "source": source_fingerprint()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

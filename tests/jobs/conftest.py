@@ -1,0 +1,18 @@
+from pathlib import Path
+
+import pytest
+
+from lancet_core.jobs import launcher
+from lancet_core.store import database
+from lancet_core.workspace import Workspace, open_workspace
+from tests.jobs.fake_worker import OPERATIONS
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A workspace whose runs are done by the fake worker."""
+    monkeypatch.setattr(launcher, "WORKER_MODULE", "tests.jobs.fake_worker")
+    monkeypatch.setattr(launcher, "OPERATIONS", OPERATIONS)
+    opened: Workspace = open_workspace(tmp_path / "ws")
+    yield opened
+    database.close(opened)

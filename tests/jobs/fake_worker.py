@@ -1,0 +1,13 @@
+"""The real worker with an operation that tests can steer."""
+
+import sys
+
+from lancet_core.jobs.operations import Operation
+from lancet_core.jobs.worker import main
+
+OPERATIONS = {
+    "count": Operation("tests.jobs.fake_operation", "tests.jobs.fake_operation:FakeConfig", warm=True)
+}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], OPERATIONS))
