@@ -1,0 +1,99 @@
+"""Cases: a prompt and a bad answer whose cause is sought; and answers of the model to new prompts."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from lancet_core.data.samples import UNDESIRABLE, Query
+from lancet_core.errors import DataError
+from lancet_core.jobs import client
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.store.queries import add_queries, list_queries
+from lancet_core.store.studies import Study
+from lancet_core.workspace import Workspace
+
+TYPED = "case"
+
+
+def add_case(
+    workspace: Workspace, study: Study, *, prompt: str, response: str, polarity: str = UNDESIRABLE
+) -> Query:
+    """Keeps a prompt and answer as a case of the study; a known one stays as it is.
+
+    Args:
+        workspace: Where the study lies.
+        study: The study.
+        prompt: What was asked.
+        response: What the model answered.
+        polarity: `undesirable`, or `desirable` where the answer is wanted.
+
+    Returns:
+        The query.
+
+    Raises:
+        DataError: Prompt or response is empty.
+    """
+    for name, text in (("prompt", prompt), ("response", response)):
+        if not text.strip():
+            raise DataError(
+                f"the {name} is empty; a case needs a prompt and the answer whose cause is sought"
+            )
+    query = Query(prompt, response, polarity)
+    add_queries(workspace, study.name, [query], TYPED)
+    return query
+
+
+def cases(workspace: Workspace, study: Study) -> pd.DataFrame:
+    """Lists the queries that a person brought, newest first, in the columns of `store.queries.COLUMNS`."""
+    queries = list_queries(workspace, study.name)
+    return queries[queries["source"] == TYPED].iloc[::-1].reset_index(drop=True)
+
+
+def study_queries(workspace: Workspace, study: Study) -> list[Query]:
+    """Lists all queries of a study, mined and brought, without their groups."""
+    frame = list_queries(workspace, study.name)
+    columns = (frame["prompt"], frame["response"], frame["polarity"])
+    return [Query(*values) for values in zip(*columns, strict=True)]
+
+
+def sample_cases(workspace: Workspace, study: Study, count: int = 3) -> pd.DataFrame:
+    """Picks queries that came with the study to begin with: short ones, each of another category where there are enough.
+
+    Args:
+        workspace: Where the study lies.
+        study: The study.
+        count: How many.
+
+    Returns:
+        At most `count` rows in the columns of `store.queries.COLUMNS`, always the same ones.
+    """
+    queries = list_queries(workspace, study.name)
+    queries = queries[queries["source"] != TYPED]
+    length = queries["prompt"].str.len() + queries["response"].str.len()
+    ordered = queries.assign(turn=queries.groupby("category").cumcount(), length=length)
+    chosen = ordered.sort_values(["turn", "length"], kind="stable").head(count)
+    return chosen.drop(columns=["turn", "length"]).reset_index(drop=True)
+
+
+def answer(
+    workspace: Workspace, study: Study, *, prompt: str, settings: GenerationSettings, model: str = ""
+) -> Iterator[str]:
+    """Lets a model answer, piece by piece; closing the iterator stops it.
+
+    Args:
+        workspace: Where the model host lives.
+        study: The study whose template formats the prompt.
+        prompt: What is asked.
+        settings: Length, temperature and seed.
+        model: Folder of another model than the study's, as a corrected one; empty takes the study's.
+
+    Yields:
+        Pieces of the answer.
+
+    Raises:
+        DataError: The prompt is empty.
+        JobError: The model host failed.
+    """
+    if not prompt.strip():
+        raise DataError("the prompt is empty; type what the model is to answer")
+    yield from client.stream_answer(workspace, model or study.model, prompt, study.template, settings)
