@@ -9,6 +9,17 @@ from lancet_core.workspace import Workspace
 from pages.parts.frame import guarded
 from pages.parts.numbers import lasting
 
+NAMES = {
+    "attribute": "Tracing",
+    "cluster": "Clustering the queries",
+    "score": "Scoring the training samples",
+    "correct": "Correcting the model",
+    "evaluate": "Evaluating the model",
+    "compare": "Comparing before and after",
+    "build_demo": "Building the demo",
+}
+"""What each operation is called on screen while it runs."""
+
 
 def status_of(workspace: Workspace, run_id: str) -> Status:
     """Reads where a run stands."""

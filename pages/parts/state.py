@@ -73,11 +73,8 @@ def here() -> Here:
 
     workspace = open_workspace()
     name = read("study")
-    if name:
-        study = get_study(workspace, name)
-    else:
-        studies = list_studies(workspace)
-        study = studies[0] if studies else None
+    studies = [get_study(workspace, name)] if name else list_studies(workspace)
+    study = studies[0] if studies else None
     return Here(workspace, study, read("case"), reviewer())
 
 

@@ -1,11 +1,11 @@
-"""Training text on screen, token by token or word by word, written through `textContent` only.
+"""Training text on screen, token by token, written through `textContent` only.
 
-Training text is hostile: as Markdown or HTML it would fetch images and run directives. The two components here set text
+Training text is hostile: as Markdown or HTML it would fetch images and run directives. The component here sets text
 and colours, never markup.
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 import streamlit as st
 
@@ -18,8 +18,6 @@ _CSS = """
 .token:hover { outline: 1px solid var(--st-text-color); }
 .towards { border-bottom-color: rgba(212,119,42,.95); }
 .away { border-bottom-color: rgba(59,125,191,.95); border-bottom-style: dotted; }
-.gone { background: rgba(212,119,42,.26); text-decoration: line-through; text-decoration-color: #d4772a; }
-.new { background: rgba(59,125,191,.26); border-bottom: 2px solid #3b7dbf; }
 .legend { display: flex; gap: 1rem; align-items: center; flex-wrap: wrap; font-size: .78rem; opacity: .85;
   color: var(--st-text-color); font-family: var(--st-font); margin-top: .35rem; }
 .ramp { display: inline-block; width: 84px; height: 8px; border-radius: 4px; margin: 0 .45rem; vertical-align: middle;
@@ -66,31 +64,7 @@ export default function ({ data, parentElement }) {
 }
 """
 
-_DIFF_JS = """
-export default function ({ data, parentElement }) {
-  const root = parentElement.querySelector(".diff");
-  root.replaceChildren();
-  const text = document.createElement("div");
-  text.className = "text";
-  for (const [kind, words] of data.pieces) {
-    const piece = document.createElement("span");
-    piece.className = kind === "same" ? "" : `token ${kind}`;
-    piece.textContent = words;
-    text.append(piece);
-  }
-  root.append(text);
-}
-"""
-
 _draw_heat = st.components.v2.component("lancet_heat", html='<div class="heat"></div>', css=_CSS, js=_HEAT_JS)
-_draw_diff = st.components.v2.component("lancet_diff", html='<div class="diff"></div>', css=_CSS, js=_DIFF_JS)
-
-
-class Piece(TypedDict):
-    """A run of words that two texts share, or that only one of them has."""
-
-    kind: Literal["same", "gone", "new"]
-    words: str
 
 
 def draw_heat(tokens: Sequence[str], heat: Sequence[float], *, response_start: int, key: str) -> None:
@@ -108,35 +82,3 @@ def draw_heat(tokens: Sequence[str], heat: Sequence[float], *, response_start: i
         "start": response_start,
     }
     _draw_heat(key=key, data=data)
-
-
-def draw_diff(pieces: Sequence[Piece], *, side: Literal["before", "after"], key: str) -> None:
-    """Draws one side of a word diff: `gone` words on the side before, `new` ones on the side after.
-
-    Args:
-        pieces: The texts cut into pieces, in order.
-        side: Which side to draw; the pieces of the other are left out.
-        key: Name of the element on the screen.
-    """
-    hidden = "new" if side == "before" else "gone"
-    _draw_diff(key=key, data={"pieces": [[p["kind"], p["words"]] for p in pieces if p["kind"] != hidden]})
-
-
-def cut_words(before: str, after: str) -> list[Piece]:
-    """Cuts two texts into the words that they share and those that only one has."""
-    import difflib
-    import re
-
-    old, new = (re.findall(r"\S+\s*|\s+", text) for text in (before, after))
-    pieces: list[Piece] = []
-    for _tag, start, end, new_start, new_end in difflib.SequenceMatcher(
-        None, old, new, autojunk=False
-    ).get_opcodes():
-        if _tag == "equal":
-            pieces.append({"kind": "same", "words": "".join(old[start:end])})
-            continue
-        if end > start:
-            pieces.append({"kind": "gone", "words": "".join(old[start:end])})
-        if new_end > new_start:
-            pieces.append({"kind": "new", "words": "".join(new[new_start:new_end])})
-    return pieces

@@ -1,5 +1,148 @@
-"""home."""
+"""Home: sample cases with the bad answer on screen, your own question, recent cases, running runs."""
 
-from pages.parts import frame
+from typing import Any
 
-here = frame.open_screen("home")
+import streamlit as st
+
+from lancet_core.store.studies import Study
+from pages.parts import frame, reading, tables
+from pages.parts.state import Here
+
+PURPOSE_STEPS = (
+    ("Ask", "A prompt and the answer that should not have come."),
+    ("Trace", "The training samples that push the model towards it."),
+    ("Review", "You decide pair by pair what to unlearn and what to keep."),
+    ("Correct", "A short training run on the approved pairs."),
+    ("Prove", "Before and after, on prompts the model has never seen."),
+)
+
+
+def show(here: Here, study: Study) -> None:
+    """Draws Home of a study."""
+    from lancet_core.workbench.cases import sample_cases
+
+    samples = sample_cases(here.workspace, study, 3)
+    if samples.empty:
+        frame.empty(
+            "This study has no known bad answers yet. Ask its model for one.", "Ask the model", "trace"
+        )
+    else:
+        st.markdown("#### Bad answers that this model gives")
+        show_samples(samples)
+    ask_your_own(study)
+    running(here, study)
+    recent(here, study)
+    environment_line(study)
+
+
+def show_samples(samples: Any) -> None:
+    """Draws the sample cases side by side; the first one carries the primary button."""
+    for place, (column, case) in enumerate(zip(st.columns(len(samples)), samples.itertuples(), strict=True)):
+        with column:
+            facts = (reading.Fact("Topic", str(case.category).replace("_", " ")),) if case.category else ()
+            reading.show_card(
+                reading.Card("", reading.passages(case.prompt, case.response), facts, "towards"),
+                key=f"sample-{place}",
+            )
+            pressed = (
+                frame.next_step("Trace this answer", help="Finds the training samples behind it.")
+                if place == 0
+                else st.button("Trace this answer", key=f"open-{case.id}")
+            )
+            if pressed:
+                frame.go("trace", case=case.id)
+
+
+def ask_your_own(study: Study) -> None:
+    """Draws the field for a question of one's own."""
+    st.markdown("#### Ask your own")
+    with (
+        st.form("ask", border=False, enter_to_submit=True),
+        st.container(horizontal=True, vertical_alignment="bottom"),
+    ):
+        prompt = st.text_input(
+            "Prompt",
+            placeholder=f"A prompt for the model of {study.name}",
+            label_visibility="collapsed",
+            max_chars=2000,
+        )
+        if st.form_submit_button("Ask the model", icon=":material/arrow_forward:"):
+            st.session_state["remembered-case"] = ""
+            frame.go("trace", case="", t_prompt=prompt or "")
+
+
+def running(here: Here, study: Study) -> None:
+    """Lists the runs that are under way, if there are any."""
+    from lancet_core.store.runs import list_runs
+
+    going = [run for run in list_runs(here.workspace, study=study.name) if not run.is_final]
+    if going:
+        from pages.parts import runs
+
+        st.markdown("#### Under way")
+        for run in going[:3]:
+            runs.watch(here.workspace, run.id, title=runs.NAMES.get(run.operation, run.operation))
+
+
+def recent(here: Here, study: Study) -> None:
+    """Lists the cases that were asked or pasted, newest first."""
+    from lancet_core.workbench.cases import cases
+
+    own = cases(here.workspace, study)
+    if own.empty:
+        return
+    st.markdown("#### Recent cases")
+    columns = {
+        "prompt": tables.text("Prompt"),
+        "response": tables.text("Answer"),
+        "created_at": tables.moment("Asked"),
+    }
+    picked = tables.pick(own.head(8), columns, key="recent", id_column="id")
+    if picked:
+        frame.go("trace", case=picked)
+
+
+def environment_line(study: Study) -> None:
+    """Writes what the study's model is and what the machine offers."""
+    from lancet_core.workbench.environment import environment
+
+    machine = environment(study)
+    words = [
+        f"{study.name}: {study.counts['kept']:,} training samples"
+        if "samples" in study.counts
+        else study.name,
+        f"{machine.architecture or 'model'}, {machine.weights_bytes / 1e6:.1f} MB",
+        "GPU" if machine.has_gpu else f"CPU, {machine.cores} cores",
+        f"{machine.memory_bytes / 2**30:.0f} GB memory",
+        "everything runs on this machine",
+    ]
+    st.caption(" · ".join(words))
+
+
+def show_first_visit(here: Here) -> None:
+    """Draws Home of an empty workspace: what this is, and the demo study."""
+    st.markdown(
+        "A language model gave a bad answer. Find the training samples that made it do so, have a person look at "
+        "them, correct the model, and prove that it is corrected."
+    )
+    for column, (step, meaning) in zip(st.columns(len(PURPOSE_STEPS)), PURPOSE_STEPS, strict=True):
+        with column, st.container(border=True, height="stretch"):
+            st.markdown(f"**{step}**")
+            st.caption(meaning)
+    if frame.next_step(
+        "Open the demo study", help="A small model that learned outdated advice; a few seconds to copy."
+    ):
+        from lancet_core.workbench.studies import install_demo
+
+        with st.spinner("Copying the demo study into the workspace"):
+            study = install_demo(here.workspace)
+        frame.go("home", study=study.name, case="")
+    st.markdown("Or make a study of your own model and its training data:")
+    st.code("lancet study create NAME --model FOLDER_OR_ID --train FILE.jsonl", language="shell")
+
+
+place = frame.open_screen("home")
+if place.study is None:
+    show_first_visit(place)
+else:
+    show(place, place.study)

@@ -1,0 +1,114 @@
+"""Ask for an answer: type a prompt, then let the model answer (streamed, stoppable, seeded) or paste what it said."""
+
+from contextlib import closing
+
+import streamlit as st
+
+from lancet_core.store.studies import Study
+from pages.parts import frame
+from pages.parts.shortcuts import key_of
+from pages.parts.state import Here, read
+
+DRAFT = "trace-draft"
+DRAFTED_FOR = "trace-drafted-for"
+GENERATE, PASTE = "Ask the model", "Paste an answer"
+
+
+def draw_asking(here: Here, study: Study) -> None:
+    """Draws the two fields and leaves for the new case when a person traces it."""
+    way = st.segmented_control(
+        "Where the answer comes from",
+        [GENERATE, PASTE],
+        default=GENERATE,
+        required=True,
+        key="t_way",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
+    left, right = st.columns(2, gap="large")
+    with left:
+        prompt = st.text_area(
+            "Prompt",
+            value=read("t_prompt"),
+            height=130,
+            max_chars=20_000,
+            key="t-prompt-field",
+            placeholder="What was asked, as the model gets it",
+        )
+        if way == GENERATE:
+            _draw_generation(here, study, prompt=prompt or "", answer_side=right)
+    answer = str(st.session_state.get(DRAFT, "")) if st.session_state.get(DRAFTED_FOR) == prompt else ""
+    if way == PASTE:
+        with right:
+            answer = st.text_area(
+                "Answer",
+                height=130,
+                max_chars=20_000,
+                key="t-answer-field",
+                placeholder="What the model answered and should not have",
+            )
+    _draw_tracing(here, study, prompt=prompt or "", answer=answer or "")
+
+
+def _draw_generation(
+    here: Here, study: Study, *, prompt: str, answer_side: "st.delta_generator.DeltaGenerator"
+) -> None:
+    from lancet_core.models.settings import GenerationSettings
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        asked = st.button(
+            "Generate",
+            icon=":material/play_arrow:",
+            shortcut=key_of("trace", "generate"),
+            disabled=not prompt.strip(),
+            help="The model of this study answers the prompt." if prompt.strip() else "Type a prompt first.",
+        )
+        st.button("Stop", icon=":material/stop:", help="Stops writing and keeps what is there.")
+        with st.popover("Sampling", icon=":material/tune:"):
+            settings = GenerationSettings(
+                max_new_tokens=int(st.number_input("Longest answer, tokens", 1, 1024, 64, key="t_length")),
+                temperature=float(
+                    st.number_input(
+                        "Temperature",
+                        0.0,
+                        2.0,
+                        0.0,
+                        0.1,
+                        key="t_heat",
+                        help="0 always takes the likeliest token.",
+                    )
+                ),
+                seed=int(
+                    st.number_input("Seed", 0, 2**31 - 1, 0, key="t_seed", help="Same seed, same answer.")
+                ),
+            )
+    with answer_side:
+        st.caption("Answer")
+        with st.container(border=True, key="drafted"):
+            slot = st.empty()
+            if asked:
+                from lancet_core.workbench.cases import answer
+
+                st.session_state[DRAFT], st.session_state[DRAFTED_FOR] = "", prompt
+                slot.skeleton(height=40)
+                with closing(answer(here.workspace, study, prompt=prompt, settings=settings)) as pieces:
+                    for piece in pieces:
+                        st.session_state[DRAFT] += piece
+                        slot.text(st.session_state[DRAFT])
+            drafted = str(st.session_state.get(DRAFT, ""))
+            slot.text(drafted or "The answer appears here, word by word.")
+
+
+def _draw_tracing(here: Here, study: Study, *, prompt: str, answer: str) -> None:
+    ready = bool(prompt.strip() and answer.strip())
+    if frame.next_step(
+        "Trace this answer",
+        disabled=not ready,
+        why="Needs a prompt and an answer.",
+        help="Finds the training samples behind it.",
+    ):
+        from lancet_core.workbench.cases import add_case
+
+        case = add_case(here.workspace, study, prompt=prompt.strip(), response=answer.strip())
+        st.session_state.pop(DRAFT, None)
+        frame.go("trace", case=case.id)
