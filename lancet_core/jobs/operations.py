@@ -26,6 +26,7 @@ class Operation:
 _CONFIGS = "lancet_core.operations.configs"
 
 OPERATIONS: dict[str, Operation] = {
+    "prepare": Operation("lancet_core.operations.prepare", f"{_CONFIGS}:PrepareConfig"),
     "attribute": Operation("lancet_core.operations.attribute", f"{_CONFIGS}:AttributeConfig", warm=True),
     "cluster": Operation("lancet_core.operations.cluster", f"{_CONFIGS}:ClusterConfig", warm=True),
     "score": Operation("lancet_core.operations.score", f"{_CONFIGS}:ScoreConfig"),

@@ -53,3 +53,20 @@ class ClusterConfig:
     template: str
     queries: tuple[Query, ...]
     cluster: ClusterSettings = ClusterSettings()
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How the samples of a new study fit the model.
+
+    Attributes:
+        study: Name of the study.
+        model: Model folder, or id on the Hub.
+        samples: Path of the samples as they were read (parquet).
+        template: How prompt and response become one text.
+    """
+
+    study: str
+    model: str
+    samples: str
+    template: str
