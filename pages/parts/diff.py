@@ -1,14 +1,11 @@
-"""Word differences between two texts, as pieces that a component shows as plain text."""
+"""Word differences between two texts, as pieces for the two cards that show them side by side."""
 
-import difflib
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Mark = Literal["", "removed", "added"]
+from lancet_core.evaluation.word_diff import ADDED, EQUAL, REMOVED, word_diff
 
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+Mark = Literal["", "removed", "added"]
 
 
 @dataclass(frozen=True)
@@ -16,8 +13,8 @@ class Piece:
     """A stretch of text that is marked in one way.
 
     Attributes:
-        text: The characters, whitespace included.
-        mark: "removed" where only the first text has it, "added" where only the second has it, else empty.
+        text: The characters, white space included.
+        mark: `removed` where only the first text has it, `added` where only the second has it, else empty.
     """
 
     text: str
@@ -29,28 +26,17 @@ def plain(text: str) -> tuple[Piece, ...]:
     return (Piece(text),)
 
 
-def word_diff(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
+def diff_sides(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
     """Marks the words in which two texts differ.
 
     Args:
-        before: The first text.
-        after: The second text.
+        before: Text of the left card.
+        after: Text of the right card.
 
     Returns:
-        The pieces of the first text (some marked removed) and of the second (some marked added). Joined, each
-        gives its text back unchanged.
+        Pieces of the left text, some marked `removed`, and of the right text, some marked `added`.
     """
-    old, new = _WORDS.findall(before), _WORDS.findall(after)
-    left: list[Piece] = []
-    right: list[Piece] = []
-    matcher = difflib.SequenceMatcher(a=old, b=new, autojunk=False)
-    for kind, old_start, old_end, new_start, new_end in matcher.get_opcodes():
-        same = kind == "equal"
-        _append(left, old[old_start:old_end], "" if same else "removed")
-        _append(right, new[new_start:new_end], "" if same else "added")
-    return tuple(left), tuple(right)
-
-
-def _append(pieces: list[Piece], words: Sequence[str], mark: Mark) -> None:
-    if words:
-        pieces.append(Piece("".join(words), mark))
+    pieces = word_diff(before, after)
+    left = tuple(Piece(text, "removed" if kind == REMOVED else "") for kind, text in pieces if kind in {EQUAL, REMOVED})
+    right = tuple(Piece(text, "added" if kind == ADDED else "") for kind, text in pieces if kind in {EQUAL, ADDED})
+    return left, right

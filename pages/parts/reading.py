@@ -67,17 +67,17 @@ _CSS = """
 .card { border: 1px solid var(--st-border-color); border-left: 4px solid var(--st-border-color);
   border-radius: var(--st-base-radius); padding: .8rem 1rem .7rem; font-family: var(--st-font);
   color: var(--st-text-color); background: var(--st-background-color); box-sizing: border-box; }
-.card.towards { border-left-color: var(--st-orange-color); }
-.card.away { border-left-color: var(--st-blue-color); }
+.card.towards { border-left-color: #d4772a; }
+.card.away { border-left-color: #3b7dbf; }
 h3 { font-size: .9rem; font-weight: 600; margin: 0 0 .55rem; padding: 0; letter-spacing: 0; line-height: 1.35; }
 .label { font-size: .75rem; opacity: .65; margin-bottom: .1rem; }
 .passage { margin-bottom: .6rem; }
 .text { white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.5; font-size: 1rem; }
 .muted .text { opacity: .8; font-size: .925rem; }
-.added { background: var(--st-blue-background-color); text-decoration: underline 2px var(--st-blue-color);
+.added { background: rgba(59,125,191,.2); text-decoration: underline 2px #3b7dbf;
   text-underline-offset: 3px; border-radius: 3px; }
-.removed { background: var(--st-orange-background-color); text-decoration: line-through 1.5px;
-  text-decoration-color: var(--st-orange-color); border-radius: 3px; }
+.removed { background: rgba(212,119,42,.2); text-decoration: line-through 1.5px;
+  text-decoration-color: #d4772a; border-radius: 3px; }
 .facts { display: flex; flex-wrap: wrap; gap: .35rem 1.4rem; margin: .2rem 0 0; padding-top: .55rem;
   border-top: 1px solid var(--st-border-color); }
 .facts:empty { display: none; }
@@ -88,8 +88,8 @@ dd { margin: 0; font-size: .9rem; font-variant-numeric: tabular-nums; display: f
 .bar::after { content: ""; position: absolute; left: 50%; top: -2px; bottom: -2px; width: 1px;
   background: var(--st-text-color); opacity: .4; }
 .bar i { position: absolute; top: 0; bottom: 0; border-radius: 4px; }
-.bar i.up { left: 50%; background: var(--st-orange-color); }
-.bar i.down { right: 50%; background: var(--st-blue-color); }
+.bar i.up { left: 50%; background: #d4772a; }
+.bar i.down { right: 50%; background: #3b7dbf; }
 """
 
 _JS = """

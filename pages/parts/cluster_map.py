@@ -1,0 +1,117 @@
+"""The map of queries: one point each, a hull and a label for each cluster."""
+
+import html
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pages.parts import figure
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from plotly.graph_objects import Figure
+
+Point = tuple[float, float]
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+_SHOWN_CHARACTERS = 110
+
+
+def cluster_map(points: "pd.DataFrame", terms: Mapping[str, Sequence[str]]) -> "Figure":
+    """Draws the map.
+
+    Args:
+        points: `query_id`, `cluster`, `x`, `y` and `prompt` of each query.
+        terms: Cluster number as text to its most telling words.
+
+    Returns:
+        The plot. `customdata` of a point is its query id; colour and symbol both tell the cluster.
+    """
+    plot = figure.figure("", "", height=520)
+    plot.update_xaxes(visible=False)
+    plot.update_yaxes(visible=False, scaleanchor="x")
+    plot.update_layout(dragmode="lasso")
+    for number, (cluster, members) in enumerate(points.groupby("cluster", sort=True)):
+        color = figure.SERIES[number % len(figure.SERIES)]
+        places = list(zip(members["x"].tolist(), members["y"].tolist(), strict=True))
+        _add_hull(plot, hull(places), color=color)
+        _add_points(plot, members, color=color, symbol=SYMBOLS[number // len(figure.SERIES) % len(SYMBOLS)])
+        _add_label(plot, places, name=cluster_name(str(cluster), terms), color=color)
+    return plot
+
+
+def cluster_name(cluster: str, terms: Mapping[str, Sequence[str]]) -> str:
+    """Names a cluster by its number and its first three terms."""
+    words = ", ".join(terms.get(cluster, ())[:3])
+    return f"{cluster} · {words}" if words else cluster
+
+
+def hull(points: Sequence[Point]) -> list[Point]:
+    """Lists the corners of the convex hull in turn, counter-clockwise (Andrew's monotone chain)."""
+    ordered = sorted(set(points))
+    if len(ordered) < 3:
+        return ordered
+    lower, upper = _chain(ordered), _chain(ordered[::-1])
+    return lower[:-1] + upper[:-1]
+
+
+def _chain(points: Sequence[Point]) -> list[Point]:
+    chain: list[Point] = []
+    for point in points:
+        while len(chain) >= 2 and not _turns_left(chain[-2], chain[-1], point):
+            chain.pop()
+        chain.append(point)
+    return chain
+
+
+def _turns_left(start: Point, middle: Point, end: Point) -> bool:
+    return (middle[0] - start[0]) * (end[1] - start[1]) > (middle[1] - start[1]) * (end[0] - start[0])
+
+
+def _add_hull(plot: "Figure", corners: Sequence[Point], *, color: str) -> None:
+    from plotly.graph_objects import Scatter
+
+    closed = [*corners, corners[0]]
+    plot.add_trace(
+        Scatter(
+            x=[x for x, _y in closed],
+            y=[y for _x, y in closed],
+            mode="lines",
+            fill="toself",
+            fillcolor=figure.translucent(color, 0.1),
+            # A broad pale line pads the hull and rounds its corners.
+            line={"color": figure.translucent(color, 0.1), "width": 26},
+            hoverinfo="skip",
+        )
+    )
+
+
+def _add_points(plot: "Figure", members: "pd.DataFrame", *, color: str, symbol: str) -> None:
+    from plotly.graph_objects import Scatter
+
+    plot.add_trace(
+        Scatter(
+            x=members["x"].tolist(),
+            y=members["y"].tolist(),
+            mode="markers",
+            marker={"color": color, "size": 10, "symbol": symbol, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
+            customdata=members["query_id"].tolist(),
+            # Escaped: a hover text is drawn as markup, and a prompt is not ours.
+            hovertext=[html.escape(_short(prompt)) for prompt in members["prompt"]],
+            hovertemplate="%{hovertext}<extra></extra>",
+        )
+    )
+
+
+def _add_label(plot: "Figure", places: Sequence[Point], *, name: str, color: str) -> None:
+    middle = sum(x for x, _y in places) / len(places)
+    plot.add_annotation(
+        x=middle,
+        y=max(y for _x, y in places),
+        text=html.escape(name),
+        showarrow=False,
+        yshift=24,
+        font={"size": 12, "color": color},
+    )
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
