@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 from lancet_core.config import setting
+from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.data.samples import Query
+from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
+from lancet_core.models.settings import GenerationSettings
 
 
 @dataclass(frozen=True)
@@ -70,3 +73,113 @@ class PrepareConfig:
     model: str
     samples: str
     template: str
+
+
+@dataclass(frozen=True)
+class ScoreConfig:
+    """Harmful and helpful scores of the training samples.
+
+    Attributes:
+        study: Name of the study.
+        samples: Path of the study's training samples (parquet).
+        harmful_scorer: Folder of the harmful scorer; empty where there is none.
+        helpful_scorer: Folder of the helpful scorer; empty where there is none.
+    """
+
+    study: str
+    samples: str
+    harmful_scorer: str = ""
+    helpful_scorer: str = ""
+
+
+@dataclass(frozen=True)
+class CorrectConfig:
+    """A correction of a model by pairs of its training samples.
+
+    Attributes:
+        study: Name of the study.
+        model: Folder or id of the model to correct.
+        samples: Path of the study's training samples (parquet).
+        template: How prompt and response become one text.
+        pairs: Path of the pairs (`pairs.jsonl`); approved ones are used, all where nobody reviewed any.
+        retain: Path of the retain set (parquet, column `id`); empty takes every sample in no pair.
+        correction: Objective and training.
+        queries: Answers whose probability is watched; their polarity decides the sign of the correction.
+        prompts: Path of validation prompts (parquet) on which the best checkpoint is chosen; empty keeps the last.
+        harmful_scorer: Folder of the harmful scorer; empty keeps the last checkpoint.
+        helpful_scorer: Folder of the helpful scorer; empty keeps the last checkpoint.
+        generation: How validation prompts are answered.
+    """
+
+    study: str
+    model: str
+    samples: str
+    template: str
+    pairs: str
+    retain: str = ""
+    correction: CorrectionSettings = CorrectionSettings()
+    queries: tuple[Query, ...] = ()
+    prompts: str = ""
+    harmful_scorer: str = ""
+    helpful_scorer: str = ""
+    generation: GenerationSettings = GenerationSettings()
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """Answers of one model, scored and measured.
+
+    Attributes:
+        study: Name of the study.
+        model: Folder or id of the model.
+        template: How prompt and response become one text.
+        prompts: Path of the prompts to answer (parquet); empty answers the queries only.
+        queries: Queries whose prompts are answered too.
+        harmful_scorer: Folder of the harmful scorer; empty where there is none.
+        helpful_scorer: Folder of the helpful scorer; empty where there is none.
+        generation: How answers are generated.
+        metrics: Intervals and sample sizes.
+    """
+
+    study: str
+    model: str
+    template: str
+    prompts: str = ""
+    queries: tuple[Query, ...] = ()
+    harmful_scorer: str = ""
+    helpful_scorer: str = ""
+    generation: GenerationSettings = GenerationSettings()
+    metrics: MetricSettings = MetricSettings()
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Two models on the same prompts, and the verdict.
+
+    Attributes:
+        study: Name of the study.
+        before: Folder or id of the study's model.
+        after: Folder of the corrected model.
+        template: How prompt and response become one text.
+        prompts: Path of the prompts to answer (parquet), without its validation split; empty answers the queries only.
+        queries: Queries: their prompts are answered, and the probability of their answers is measured.
+        case: The bad answer that started it all, None where there is none.
+        harmful_scorer: Folder of the harmful scorer; empty where there is none.
+        helpful_scorer: Folder of the helpful scorer; empty where there is none.
+        generation: How answers are generated, the same for both models.
+        metrics: Intervals and sample sizes.
+        verdict: Bounds of the verdict.
+    """
+
+    study: str
+    before: str
+    after: str
+    template: str
+    prompts: str = ""
+    queries: tuple[Query, ...] = ()
+    case: Query | None = None
+    harmful_scorer: str = ""
+    helpful_scorer: str = ""
+    generation: GenerationSettings = GenerationSettings()
+    metrics: MetricSettings = MetricSettings()
+    verdict: VerdictSettings = VerdictSettings()

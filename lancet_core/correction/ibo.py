@@ -1,0 +1,176 @@
+"""Corrects a model: measures the start, trains with checkpoints, resumes, chooses the best, saves."""
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.correction.steps import (
+    NEGATIVES,
+    POSITIVES,
+    RETAINED,
+    CorrectionSteps,
+    TrainingTexts,
+    query_batches,
+    reference_log_likelihoods,
+)
+from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
+from lancet_core.models.encoding import Encoded
+from lancet_core.models.loading import LanguageModel
+from lancet_core.progress import Progress
+
+CHECKPOINTS = "checkpoints"
+STATE_FILE = "trainer_state.json"
+_CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """A corrected model and how it was reached.
+
+    Attributes:
+        language_model: The model of the best checkpoint, its adapter merged.
+        steps: Steps trained.
+        best_step: Step of the checkpoint that was chosen; the last where nothing was validated.
+        best_score: Its helpful minus harmful on the validation prompts, None where nothing was validated.
+        resumed_from: Step the run was resumed from, 0 where it ran through.
+        terms: Terms of the last step.
+    """
+
+    language_model: LanguageModel
+    steps: int
+    best_step: int
+    best_score: float | None
+    resumed_from: int
+    terms: dict[str, float]
+
+
+def correct_model(
+    language_model: LanguageModel,
+    texts: TrainingTexts,
+    queries: Sequence[Encoded],
+    *,
+    settings: CorrectionSettings,
+    folder: Path,
+    watch: tuple[Progress, Validate | None],
+) -> Corrected:
+    """Trains a model by IBO, from its last whole checkpoint where the folder holds one.
+
+    Args:
+        language_model: The study's model; its parameters are changed in place.
+        texts: Pairs and retain samples as tokens.
+        queries: Queries whose probability is watched.
+        settings: Objective and training settings, polarity decided.
+        folder: Folder of the run; checkpoints go to its folder `checkpoints`.
+        watch: Progress, and what scores the model on validation prompts (None where there are no scorers).
+
+    Returns:
+        The corrected model.
+
+    Raises:
+        NumericalError: The loss is not finite or the retain NLL passed the guard; the checkpoints stay.
+        Cancelled: A person asked to stop; the run can be resumed.
+    """
+    progress, validate = watch
+    set_seed(settings.seed)
+    model = language_model.model
+    references = _references(model, texts, progress)
+    if settings.adapter == "lora":
+        model = _with_adapter(model, settings)
+    checkpoints = folder / CHECKPOINTS
+    checkpoint = last_checkpoint(checkpoints)
+    arguments = training_arguments(
+        str(checkpoints), settings, on_cpu=language_model.device.type == "cpu", choose_best=validate is not None
+    )
+    trainer = CorrectionTrainer(
+        model,
+        arguments,
+        steps=CorrectionSteps(texts, references, settings),
+        settings=settings,
+        watch=Watch(progress, tuple(query_batches(queries)), validate),
+    )
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    state = trainer.state
+    best = trainer.model.merge_and_unload() if settings.adapter == "lora" else trainer.model
+    best.eval()
+    return Corrected(
+        language_model=dataclasses.replace(language_model, model=best),
+        steps=state.global_step,
+        best_step=state.best_global_step or state.global_step,
+        best_score=state.best_metric,
+        resumed_from=0 if checkpoint is None else _step_of(checkpoint),
+        terms=trainer.terms,
+    )
+
+
+def last_checkpoint(checkpoints: Path) -> Path | None:
+    """Finds the newest whole checkpoint and removes those that a kill left half written."""
+    if not checkpoints.is_dir():
+        return None
+    found = sorted((path for path in checkpoints.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)), key=_step_of)
+    whole = []
+    for path in found:
+        if _is_whole(path):
+            whole.append(path)
+        else:
+            shutil.rmtree(path)
+    return whole[-1] if whole else None
+
+
+def save_corrected(language_model: LanguageModel, folder: Path, card: str) -> None:
+    """Saves model, tokenizer and model card whole or not at all.
+
+    Args:
+        language_model: The corrected model.
+        folder: Folder that is made or replaced.
+        card: Text of its `README.md`.
+    """
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    language_model.model.save_pretrained(part)
+    language_model.tokenizer.save_pretrained(part)
+    (part / "README.md").write_text(card, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+
+
+def _references(model: Any, texts: TrainingTexts, progress: Progress) -> dict[int, list[Any]]:
+    everything = [*texts.positive, *texts.negative, *texts.retain]
+    values = reference_log_likelihoods(model, everything, progress)
+    pairs = len(texts.positive)
+    return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: values[2 * pairs :]}
+
+
+def _with_adapter(model: Any, settings: CorrectionSettings) -> Any:
+    """Adds a low-rank adapter to every linear layer of the blocks, of whatever architecture."""
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=settings.adapter_rank,
+        lora_alpha=2 * settings.adapter_rank,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(model, config)
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The Trainer writes its state last: where that can be read, everything before it is there."""
+    try:
+        json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        return False
+    return True
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(checkpoint.name.rsplit("-", 1)[1])

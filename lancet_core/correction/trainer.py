@@ -1,0 +1,272 @@
+"""Influence-driven Bregman Optimization on transformers' Trainer."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from lancet_core.correction.objectives import (
+    CORRECTIONS,
+    DIVERGENCES,
+    EPSILON,
+    Margin,
+    adapter_proximity,
+    log_ratio_of_response,
+    proximity,
+)
+from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.correction.steps import NEGATIVES, POSITIVES, RETAINED, CorrectionSteps
+from lancet_core.errors import NumericalError
+from lancet_core.models.encoding import Batch
+from lancet_core.models.likelihood import token_log_likelihoods
+from lancet_core.progress import Progress
+
+STAGE = "Correcting"
+BEST = "helpful_minus_harmful"
+Validate = Callable[[Any], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What a run reports and chooses by.
+
+    Attributes:
+        progress: Told at each step.
+        queries: Packed queries whose mean probability is measured.
+        validate: Takes the model in training and returns `harmful` and `helpful` on validation prompts; None where there are no scorers.
+    """
+
+    progress: Progress
+    queries: tuple[Batch, ...] = ()
+    validate: Validate | None = None
+
+
+@dataclass(frozen=True)
+class TokenRatios:
+    """Log-ratios of the samples of one role in a step.
+
+    Attributes:
+        log_ratios: log π_θ - log π_θs of each token, shape (sequences, positions), 0 outside responses.
+        log_likelihoods: log π_θ of each token, the same shape.
+        mask: True at response tokens, the same shape.
+    """
+
+    log_ratios: Tensor
+    log_likelihoods: Tensor
+    mask: Tensor
+
+
+class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types that mypy follows here
+    """Minimises correction + divergence + proximity (Eq. 17), one step's samples in one backward pass."""
+
+    def __init__(
+        self, model: Any, arguments: TrainingArguments, *, steps: CorrectionSteps, settings: CorrectionSettings, watch: Watch
+    ) -> None:
+        """Prepares the run and remembers the start parameters.
+
+        Args:
+            model: The study's model, with its adapter where there is one.
+            arguments: Where and how long to train.
+            steps: What each step trains on.
+            settings: Weights and forms of the terms.
+            watch: What is reported and chosen by.
+        """
+        super().__init__(
+            model=model,
+            args=arguments,
+            train_dataset=steps,
+            eval_dataset=steps if watch.validate else None,
+            data_collator=_single,
+            callbacks=[_Reporter(self, settings, watch)],
+        )
+        self.correction_settings, self.watch = settings, watch
+        self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.start = [parameter.detach().clone() for parameter in self.trained] if settings.proximity_weight else []
+        self.terms: dict[str, float] = {}
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+    ) -> Tensor:
+        """Takes the loss of one step and keeps its terms for the report.
+
+        Dropout is off: the start model's log-probabilities were measured without it, and Δ must be 0 at the start.
+
+        Raises:
+            NumericalError: The loss is not finite, or the retain NLL passed the guard.
+        """
+        del return_outputs, num_items_in_batch
+        settings = self.correction_settings
+        model.eval()
+        roles = _forward(model, inputs["groups"])
+        positive, negative = (
+            log_ratio_of_response(roles[role].log_ratios, roles[role].mask, settings.log_ratio) for role in (POSITIVES, NEGATIVES)
+        )
+        margin = Margin(positive, negative, inputs["positive_weight"], inputs["negative_weight"])
+        retained = roles[RETAINED]
+        correction = CORRECTIONS[settings.form](margin, EPSILON[settings.polarity], settings.beta)
+        divergence = DIVERGENCES[settings.divergence_level](retained.log_ratios, retained.mask)
+        loss = correction + settings.divergence_weight * divergence
+        distance = self._distance(model) if settings.proximity_weight else torch.zeros(())
+        if settings.proximity_weight:
+            loss = loss + settings.proximity_weight * distance
+        self._remember(correction, divergence, distance, retained)
+        return loss
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Answers the validation prompts, so that the best checkpoint can be chosen by helpful minus harmful."""
+        del args, kwargs
+        if self.watch.validate is None:
+            return {}
+        self.model.eval()
+        scores = dict(self.watch.validate(self.model))
+        self.watch.progress(STAGE, self.state.global_step, self.state.max_steps, **scores)
+        return {f"eval_{BEST}": scores["helpful"] - scores["harmful"]}
+
+    def query_probability(self) -> float:
+        """Mean over the queries of P(response | prompt) under the model in training (Fig. 4f)."""
+        values = []
+        self.model.eval()
+        with torch.no_grad():
+            for batch in self.watch.queries:
+                values += token_log_likelihoods(self.model, batch.to(self.args.device)).sum(dim=1).exp().tolist()
+        return math.fsum(values) / len(values)
+
+    def _distance(self, model: Any) -> Tensor:
+        if self.correction_settings.adapter == "lora":
+            return adapter_proximity(_lora_factors(model))
+        return proximity(self.trained, self.start)
+
+    def _remember(self, correction: Tensor, divergence: Tensor, distance: Tensor, retained: TokenRatios) -> None:
+        """Keeps the step's terms and stops a run that broke."""
+        nll = -retained.log_likelihoods[retained.mask].mean()
+        start = nll + retained.log_ratios[retained.mask].mean()
+        values = torch.stack([correction, divergence, distance, nll, start]).detach().tolist()
+        names = ("correction", "divergence", "proximity", "retain_nll", "retain_nll_start")
+        self.terms = dict(zip(names, values, strict=True))
+        broken = next((name for name, value in self.terms.items() if not math.isfinite(value)), None)
+        if broken:
+            raise NumericalError(
+                f"the {broken} term is {self.terms[broken]} at step {self.state.global_step + 1}; the checkpoints before it stay. "
+                "Lower the learning rate, or use the token-level divergence and the bounded form"
+            )
+        guard = self.correction_settings.guard
+        if self.terms["retain_nll"] > guard * self.terms["retain_nll_start"]:
+            raise NumericalError(
+                f"stopped at step {self.state.global_step + 1}: the NLL of the retain samples is {self.terms['retain_nll']:.2f}, more than "
+                f"{guard:g} times its start {self.terms['retain_nll_start']:.2f}, so the model is losing what it knew; the checkpoints "
+                "before it stay. Lower the learning rate or the steps, raise the divergence weight, or use the bounded form"
+            )
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
+        """Saves the parameters as safetensors only: the Trainer would also pickle its arguments, which nothing reads."""
+        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+
+
+class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
+    """Tells the terms of each step."""
+
+    def __init__(self, trainer: CorrectionTrainer, settings: CorrectionSettings, watch: Watch) -> None:
+        self.trainer, self.settings, self.watch = trainer, settings, watch
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measures the queries before the first step."""
+        if self.watch.queries and state.global_step == 0:
+            self.watch.progress(STAGE, 0, self.settings.steps, query_probability=self.trainer.query_probability())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Tells the terms, the learning rate that was used and, every few steps, the queries' probability."""
+        values = {name: value for name, value in self.trainer.terms.items() if name != "retain_nll_start"}
+        warmth = min(1.0, (state.global_step - 1) / max(1, self.settings.warmup_steps))
+        values["learning_rate"] = self.settings.learning_rate * warmth
+        due = state.global_step % self.settings.query_every == 0 or state.global_step == self.settings.steps
+        if self.watch.queries and due:
+            values["query_probability"] = self.trainer.query_probability()
+        self.watch.progress(STAGE, state.global_step, self.settings.steps, **values)
+
+
+def training_arguments(folder: str, settings: CorrectionSettings, *, on_cpu: bool, choose_best: bool) -> TrainingArguments:
+    """Translates the settings for transformers' Trainer.
+
+    Args:
+        folder: Where checkpoints go.
+        settings: Steps, learning rate, clipping, checkpoints.
+        on_cpu: Whether to keep off the accelerators that there may be.
+        choose_best: Whether validation scores decide which checkpoint is loaded at the end.
+    """
+    chosen: dict[str, Any] = {}
+    if choose_best:
+        chosen = {
+            "eval_strategy": "steps",
+            "eval_steps": settings.checkpoint_every,
+            "load_best_model_at_end": True,
+            "metric_for_best_model": BEST,
+            "greater_is_better": True,
+        }
+    arguments = TrainingArguments(
+        output_dir=folder,
+        max_steps=settings.steps,
+        per_device_train_batch_size=1,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=settings.warmup_steps,
+        weight_decay=0.0,
+        max_grad_norm=settings.max_gradient_norm,
+        save_strategy="steps",
+        save_steps=settings.checkpoint_every,
+        save_total_limit=settings.checkpoints_kept,
+        train_sampling_strategy="sequential",
+        logging_strategy="no",
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        use_cpu=on_cpu,
+        seed=settings.seed,
+        **chosen,
+    )
+    arguments._n_gpu = min(1, arguments.n_gpu)  # a step is one item: DataParallel would split it
+    return arguments
+
+
+def _single(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return items[0]
+
+
+def _forward(model: Any, groups: list[dict[str, Any]]) -> dict[int, TokenRatios]:
+    """Runs every group and sorts its rows by role and place."""
+    width = max(group["reference"].shape[1] for group in groups)
+    parts = []
+    for group in groups:
+        batch = group["batch"].to(group["reference"].device)
+        log_likelihoods = token_log_likelihoods(model, batch).float()
+        padding = (0, width - log_likelihoods.shape[1])
+        parts.append(
+            [
+                torch.nn.functional.pad(values, padding)
+                for values in (log_likelihoods, group["reference"], batch.response_mask)
+            ]
+        )
+    log_likelihoods, reference, mask = (torch.cat(column) for column in zip(*parts, strict=True))
+    role = torch.cat([group["role"] for group in groups])
+    place = torch.cat([group["place"] for group in groups])
+    log_ratios = (log_likelihoods - reference) * mask
+    sorted_roles = {}
+    for wanted in (POSITIVES, NEGATIVES, RETAINED):
+        rows = torch.nonzero(role == wanted).squeeze(1)
+        rows = rows[place[rows].argsort()]
+        sorted_roles[wanted] = TokenRatios(log_ratios[rows], log_likelihoods[rows], mask[rows])
+    return sorted_roles
+
+
+def _lora_factors(model: Any) -> list[tuple[Tensor, Tensor, float]]:
+    """A, B and scale of each adapted layer."""
+    return [
+        (module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name]))
+        for module in model.modules()
+        if hasattr(module, "lora_A")
+        for name in module.lora_A
+    ]
