@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lancet_core.correction.settings import PairSettings
-from lancet_core.data.samples import DESIRABLE, Query
+from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
@@ -19,8 +18,7 @@ from lancet_core.operations.configs import AttributeConfig, ClusterConfig
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study, get_study
-from lancet_core.workbench import reviews
-from lancet_core.workbench.cases import add_case, study_queries
+from lancet_core.workbench.cases import study_queries
 from lancet_core.workbench.studies import samples_table
 from lancet_core.workbench.waiting import newest_done, reuse_or_start
 from lancet_core.workspace import Workspace
@@ -57,22 +55,7 @@ class TokenHeat:
     unit_influence: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class ReviewStart:
-    """How far a case is on its way to review.
-
-    Attributes:
-        run_id: The run to wait for; empty when the pairs are ready.
-        step: What is being done, in words.
-        pairs: Pairs that are ready; 0 while a run is going.
-    """
-
-    run_id: str
-    step: str
-    pairs: int = 0
-
-
-def start_trace(workspace: Workspace, study: Study, *, query: Query, settings: InfluenceSettings) -> str:
+def start_trace(workspace: Workspace, study: Study, query: Query, *, settings: InfluenceSettings) -> str:
     """Starts the attribution of one query in the model host, or finds the one that did it.
 
     Returns:
@@ -256,7 +239,7 @@ def is_whole_corpus_batch(run: RunRecord) -> bool:
 
 
 def cluster_batches(clusters: pd.DataFrame) -> list[Query]:
-    """Lists clustered queries with their cluster as the group to be attributed as one."""
+    """Lists clustered queries with their cluster as the group to be attributed as one; wanted answers stand apart."""
     rows = zip(
         clusters["prompt"], clusters["response"], clusters["polarity"], clusters["cluster"], strict=True
     )
@@ -310,43 +293,6 @@ def audit(
     queries = attributed_queries(workspace, run_id)
     wanted = {query.group or query.id for query in queries if query.polarity == DESIRABLE}
     return ranking_report(scores, samples, settings, desirable=wanted)
-
-
-def send_to_review(workspace: Workspace, study: Study, *, query: Query) -> ReviewStart:
-    """Takes the next step from a case to pairs for review; call it again when the run it names is done.
-
-    The study's queries, this case among them, are clustered; each cluster is attributed as one batch over the whole corpus;
-    pairs are proposed from that. What is done already is not done again.
-
-    Args:
-        workspace: Where the study lies.
-        study: The study.
-        query: The case.
-
-    Returns:
-        What to wait for, or that the pairs are ready.
-
-    Raises:
-        DataError: No pair can be made.
-        JobError: A worker cannot be started.
-    """
-    if query.id not in {known.id for known in study_queries(workspace, study)}:
-        add_case(workspace, study, prompt=query.prompt, response=query.response, polarity=query.polarity)
-    batch = latest_batch_attribution(workspace, study)
-    if batch is not None and _covers(workspace, batch, query):
-        return ReviewStart(
-            "", "Pairs are proposed", reviews.propose(workspace, study.name, batch.id, PairSettings())
-        )
-    clusters = latest_clusters(workspace, study)
-    if clusters is None or not _covers(workspace, clusters, query):
-        settings = ClusterSettings(k=min(ClusterSettings().k, len(study_queries(workspace, study))))
-        return ReviewStart(start_clusters(workspace, study, settings=settings), "Clustering the queries")
-    run_id = start_cluster_attribution(workspace, study, cluster_run_id=clusters.id)
-    return ReviewStart(run_id, "Attributing each cluster over the whole corpus")
-
-
-def _covers(workspace: Workspace, run: RunRecord, query: Query) -> bool:
-    return query.id in {known.id for known in attributed_queries(workspace, run.id)}
 
 
 def _finished(workspace: Workspace, run_id: str, operation: str) -> RunRecord:

@@ -79,7 +79,7 @@ class CorrectionSource:
     parents: tuple[str, ...] = ()
 
 
-def preflight(workspace: Workspace, study: Study, *, settings: CorrectionSettings) -> Preflight:
+def preflight(workspace: Workspace, study: Study, settings: CorrectionSettings) -> Preflight:
     """Says what a correction from the approved pairs would do.
 
     Args:
@@ -165,8 +165,8 @@ def attribution_source(
 def start_correction(
     workspace: Workspace,
     study: Study,
-    *,
     settings: CorrectionSettings,
+    *,
     source: CorrectionSource | None = None,
     queries: Sequence[Query] = (),
 ) -> str:

@@ -133,7 +133,7 @@ def read_evaluation(workspace: Workspace, run_id: str) -> Evaluation:
 
 
 def start_comparison(
-    workspace: Workspace, study: Study, *, correction_run_id: str, case: Query | None = None
+    workspace: Workspace, study: Study, correction_run_id: str, case: Query | None = None
 ) -> str:
     """Starts the comparison of a corrected model with the study's, or finds the run that did it.
 
