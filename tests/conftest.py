@@ -1,10 +1,15 @@
 """Fixtures that all layers use."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+from tests.tiny_models import save_tiny_model
+
+SHARED_DATA = Path(
+    os.environ.get("LANCET_SHARED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +20,32 @@ def shared_data():
             f"no real data: {SHARED_DATA} does not exist; the same schemas are tested on written rows"
         )
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory):
+    """Makes the folder of a model with random weights: `tiny_model_folder("gpt2")`, any of `tiny_models.ARCHITECTURES`."""
+    made = {}
+
+    def folder_of(architecture="llama"):
+        if architecture not in made:
+            made[architecture] = save_tiny_model(architecture, tmp_path_factory.mktemp(architecture))
+        return made[architecture]
+
+    return folder_of
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_model_folder):
+    """Loads such a model: `tiny_model("gpt2", dtype="float64")`; everybody shares it, so leave it as it is."""
+    from lancet_core.models.loading import load_language_model
+
+    loaded = {}
+
+    def model_of(architecture="llama", dtype="float32"):
+        key = (architecture, dtype)
+        if key not in loaded:
+            loaded[key] = load_language_model(str(tiny_model_folder(architecture)), device="cpu", dtype=dtype)
+        return loaded[key]
+
+    return model_of

@@ -16,8 +16,13 @@ class GenerationSettings:
 
     max_new_tokens: int = setting(64, "Longest answer, in tokens", minimum=1, maximum=4096)
     temperature: float = setting(
-        0.0, "0 always takes the most likely token; above 0 tokens are drawn, wilder the higher", minimum=0.0, maximum=5.0
+        0.0,
+        "0 always takes the most likely token; above 0 tokens are drawn, wilder the higher",
+        minimum=0.0,
+        maximum=5.0,
     )
-    top_p: float = setting(1.0, "Draw only from the likeliest tokens that add up to this probability", minimum=0.01, maximum=1.0)
+    top_p: float = setting(
+        1.0, "Draw only from the likeliest tokens that add up to this probability", minimum=0.01, maximum=1.0
+    )
     seed: int = setting(0, "Seed of the drawn tokens", minimum=0)
     batch_size: int = setting(32, "Prompts answered at once", minimum=1)

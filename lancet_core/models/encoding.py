@@ -1,0 +1,205 @@
+"""From prompt and response to token ids, and from token ids to padded batches."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lancet_core.errors import ConfigError, DataError
+from lancet_core.models.loading import LanguageModel
+from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
+
+DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
+_PLACE = "{prompt}"
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt and response as token ids.
+
+    Attributes:
+        input_ids: All tokens: begin token where there is one, prompt, response, end token where there is one.
+        response_start: Index of the first response token, at least 1.
+        cut_tokens: Prompt tokens cut from the left because the text exceeded the context.
+    """
+
+    input_ids: tuple[int, ...]
+    response_start: int
+    cut_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Texts padded to one length.
+
+    Attributes:
+        indices: Places of the rows in the sequence that was packed.
+        input_ids: Token ids, shape (rows, positions).
+        attention_mask: True at real tokens, the same shape.
+        response_mask: True at response tokens, end token included, the same shape.
+    """
+
+    indices: tuple[int, ...]
+    input_ids: Tensor
+    attention_mask: Tensor
+    response_mask: Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """Moves the tensors to a device."""
+        return Batch(
+            self.indices,
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            self.response_mask.to(device),
+        )
+
+
+def format_prompt(tokenizer: Any, prompt: str, template: str = DEFAULT_TEMPLATE) -> str:
+    """Writes everything that stands before the response.
+
+    Args:
+        tokenizer: Tokenizer whose chat template `auto` uses where it has one.
+        prompt: What is asked.
+        template: `auto`, `raw` (the prompt as it is) or a text that contains `{prompt}`.
+
+    Raises:
+        ConfigError: A template of one's own lacks `{prompt}`.
+    """
+    if template == RAW_TEMPLATE:
+        return prompt
+    if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
+        turns = [{"role": "user", "content": prompt}]
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    text = DEFAULT_TEXT if template == DEFAULT_TEMPLATE else template
+    if _PLACE not in text:
+        raise ConfigError(
+            f"the template {template!r} does not say where the prompt goes; write {_PLACE} in it, or take auto or raw"
+        )
+    return text.replace(_PLACE, prompt)
+
+
+def encode(lm: LanguageModel, prompt: str, response: str, template: str = DEFAULT_TEMPLATE) -> Encoded:
+    """Turns prompt and response into token ids.
+
+    Prompt and response are tokenised apart and joined, so that the same response has the same tokens after every prompt. The
+    prompt is cut from its left where both exceed the context.
+
+    Raises:
+        DataError: The response is empty, or alone exceeds the context.
+        ConfigError: The template lacks `{prompt}`.
+    """
+    (encoded,) = encode_all(lm, [(prompt, response)], template)
+    if encoded is None:
+        raise DataError(
+            f"the response beginning {response[:40]!r} has no token or exceeds the model's context of {lm.context} tokens; "
+            "give a shorter one, or a model with a longer context"
+        )
+    return encoded
+
+
+def encode_all(
+    lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str = DEFAULT_TEMPLATE
+) -> list[Encoded | None]:
+    """Turns many prompts and responses into token ids: as `encode`, but None where that raises DataError."""
+    if not texts:
+        return []
+    prefixes = [format_prompt(lm.tokenizer, prompt, template) for prompt, _ in texts]
+    endings = [
+        _response_text(lm.tokenizer, text, template=template, prefix=prefix)
+        for text, prefix in zip(texts, prefixes, strict=True)
+    ]
+    prefix_ids = lm.tokenizer(prefixes, add_special_tokens=False)["input_ids"]
+    response_ids = lm.tokenizer(endings, add_special_tokens=False)["input_ids"]
+    return [
+        _joined(lm, list(before), list(after)) if texts[index][1].strip() else None
+        for index, (before, after) in enumerate(zip(prefix_ids, response_ids, strict=True))
+    ]
+
+
+def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> list[int]:
+    """Turns a prompt into the token ids that generation starts from, cut from the left to leave `room` tokens of context.
+
+    Raises:
+        ConfigError: The context has no place for a prompt beside the answer, or the template lacks `{prompt}`.
+    """
+    if room >= lm.context:
+        raise ConfigError(
+            f"max_new_tokens is {room}, but the model's context holds {lm.context} tokens; give at most {lm.context - 1}"
+        )
+    text = format_prompt(lm.tokenizer, prompt, template)
+    ids = _with_begin(lm, lm.tokenizer(text, add_special_tokens=False)["input_ids"])
+    return _cut_left(lm, ids, lm.context - room)
+
+
+def pack(encoded: Sequence[Encoded], max_tokens: int) -> list[Batch]:
+    """Sorts texts by length and pads them to the right, in batches of at most `max_tokens` tokens, padding included.
+
+    A text longer than `max_tokens` makes a batch of its own. The longest come first, so that memory runs out at once or never.
+    """
+    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index].input_ids))
+    batches: list[Batch] = []
+    start = 0
+    while start < len(order):
+        rows = max(1, max_tokens // max(1, len(encoded[order[start]].input_ids)))
+        batches.append(_padded(encoded, order[start : start + rows]))
+        start += rows
+    return batches
+
+
+def _padded(encoded: Sequence[Encoded], indices: Sequence[int]) -> Batch:
+    lengths = torch.tensor([len(encoded[index].input_ids) for index in indices])
+    starts = torch.tensor([encoded[index].response_start for index in indices])
+    width = int(lengths.max())
+    rows = [[*encoded[index].input_ids, *[0] * (width - len(encoded[index].input_ids))] for index in indices]
+    positions = torch.arange(width)
+    real = positions < lengths[:, None]
+    return Batch(tuple(indices), torch.tensor(rows), real, real & (positions >= starts[:, None]))
+
+
+def _response_text(tokenizer: Any, text: tuple[str, str], *, template: str, prefix: str) -> str:
+    """Writes the response as it follows the prefix: after one space, or with the end of turn of a chat template."""
+    prompt, response = text
+    if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
+        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response.strip()}]
+        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
+        # Some templates write an opening of the answer only when asked for a generation prompt.
+        return whole[len(prefix) :].rstrip("\n") if whole.startswith(prefix) else response.strip()
+    if _writes_own_space(tokenizer):
+        return response.removeprefix(" ")
+    return response if response[:1].isspace() or prefix[-1:].isspace() else f" {response}"
+
+
+def _writes_own_space(tokenizer: Any) -> bool:
+    """Whether a tokenizer puts a space before every text (SentencePiece), so that ours would be a second one."""
+    return bool(tokenizer.tokenize("a")[0].startswith("\u2581"))
+
+
+def _joined(lm: LanguageModel, prefix: list[int], response: list[int]) -> Encoded | None:
+    """Joins both parts, ends them and cuts the prompt; None where the response alone exceeds the context."""
+    end = lm.tokenizer.eos_token_id
+    if end is not None and response[-1:] != [end]:
+        response = [*response, end]
+    before = _with_begin(lm, prefix)
+    room = lm.context - len(response)
+    # One token before the response is the least: its first token is predicted from there.
+    if room < 1 or not response or not before:
+        return None
+    kept = _cut_left(lm, before, room)
+    return Encoded((*kept, *response), len(kept), len(before) - len(kept))
+
+
+def _with_begin(lm: LanguageModel, ids: list[int]) -> list[int]:
+    begin = lm.tokenizer.bos_token_id
+    return [begin, *ids] if begin is not None and ids[:1] != [begin] else list(ids)
+
+
+def _cut_left(lm: LanguageModel, ids: list[int], room: int) -> list[int]:
+    """Cuts tokens from the left, the begin token excepted."""
+    if len(ids) <= room:
+        return ids
+    begin = lm.tokenizer.bos_token_id
+    if begin is not None and ids[:1] == [begin] and room > 1:
+        return [begin, *ids[len(ids) - room + 1 :]]
+    return ids[len(ids) - room :]

@@ -1,0 +1,88 @@
+"""Log-probabilities of responses."""
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lancet_core.models.encoding import Batch, Encoded, pack
+from lancet_core.models.loading import LanguageModel
+
+TOKENS_AT_ONCE = 4096
+
+
+def response_logits(model: Any, batch: Batch) -> Tensor:
+    """Runs a model and takes the logits that predict response tokens, and no others: the vocabulary is wide.
+
+    Args:
+        model: Causal language model.
+        batch: Texts padded on either side, on the model's device.
+
+    Returns:
+        Logits of shape (response tokens of the batch in reading order, vocabulary).
+    """
+    predicted = batch.response_mask[:, 1:]
+    inputs: dict[str, Any] = {
+        "input_ids": batch.input_ids,
+        "attention_mask": batch.attention_mask.long(),
+        "use_cache": False,
+    }
+    accepted = _accepted(_unwrapped(model))
+    if "position_ids" in accepted:
+        inputs["position_ids"] = (batch.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
+    if "logits_to_keep" in accepted and not batch.input_ids.is_cuda:
+        # Positions that predict a response token in some row; finding them would make a GPU wait.
+        columns = predicted.any(dim=0).nonzero().squeeze(1)
+        logits = model(**inputs, logits_to_keep=columns).logits
+        return logits[predicted[:, columns]]  # type: ignore[no-any-return]
+    return model(**inputs).logits[:, :-1][predicted]  # type: ignore[no-any-return]
+
+
+def response_targets(batch: Batch) -> Tensor:
+    """Token ids that `response_logits` predicts, in the same order."""
+    return batch.input_ids[:, 1:][batch.response_mask[:, 1:]]
+
+
+def token_log_likelihoods(model: Any, batch: Batch) -> Tensor:
+    """Computes the log-probability of each response token, differentiable in the model's parameters.
+
+    Args:
+        model: Causal language model.
+        batch: Texts on the model's device.
+
+    Returns:
+        Shape (rows, positions): at a response token log p(token | everything before it), 0 elsewhere.
+    """
+    logits = full_precision(response_logits(model, batch))
+    chosen = logits.gather(1, response_targets(batch)[:, None]).squeeze(1) - logits.logsumexp(dim=1)
+    spread = torch.zeros(batch.input_ids.shape, dtype=chosen.dtype, device=chosen.device)
+    predicted = batch.response_mask.clone()
+    predicted[:, 0] = False
+    return spread.masked_scatter(predicted, chosen)
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """Widens half-precision logits to float32: their logarithms are summed over many tokens."""
+    return logits if logits.dtype in {torch.float32, torch.float64} else logits.float()
+
+
+def response_log_likelihoods(lm: LanguageModel, encoded: Sequence[Encoded]) -> list[float]:
+    """Computes log p(response | prompt), summed over response tokens, in nats, in the order given."""
+    totals = [0.0] * len(encoded)
+    with torch.no_grad():
+        for batch in pack(encoded, TOKENS_AT_ONCE):
+            sums = token_log_likelihoods(lm.model, batch.to(lm.device)).sum(dim=1).tolist()
+            for index, total in zip(batch.indices, sums, strict=True):
+                totals[index] = total
+    return totals
+
+
+def _unwrapped(model: Any) -> Any:
+    """The model inside an adapter, whose own signature hides what it accepts."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def _accepted(model: Any) -> frozenset[str]:
+    return frozenset(inspect.signature(type(model).forward).parameters)
