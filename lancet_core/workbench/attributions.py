@@ -240,11 +240,15 @@ def is_whole_corpus_batch(run: RunRecord) -> bool:
 
 def cluster_batches(clusters: pd.DataFrame) -> list[Query]:
     """Lists clustered queries with their cluster as the group to be attributed as one; wanted answers stand apart."""
-    rows = zip(
-        clusters["prompt"], clusters["response"], clusters["polarity"], clusters["cluster"], strict=True
-    )
+    columns = (clusters["prompt"], clusters["response"], clusters["polarity"], clusters["cluster"])
     return [
-        Query(prompt, response, polarity, group=str(cluster)) for prompt, response, polarity, cluster in rows
+        Query(
+            prompt,
+            response,
+            polarity,
+            group=str(cluster) if polarity == UNDESIRABLE else f"{cluster} {polarity}",
+        )
+        for prompt, response, polarity, cluster in zip(*columns, strict=True)
     ]
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from lancet_core.config import fingerprint
-from lancet_core.correction.pair_files import PairSide, ReviewedPair, read_pairs, usable_pairs, write_pairs
-from lancet_core.correction.pairs import choose_retain_set, propose_pairs
+from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs, write_pairs
+from lancet_core.correction.pairs import choose_retain_set
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.samples import Query, read_prompts, read_samples
 from lancet_core.errors import DataError, ModelError
@@ -21,9 +21,8 @@ from lancet_core.operations.configs import CorrectConfig
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study
 from lancet_core.workbench import reviews
-from lancet_core.workbench.attributions import latest_batch_attribution, read_attribution
+from lancet_core.workbench.attributions import latest_batch_attribution
 from lancet_core.workbench.cases import study_queries
-from lancet_core.workbench.studies import samples_table
 from lancet_core.workbench.waiting import reuse_or_start
 from lancet_core.workspace import Workspace
 
@@ -147,18 +146,7 @@ def attribution_source(
         StoreError: There is no such run.
         JobError: The run is not done.
     """
-    scores = read_attribution(workspace, run_id).rename(columns={"query_id": "cluster"})
-    samples = samples_table(study).set_index("id", drop=False)
-    proposed = propose_pairs(scores, samples, settings)
-    pairs = tuple(
-        ReviewedPair(
-            pair_id=row.pair_id,
-            cluster=str(row.cluster),
-            positive=_side(samples.loc[row.positive_id], row.positive_influence),
-            negative=_side(samples.loc[row.negative_id], row.negative_influence),
-        )
-        for row in proposed.itertuples()
-    )
+    pairs = tuple(reviews.pairs_from_attribution(workspace, study.name, run_id, settings))
     return CorrectionSource(pairs, _retain(study, pairs, get_run(workspace, run_id), settings), (run_id,))
 
 
@@ -225,17 +213,6 @@ def model_parameters(model: str) -> int:
         ModelError: A header is broken.
     """
     return sum(_parameters_of(path) for path in sorted(Path(model).glob("*.safetensors")))
-
-
-def _side(sample: pd.Series, influence: float) -> PairSide:
-    return PairSide(
-        sample_id=sample["id"],
-        prompt=sample["prompt"],
-        response=sample["response"],
-        influence=float(influence),
-        harmful=None if pd.isna(sample["harmful"]) else float(sample["harmful"]),
-        is_safe=None if pd.isna(sample["is_safe"]) else bool(sample["is_safe"]),
-    )
 
 
 def _parameters_of(path: Path) -> int:

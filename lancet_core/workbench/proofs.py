@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from lancet_core.config import fingerprint
 from lancet_core.data.inputs import load_prompts
-from lancet_core.data.samples import Query, content_id
+from lancet_core.data.samples import Query, read_prompts
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
 from lancet_core.jobs.run_folder import RunFolder
@@ -280,13 +281,21 @@ def _checked_model(model: str | Path) -> str:
 
 
 def _prompts_path(study: Study, prompts: str | Path) -> str:
-    """Path of the prompts to answer; a person's own file is kept in the study, named by its content."""
-    if not prompts:
-        return "" if study.prompts is None else str(study.prompts)
-    frame = load_prompts(Path(prompts).expanduser())
+    """Path of the prompts to answer, kept in the study and named by content; empty where there are none.
+
+    The study's own come without the validation split: what settings and checkpoints were chosen on proves nothing.
+    """
+    if prompts:
+        frame = load_prompts(Path(prompts).expanduser())
+    elif study.prompts is not None:
+        frame = read_prompts(study.prompts)
+        frame = frame[frame["split"] != "validation"]
+    else:
+        return ""
+    if frame.empty:
+        return ""
     folder = study.folder / "evaluations"
     folder.mkdir(exist_ok=True)
-    digest = pd.util.hash_pandas_object(frame.fillna(""), index=False).to_numpy().tobytes().hex()
-    path = folder / f"prompts-{content_id(digest)}.parquet"
+    path = folder / f"prompts-{fingerprint(frame.fillna('').values.tolist())}.parquet"
     frame.to_parquet(path, index=False)
     return str(path)

@@ -60,10 +60,22 @@ def send_to_review(workspace: Workspace, study: Study, query: Query) -> ReviewSt
         return ReviewStart((), "Pairs are proposed", pairs)
     clusters = latest_clusters(workspace, study)
     if clusters is None or not _covers(workspace, clusters, query):
-        settings = ClusterSettings(k=min(ClusterSettings().k, len(study_queries(workspace, study))))
-        return ReviewStart((start_clusters(workspace, study, settings=settings),), "Clustering the queries")
+        return ReviewStart((start_study_clusters(workspace, study),), "Clustering the queries")
     run_id = start_cluster_attribution(workspace, study, cluster_run_id=clusters.id)
     return ReviewStart((run_id,), "Attributing each cluster over the whole corpus")
+
+
+def start_study_clusters(workspace: Workspace, study: Study) -> str:
+    """Starts clustering all queries of a study, in the default number of clusters or as many as there are queries.
+
+    Returns:
+        Id of the run.
+
+    Raises:
+        DataError: The study has no query.
+    """
+    count = max(1, min(ClusterSettings().k, len(study_queries(workspace, study))))
+    return start_clusters(workspace, study, settings=ClusterSettings(k=count))
 
 
 def _covers(workspace: Workspace, run: RunRecord, query: Query) -> bool:
