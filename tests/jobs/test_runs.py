@@ -82,7 +82,7 @@ def test_a_failed_run_says_why(workspace, trouble, message):
 @pytest.mark.parametrize("trouble", ["", "deaf", "stubborn"])
 def test_cancel_ends_a_run_that_listens_and_one_that_does_not(workspace, trouble):
     folder = started(workspace, steps=10_000, pause_seconds=0.02, trouble=trouble)
-    until(lambda: (folder.path / ("trouble" if trouble else "checkpoint.json")).exists())
+    until((folder.path / ("trouble" if trouble else "checkpoint.json")).exists)
     assert launcher.cancel(workspace, folder.id).state == "cancelled"
     assert not folder.is_alive()
     assert runs.get_run(workspace, folder.id).state == "cancelled"
