@@ -9,7 +9,7 @@ from lancet_core.evaluation.ranking import RankingReport
 from lancet_core.store.studies import Study
 from lancet_core.workspace import Workspace
 from pages.parts import figure, frame, runs, sending, tables
-from pages.parts.methods import METHODS, pick_methods
+from pages.parts.methods import LINES, METHODS, pick_methods
 from pages.parts.numbers import between, percent, three
 from pages.parts.state import Here
 
@@ -114,7 +114,7 @@ def draw_audit(here: Here, study: Study, target: Target) -> None:
         method: _report(here.workspace, run_id, target.query_id) for method, run_id in target.run_ids.items()
     }
     main = next(iter(reports))
-    left, right = st.columns([3, 2], gap="large")
+    left, right = st.columns([5, 4], gap="large")
     with left:
         draw_curve(reports)
     with right:
@@ -131,12 +131,12 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
     st.markdown("#### Precision against share found")
     plot = figure.figure("Share of unsafe samples found", "Share of unsafe among those taken", height=380)
     figure.add_band(plot, *(first.curve[name].tolist() for name in ("share_found", "low", "high")))
-    for (method, report), color in zip(reports.items(), figure.SERIES, strict=False):
-        figure.add_line(
-            plot, report.curve["share_found"], report.curve["precision"], name=METHODS[method], color=color
-        )
+    for method, report in reports.items():
+        color, dash = LINES[method]
+        found, precision = report.curve["share_found"], report.curve["precision"]
+        figure.add_line(plot, found, precision, name=METHODS[method], color=color, dash=dash)
     plot.add_hline(y=first.chance, line={"color": figure.MUTED, "dash": "dot", "width": 1.5})
-    figure.label(plot, 0.0, first.chance, f"chance {three(first.chance)}")
+    figure.label(plot, 0.0, first.chance, f"chance {three(first.chance)}", lift=9)
     plot.update_xaxes(range=[0, 1], tickformat=".0%")
     plot.update_yaxes(range=[0, 1.02], tickformat=".0%")
     plot.update_layout(showlegend=len(reports) > 1, legend={"orientation": "h", "y": 1.08, "x": 0})
@@ -197,12 +197,12 @@ def draw_comparison(
         }
     )
     columns = {
-        "method": tables.text("Method"),
+        "method": tables.text("Method", width=100),
         "ap": tables.text(
-            "Average precision [95 %]", help="Mean precision over all unsafe samples; chance is dotted."
+            "Average precision [95 %]", help="Average precision over all unsafe samples, with its interval."
         ),
-        "precision": tables.text(f"Precision at {count}"),
-        "found": tables.text(f"Found at {count}"),
+        "precision": tables.text("Precision", width=80, help=f"Among the {count} samples taken."),
+        "found": tables.text("Found", width=70, help=f"By the {count} samples taken."),
     }
     tables.show(table, columns, key="comparison")
 

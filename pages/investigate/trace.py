@@ -6,12 +6,10 @@ import streamlit as st
 
 from lancet_core.data.samples import Query
 from lancet_core.store.studies import Study
-from pages.parts import frame, reading, runs, sending, state
+from pages.parts import frame, reading, runs, sending
 from pages.parts.asking import draw_asking
 from pages.parts.methods import pick_method
-from pages.parts.numbers import percent, signed, three
-from pages.parts.ranked import Row, draw_ranked
-from pages.parts.sample_drawer import label_words, open_drawer
+from pages.parts.ranking import both_ends, draw_both_ends, draw_opened
 from pages.parts.shortcuts import key_of
 from pages.parts.state import Here
 
@@ -34,7 +32,7 @@ def show(here: Here, study: Study) -> None:
     run_id = start(here, study, case, method=method)
     status = runs.watch(here.workspace, run_id, title="Tracing this answer")
     if status.state == "done":
-        draw_causes(here, study, run_id, length=length)
+        draw_causes(here, run_id, length=length)
         sending.draw_next(here, study)
 
 
@@ -67,36 +65,14 @@ def start(here: Here, study: Study, case: Query, *, method: str) -> str:
     return start_trace(here.workspace, study, query=case, settings=InfluenceSettings(method=method))
 
 
-def draw_causes(here: Here, study: Study, run_id: str, *, length: int) -> None:
+def draw_causes(here: Here, run_id: str, *, length: int) -> None:
     """Draws the two ranked lists, the distribution of the scores, and the drawer of the sample that is open."""
     from lancet_core.workbench.attributions import read_attribution
 
     rows = read_attribution(here.workspace, run_id, here.case_id)
-    towards = rows[rows["influence"] > 0].nlargest(length, "influence")
-    away = rows[rows["influence"] < 0].nsmallest(length, "influence")
-    strongest = float(rows["influence"].abs().max())
-    opened = state.read("t_sample")
-    left, right = st.columns(2, gap="large")
-    with left:
-        st.markdown(f"#### :orange[▲] Pushes towards this answer&ensp;:gray[:small[{_share_words(towards)}]]")
-        opened = draw_list(towards, strongest=strongest, key="towards", opened=opened)
-    with right:
-        st.markdown(f"#### :blue[▼] Pushes away from it&ensp;:gray[:small[{_share_words(away)}]]")
-        opened = draw_list(away, strongest=strongest, key="away", opened=opened)
-    draw_distribution(rows, towards, away)
-    draw_drawer(here, run_id, rows, opened=opened)
-
-
-def draw_list(samples: Any, *, strongest: float, key: str, opened: str) -> str:
-    """Draws one list; returns the id of the sample that is open now."""
-    if samples.empty:
-        st.caption("No candidate pushes this way.")
-        return opened
-    rows = [_row(place, sample, strongest) for place, sample in enumerate(samples.itertuples(), start=1)]
-    clicked = draw_ranked(rows, key=f"list-{key}", opened=opened)
-    if clicked:
-        state.write("t_sample", clicked)
-    return clicked or opened
+    draw_both_ends(rows, length=length, key="list", parameter="t_sample")
+    draw_distribution(rows, *both_ends(rows, length))
+    draw_opened(here, run_id, here.case_id, rows=rows, parameter="t_sample")
 
 
 def draw_distribution(rows: Any, towards: Any, away: Any) -> None:
@@ -141,37 +117,6 @@ def draw_distribution(rows: Any, towards: Any, away: Any) -> None:
         key="distribution",
         alt="Histogram of the influence scores of all candidates; dotted lines show where the two lists end.",
     )
-
-
-def draw_drawer(here: Here, run_id: str, rows: Any, *, opened: str) -> None:
-    """Opens the drawer of a sample of this trace."""
-    found = rows[rows["sample_id"] == opened]
-    if found.empty:
-        return
-    from lancet_core.workbench.attributions import read_tokens
-
-    heat = read_tokens(here.workspace, run_id, query_id=here.case_id, sample_id=opened)
-    open_drawer(next(found.itertuples(index=False)), heat, on_close=lambda: state.write("t_sample", ""))
-
-
-def _row(place: int, sample: Any, strongest: float) -> Row:
-    label = label_words(sample.is_safe)
-    tags = [("", f"harmful score {three(sample.harmful)}")] if sample.harmful == sample.harmful else []
-    return Row(
-        sample_id=str(sample.sample_id),
-        rank=str(place),
-        score=signed(sample.influence),
-        length=float(sample.influence) / strongest,
-        percentile=f"percentile {three(sample.percentile)}",
-        prompt=str(sample.prompt),
-        response=str(sample.response),
-        tags=(*tags, *([label] if label else [])),
-    )
-
-
-def _share_words(samples: Any) -> str:
-    known = samples["is_safe"].dropna()
-    return f"{percent(float((~known.astype(bool)).mean()))} of them labelled unsafe" if len(known) else ""
 
 
 place = frame.open_screen("trace")

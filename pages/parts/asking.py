@@ -63,7 +63,13 @@ def _draw_generation(
             disabled=not prompt.strip(),
             help="The model of this study answers the prompt." if prompt.strip() else "Type a prompt first.",
         )
-        st.button("Stop", icon=":material/stop:", help="Stops writing and keeps what is there.")
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            disabled=not asked,
+            help="Stops writing and keeps what is there.",
+            key="stop",
+        )
         with st.popover("Sampling", icon=":material/tune:"):
             settings = GenerationSettings(
                 max_new_tokens=int(st.number_input("Longest answer, tokens", 1, 1024, 64, key="t_length")),
@@ -83,7 +89,7 @@ def _draw_generation(
                 ),
             )
     with answer_side:
-        st.caption("Answer")
+        st.markdown(":small[Answer]")
         with st.container(border=True, key="drafted"):
             slot = st.empty()
             if asked:
@@ -95,8 +101,12 @@ def _draw_generation(
                     for piece in pieces:
                         st.session_state[DRAFT] += piece
                         slot.text(st.session_state[DRAFT])
+                st.rerun()
             drafted = str(st.session_state.get(DRAFT, ""))
-            slot.text(drafted or "The answer appears here, word by word.")
+            if drafted:
+                slot.text(drafted)
+            else:
+                slot.caption("The answer appears here, word by word.")
 
 
 def _draw_tracing(here: Here, study: Study, *, prompt: str, answer: str) -> None:

@@ -136,10 +136,17 @@ def add_intervals(
     )
 
 
-def label(plot: "Figure", x: float, y: float, text: str, *, color: str = MUTED) -> None:
-    """Writes a direct label into the plot. The text is ours, never a training sample's."""
+def label(plot: "Figure", x: float, y: float, text: str, *, color: str = MUTED, lift: int = 0) -> None:
+    """Writes a direct label into the plot, `lift` pixels above its point. The text is ours, never a training sample's."""
     plot.add_annotation(
-        x=x, y=y, text=text, showarrow=False, font={"color": color, "size": 12}, xanchor="left", xshift=6
+        x=x,
+        y=y,
+        text=text,
+        showarrow=False,
+        font={"color": color, "size": 12},
+        xanchor="left",
+        xshift=6,
+        yshift=lift,
     )
 
 

@@ -50,6 +50,7 @@ def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
 def navigation() -> None:
     """Lists the screens in the sidebar and runs the one that the URL names, inside the frame."""
     looks.apply()
+    st.logo("assets/wordmark.svg", size="large", icon_image="assets/logo.svg")
     pages = {
         section: [
             st.Page(

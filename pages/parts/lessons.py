@@ -33,7 +33,6 @@ LESSONS = (
             "are not. The answer beside this text is one that it should not give.",
         ),
         ("Would you have noticed the answer among a thousand others? Keep that in mind when you review.",),
-        "home",
     ),
     Lesson(
         "Trace: which samples made it do so",

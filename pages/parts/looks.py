@@ -9,6 +9,12 @@ STYLE = """
 [data-testid="stMetricValue"], .st-key-rail, [data-testid="stCaptionContainer"] { font-variant-numeric: tabular-nums; }
 [data-testid="stText"], .stText { line-height: 1.5; overflow-wrap: anywhere; }
 
+@media (min-width: 641px) {
+  [data-testid="stMain"]:not(:has([data-testid="stExpandSidebarButton"])) .st-key-bar { margin-top: -2.35rem; }
+  [data-testid="stHeader"], [data-testid="stToolbar"] { pointer-events: none; }
+  [data-testid="stMainMenu"], [data-testid="stExpandSidebarButton"] { pointer-events: auto; }
+  .st-key-bar { padding-right: 2.2rem; }
+}
 .st-key-bar { border-bottom: 1px solid var(--lancet-line); padding-bottom: .55rem; justify-content: space-between; }
 
 .st-key-rail { gap: 0 !important; border: 1px solid var(--lancet-line); border-radius: 8px; overflow: hidden;
@@ -18,6 +24,7 @@ STYLE = """
   border-bottom: 2px solid transparent; height: 100%; gap: 0 !important; min-width: 0; }
 .st-key-rail > :last-child [class*="st-key-step-"] { border-right: 0; }
 [class*="st-key-step-"] a { padding: .1rem .25rem !important; background: transparent !important; min-height: 0; }
+[class*="st-key-step-"] [data-testid="stElementContainer"] { margin-bottom: 0 !important; }
 [class*="st-key-step-"] a p { font-weight: 580; }
 [class*="st-key-step-"] [data-testid="stCaptionContainer"] { padding-left: 1.95rem; margin-top: -.1rem; }
 [class*="st-key-step-"] [data-testid="stCaptionContainer"] p { font-size: .78rem; white-space: nowrap;
@@ -27,20 +34,31 @@ STYLE = """
 [class*="st-key-step-"][class*="-done"] [data-testid="stIconMaterial"],
 [class*="st-key-step-"][class*="-current"] [data-testid="stIconMaterial"] { color: var(--lancet-accent); }
 
-.st-key-purpose h2 { padding: .35rem 0 .1rem 0; }
-.st-key-purpose p { opacity: .74; margin-bottom: .2rem; }
+.st-key-rail [data-testid="stCaptionContainer"], .st-key-next [data-testid="stCaptionContainer"],
+.st-key-rail [data-testid="stMarkdownContainer"], .st-key-purpose [data-testid="stMarkdownContainer"],
+.st-key-next [data-testid="stMarkdownContainer"] { margin-bottom: 0 !important; }
+.st-key-purpose h2 { padding: .3rem 0 .05rem 0; }
+.st-key-purpose p { opacity: .74; margin: 0; }
 .st-key-error { border-left: 3px solid var(--lancet-towards) !important; }
 .st-key-empty { padding: 2.4rem 1.5rem !important; text-align: center; }
-.st-key-next { padding-top: .15rem; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-next) { position: sticky; bottom: 0; z-index: 20; }
+.st-key-next { background: color-mix(in srgb, var(--lancet-page) 92%, transparent); padding: .6rem 0 .7rem 0;
+  border-top: 1px solid var(--lancet-line); }
+.st-key-lesson-steps .st-key-next, .st-key-empty .st-key-next, [data-testid="stColumn"] .st-key-next { border-top: 0; padding: 0; background: transparent; }
+.st-key-empty .st-key-next { justify-content: center; }
 .st-key-next [data-testid="stCaptionContainer"] p { margin: 0; }
+.st-key-drafted { min-height: 8.7rem; }
 
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: .9rem; padding-right: .9rem; }
-  .st-key-rail { overflow-x: auto; }
-  .st-key-rail > [data-testid="stLayoutWrapper"] { flex: 1 0 auto !important; }
-  [class*="st-key-step-"] { padding: .3rem .45rem .35rem .25rem; }
-  [class*="st-key-step-"] [data-testid="stCaptionContainer"] { display: none; }
-  .st-key-bar { gap: .5rem; }
+  [class*="st-key-step-"] { padding: .35rem .1rem .3rem .1rem; }
+  [class*="st-key-step-"] a { justify-content: center; padding: .1rem 0 !important; }
+  [class*="st-key-step-"] a p { font-size: .8rem; }
+  [class*="st-key-step-"] [data-testid="stIconMaterial"], [class*="st-key-step-"] [data-testid="stCaptionContainer"] {
+    display: none; }
+  [class*="st-key-step-"] a > span:first-child { display: none; }
+  .st-key-bar { gap: .5rem; flex-wrap: nowrap; }
+  .st-key-bar > div { flex: 1 1 0 !important; min-width: 0 !important; width: auto !important; }
 }
 </style>
 """

@@ -8,6 +8,13 @@ METHODS = {
     "tfidf": "TF-IDF",
     "random": "Random",
 }
+LINES = {
+    "linfac": ("#1a8577", "solid"),
+    "linfac-expand": ("#8a63b8", "solid"),
+    "tfidf": ("#b3862b", "dash"),
+    "random": ("#8c8f95", "dot"),
+}
+"""Colour and dash of each method in a plot; blue and orange stay with the sign."""
 HELP = (
     "LinFAC is the influence score. TF-IDF ranks by shared words and random by nothing: "
     "the two to compare with before you believe a ranking."

@@ -26,7 +26,7 @@ def percent(share: float | None) -> str:
     """Writes a share between 0 and 1 as percent."""
     if share is None or math.isnan(share):
         return "–"
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
 def between(value: float, low: float, high: float) -> str:
@@ -41,3 +41,11 @@ def lasting(seconds: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def size(count_of_bytes: int) -> str:
+    """Writes a size in the unit that a person would say."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if count_of_bytes >= scale:
+            return f"{three(count_of_bytes / scale)} {unit}"
+    return f"{three(count_of_bytes / 1e3)} kB"

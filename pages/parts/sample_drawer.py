@@ -19,7 +19,7 @@ def open_drawer(sample: Any, heat: TokenHeat | None, *, on_close: Callable[[], N
         on_close: Called when a person closes it.
     """
 
-    @st.dialog("Training sample", width="large", position="right", on_dismiss=on_close)
+    @st.dialog("Training sample", width="medium", position="right", on_dismiss=on_close)
     def drawer() -> None:
         _draw_facts(sample)
         if heat is None:

@@ -8,6 +8,8 @@ from pages.parts import frame, runs, state
 from pages.parts.state import Here
 
 WAITING = "t_send"
+STEPS = 3
+"""Clustering, attributing the clusters, proposing the pairs."""
 
 
 def draw_next(here: Here, study: Study) -> None:
@@ -27,14 +29,15 @@ def is_under_way() -> bool:
 
 
 def prepare(here: Here, study: Study, case: Query) -> None:
-    """Waits for the runs that pairs are proposed from, then leaves for Review."""
-    from lancet_core.workbench.proposals import send_to_review
+    """Waits for the runs that pairs are proposed from, one after the other, then leaves for Review."""
+    from lancet_core.workbench.attributions import send_to_review
 
-    started = send_to_review(here.workspace, study, case)
-    for run_id in started.waiting_for:
-        runs.watch(here.workspace, run_id, title="Preparing the pairs")
-    if not started.waiting_for:
-        frame.go("review")
-    elif st.button("Back to the trace", icon=":material/arrow_back:", key="stop-sending"):
+    for _step in range(STEPS):
+        started = send_to_review(here.workspace, study, query=case)
+        if not started.run_id:
+            frame.go("review")
+        if runs.watch(here.workspace, started.run_id, title=started.step).state != "done":
+            break
+    if st.button("Back to the trace", icon=":material/arrow_back:", key="stop-sending"):
         state.write(WAITING, "")
         st.rerun()

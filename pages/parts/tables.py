@@ -70,7 +70,7 @@ def pick(frame: Any, columns: dict[str, Any], *, key: str, id_column: str) -> st
         hide_index=True,
         key=key,
         on_select="rerun",
-        selection_mode="single-row",
+        selection_mode="single-cell",
     )
-    rows = event["selection"]["rows"]
-    return str(frame.iloc[rows[0]][id_column]) if rows else None
+    cells = event["selection"]["cells"]
+    return str(frame.iloc[cells[0][0]][id_column]) if cells else None

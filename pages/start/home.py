@@ -108,7 +108,7 @@ def environment_line(study: Study) -> None:
 
     machine = environment(study)
     words = [
-        f"{study.name}: {study.counts['kept']:,} training samples"
+        f"{study.name}: {study.counts['samples']:,} training samples"
         if "samples" in study.counts
         else study.name,
         f"{machine.architecture or 'model'}, {machine.weights_bytes / 1e6:.1f} MB",

@@ -71,7 +71,7 @@ def draw_steps(here: Here, number: int) -> None:
             write("l_lesson", str(number - 1))
             st.rerun()
         if number < len(LESSONS):
-            if frame.next_step(f"Next: {LESSONS[number].title[0].lower()}{LESSONS[number].title[1:]}"):
+            if frame.next_step(f"Next: {LESSONS[number].title}"):
                 write("l_lesson", str(number + 1))
                 st.rerun()
         elif frame.next_step("Start with a bad answer"):
