@@ -97,7 +97,7 @@ def _option(name: str, field: Setting, panel: str) -> inspect.Parameter:
         rich_help_panel=panel,
         **extras,
     )
-    annotation = Annotated[kind | None if field.optional else kind, option]
+    annotation: Any = Annotated[kind | None if field.optional else kind, option]  # type: ignore[valid-type]
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=annotation
     )

@@ -1,6 +1,6 @@
 """Cases: a prompt and a bad answer whose cause is sought; and answers of the model to new prompts."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pandas as pd
 
@@ -79,7 +79,7 @@ def sample_cases(workspace: Workspace, study: Study, count: int = 3) -> pd.DataF
 
 def answer(
     workspace: Workspace, study: Study, *, prompt: str, settings: GenerationSettings, model: str = ""
-) -> Iterator[str]:
+) -> Generator[str]:
     """Lets a model answer, piece by piece; closing the iterator stops it.
 
     Args:

@@ -1,0 +1,213 @@
+"""Who may import whom, and what must start without torch (measured in a fresh process, not read from the text)."""
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Each layer may import itself, the layers named here, and the ground.
+GROUND = {"errors", "config", "progress", "workspace"}
+BELOW = {
+    "data": set(),
+    "models": {"data"},
+    "influence": {"models", "data"},
+    "correction": {"models", "data"},
+    "evaluation": {"models", "data"},
+    "operations": {"influence", "correction", "evaluation", "models", "data"},
+    "store": {"operations", "influence", "correction", "evaluation", "models", "data"},
+    "jobs": {"store", "operations", "influence", "correction", "evaluation", "models", "data"},
+    "workbench": {"jobs", "store", "operations", "influence", "correction", "evaluation", "models", "data"},
+}
+BELOW["cli"] = BELOW["pages"] = {"workbench", *BELOW["workbench"]}
+
+# The ground itself stands in this order: each may import those before it.
+GROUND_ORDER = ["errors", "config", "progress", "workspace"]
+
+# Modules that start without torch and transformers.
+TORCH_FREE_LAYERS = ("data", "store", "workbench", "cli")
+TORCH_FREE_MODULES = (
+    "lancet_core",
+    "lancet_core.errors",
+    "lancet_core.config",
+    "lancet_core.progress",
+    "lancet_core.workspace",
+    "lancet_core.jobs.launcher",
+    "lancet_core.jobs.client",
+    "lancet_core.jobs.run_folder",
+    "lancet_core.jobs.operations",
+    "lancet_core.operations.configs",
+    "lancet_core.models.settings",
+    "lancet_core.models.fingerprints",
+    "lancet_core.influence.settings",
+    "lancet_core.influence.recall",
+    "lancet_core.correction.settings",
+    "lancet_core.correction.pairs",
+    "lancet_core.correction.pair_files",
+    "lancet_core.evaluation.settings",
+    "lancet_core.evaluation.ranking",
+    "lancet_core.evaluation.intervals",
+    "lancet_core.evaluation.diversity",
+    "lancet_core.evaluation.verdict",
+    "lancet_core.evaluation.scorer_cards",
+)
+HEAVY = ("torch", "transformers", "umap", "numba")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): path
+    for folder in ("lancet_core", "pages")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+
+
+def layer_of(module: str) -> str | None:
+    """The layer of a module of ours; None for other people's, and for the package itself."""
+    parts = module.split(".")
+    if parts[0] == "pages":
+        return "pages"
+    return parts[1] if parts[0] == "lancet_core" and len(parts) > 1 else None
+
+
+def imported_modules(module: str) -> set[str]:
+    """Everything that a module's text imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            found.add(node.module)
+            found.update(
+                f"{node.module}.{alias.name}"
+                for alias in node.names
+                if f"{node.module}.{alias.name}" in MODULES
+            )
+    return found
+
+
+def is_allowed(source: str, target: str) -> bool:
+    if source == target:
+        return True
+    if source in GROUND:
+        return target in GROUND_ORDER[: GROUND_ORDER.index(source)]
+    return target in GROUND or target in BELOW[source]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_downwards(module):
+    source = layer_of(module)
+    if source is None:
+        return
+    wrong = {
+        name
+        for name in imported_modules(module)
+        if (layer := layer_of(name)) and not is_allowed(source, layer)
+    }
+    assert not wrong
+
+
+def test_the_three_sciences_never_meet():
+    sciences = {"influence", "correction", "evaluation"}
+    assert all(not (sciences - {science}) & BELOW[science] for science in sciences)
+
+
+def test_the_table_knows_every_layer():
+    assert {layer_of(module) for module in MODULES} - {None} == set(BELOW) | GROUND
+
+
+def run_fresh(code: str) -> str:
+    outcome = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    return outcome.stdout
+
+
+def test_every_module_imports():
+    names = [name for name in MODULES if layer_of(name) != "pages" or name.startswith("pages.parts")]
+    skipped = {"lancet_core.store.migrations.env"}  # Alembic runs it, with its own context
+    run_fresh(
+        f"import importlib\nfor name in {[name for name in names if name not in skipped]!r}:\n    importlib.import_module(name)"
+    )
+
+
+def heavy_after(statement: str) -> list[str]:
+    return json.loads(
+        run_fresh(
+            f"{statement}\nimport json, sys\nprint(json.dumps([n for n in {HEAVY!r} if n in sys.modules]))"
+        )
+    )
+
+
+def test_torch_free_modules_start_without_torch():
+    layers = [name for name in MODULES if layer_of(name) in TORCH_FREE_LAYERS and "migrations" not in name]
+    statement = f"import importlib\nfor name in {[*TORCH_FREE_MODULES, *layers]!r}:\n    importlib.import_module(name)"
+    assert heavy_after(statement) == []
+
+
+def test_pages_start_without_torch():
+    parts = [name for name in MODULES if name.startswith("pages.parts")]
+    statement = f"import importlib\nfor name in {parts!r}:\n    importlib.import_module(name)"
+    assert heavy_after(statement) == []
+    screens = [name for name in MODULES if layer_of(name) == "pages" and not name.startswith("pages.parts")]
+    named = {target for screen in screens for target in imported_modules(screen)}
+    assert not {name for name in named if name.split(".")[0] in HEAVY}
+
+
+def test_pages_and_cli_use_no_sql():
+    upper = [name for name in MODULES if layer_of(name) in ("pages", "cli")]
+    assert not [
+        name for name in upper if any(target.startswith("sqlalchemy") for target in imported_modules(name))
+    ]
+
+
+def test_nothing_but_the_package_file_stands_directly_in_pages():
+    # Streamlit turns every other file there into a page of its own old scheme.
+    assert [path.name for path in (ROOT / "pages").glob("*.py")] == ["__init__.py"]
+
+
+def test_package_files_hold_a_docstring_only():
+    for module, path in MODULES.items():
+        if path.name == "__init__.py" and module != "lancet_core":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            assert ast.get_docstring(tree), module
+            assert len(tree.body) == 1, module
+
+
+def test_files_and_functions_keep_their_budgets():
+    lengths = []
+    for module, path in MODULES.items():
+        text = path.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= 400, f"{module} is longer than 400 lines"
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                lengths.append(
+                    (body[-1].end_lineno - body[0].lineno + 1 if body else 0, f"{module}.{node.name}")
+                )
+    lengths.sort()
+    longest = lengths[-1]
+    assert longest[0] <= 60, f"{longest[1]} has {longest[0]} lines"
+    assert lengths[int(len(lengths) * 0.95)][0] <= 40
+
+
+def test_one_broad_except_in_all():
+    broad = []
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ExceptHandler) and (
+                node.type is None
+                or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+            ):
+                broad.append(module)
+    assert broad == ["lancet_core.jobs.execution"]
