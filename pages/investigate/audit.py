@@ -133,7 +133,7 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
     figure.add_band(plot, *(first.curve[name].tolist() for name in ("share_found", "low", "high")))
     for method, report in reports.items():
         color, dash = LINES[method]
-        found, precision = report.curve["share_found"], report.curve["precision"]
+        found, precision = (report.curve[column].tolist() for column in ("share_found", "precision"))
         figure.add_line(plot, found, precision, name=METHODS[method], color=color, dash=dash)
     plot.add_hline(y=first.chance, line={"color": figure.MUTED, "dash": "dot", "width": 1.5})
     figure.label(plot, 0.0, first.chance, f"chance {three(first.chance)}", lift=9)

@@ -29,9 +29,9 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
-def between(value: float, low: float, high: float) -> str:
-    """Writes a value with its 95 % interval."""
-    return f"{three(value)} [{three(low)}, {three(high)}]"
+def between(value: float, low: float | None, high: float | None) -> str:
+    """Writes a value with its 95 % interval, alone where it has none."""
+    return three(value) if low is None or high is None else f"{three(value)} [{three(low)}, {three(high)}]"
 
 
 def lasting(seconds: float | None) -> str:

@@ -2,15 +2,17 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lancet_core.workbench.attributions import TokenHeat
 from pages.parts import figure, numbers, reading, tokens
 
+if TYPE_CHECKING:
+    from lancet_core.workbench.attributions import TokenHeat
 
-def open_drawer(sample: Any, heat: TokenHeat | None, *, on_close: Callable[[], None]) -> None:
+
+def open_drawer(sample: Any, heat: "TokenHeat | None", *, on_close: Callable[[], None]) -> None:
     """Opens the drawer at the right.
 
     Args:
@@ -30,7 +32,7 @@ def open_drawer(sample: Any, heat: TokenHeat | None, *, on_close: Callable[[], N
                 "Token heat is kept for the strongest samples of each sign; this one is not among them."
             )
         else:
-            tokens.draw_heat(heat.tokens, heat.heat, response_start=heat.response_start, key="drawer-heat")
+            tokens.draw_heat(heat.tokens, heat.heat.tolist(), response_start=heat.response_start, key="drawer-heat")
             _draw_units(heat)
         with st.expander("Raw record"):
             st.code(_record(sample), language="json", wrap_lines=True)
@@ -68,7 +70,7 @@ def _draw_facts(sample: Any) -> None:
         column.metric(name, value, help=help)
 
 
-def _draw_units(heat: TokenHeat) -> None:
+def _draw_units(heat: "TokenHeat") -> None:
     from plotly.graph_objects import Bar
 
     st.markdown("##### Where in the network")

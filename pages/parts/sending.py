@@ -30,7 +30,7 @@ def is_under_way() -> bool:
 
 def prepare(here: Here, study: Study, case: Query) -> None:
     """Waits for the runs that pairs are proposed from, one after the other, then leaves for Review."""
-    from lancet_core.workbench.attributions import send_to_review
+    from lancet_core.workbench.proposals import send_to_review
 
     for _step in range(STEPS):
         started = send_to_review(here.workspace, study, query=case)

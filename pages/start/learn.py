@@ -1,5 +1,7 @@
 """Learn: the loop in four minutes on the demo, the words, and how to read each number."""
 
+from typing import Any
+
 import streamlit as st
 
 from pages.parts import frame, reading
@@ -53,7 +55,7 @@ def draw_example(here: Here, lesson: Lesson) -> None:
     if samples.empty:
         st.caption("This study has no sample case yet.")
         return
-    case = next(samples.itertuples())
+    case: Any = next(samples.itertuples())
     title = "The case of this tour"
     reading.show_card(
         reading.Card(title, reading.passages(case.prompt, case.response), (), "towards"), key="tour-case"
