@@ -17,13 +17,13 @@ from lancet_core.correction.steps import (
     NEGATIVES,
     POSITIVES,
     RETAINED,
+    TOKENS_AT_ONCE,
     CorrectionSteps,
     TrainingTexts,
-    query_batches,
     reference_log_likelihoods,
 )
 from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
-from lancet_core.models.encoding import Encoded
+from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
@@ -88,14 +88,17 @@ def correct_model(
     checkpoints = folder / CHECKPOINTS
     checkpoint = last_checkpoint(checkpoints)
     arguments = training_arguments(
-        str(checkpoints), settings, on_cpu=language_model.device.type == "cpu", choose_best=validate is not None
+        str(checkpoints),
+        settings,
+        on_cpu=language_model.device.type == "cpu",
+        choose_best=validate is not None,
     )
     trainer = CorrectionTrainer(
         model,
         arguments,
         steps=CorrectionSteps(texts, references, settings),
         settings=settings,
-        watch=Watch(progress, tuple(query_batches(queries)), validate),
+        watch=Watch(progress, tuple(pack(queries, TOKENS_AT_ONCE)), validate),
     )
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     state = trainer.state
@@ -115,7 +118,9 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
     """Finds the newest whole checkpoint and removes those that a kill left half written."""
     if not checkpoints.is_dir():
         return None
-    found = sorted((path for path in checkpoints.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)), key=_step_of)
+    found = sorted(
+        (path for path in checkpoints.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)), key=_step_of
+    )
     whole = []
     for path in found:
         if _is_whole(path):

@@ -70,7 +70,10 @@ def sequence_divergence(log_ratios: Tensor, mask: Tensor) -> Tensor:
     return _divergence((log_ratios * mask).sum(dim=1)).mean()
 
 
-DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"token": token_divergence, "sequence": sequence_divergence}
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "token": token_divergence,
+    "sequence": sequence_divergence,
+}
 
 
 def proximity(parameters: Iterable[Tensor], start: Iterable[Tensor]) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from lancet_core.config import setting
+from lancet_core.models.settings import DEVICES
 
 SELECTIONS = ("pairs", "top_k", "pareto")
 RETAIN_RULES = ("near-zero", "rest")
@@ -104,7 +105,7 @@ class CorrectionSettings:
         48, "Validation prompts of each kind answered at every checkpoint to choose the best one.", minimum=1
     )
     seed: int = setting(0, "Seed of the order in which pairs and retain samples are drawn.", minimum=0)
-    device: str = setting("auto", "Where to train.", choices=("auto", "cpu", "cuda", "mps"))
+    device: str = setting("auto", "Where to train.", choices=DEVICES)
     dtype: str = setting(
         "float32", "Number format of the trained parameters.", choices=("float32", "bfloat16")
     )

@@ -3,7 +3,7 @@
 A step's samples depend on the seed and the step alone, so that a resumed run sees what an uninterrupted one would have.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,17 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lancet_core.correction.pair_files import ReviewedPair
+from lancet_core.correction.pair_files import PairSide, ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.errors import DataError
-from lancet_core.models.encoding import Batch, Encoded, pack
+from lancet_core.models.encoding import Batch, Encoded, encode, encode_all, pack
 from lancet_core.models.likelihood import token_log_likelihoods
+from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
 TOKENS_AT_ONCE = 4096
 TOKENS_EACH_FORWARD = 1536
 POSITIVES, NEGATIVES, RETAINED = 0, 1, 2
-Encode = Callable[[str, str], Encoded]
 
 
 @dataclass(frozen=True)
@@ -45,31 +45,47 @@ class TrainingTexts:
 
 
 def encode_texts(
-    pairs: Sequence[ReviewedPair], retain: Sequence[tuple[str, str]], encode: Encode, settings: CorrectionSettings
+    language_model: LanguageModel,
+    pairs: Sequence[ReviewedPair],
+    *,
+    retain: Sequence[tuple[str, str]],
+    template: str,
+    settings: CorrectionSettings,
 ) -> TrainingTexts:
     """Tokenises pairs and retain samples and sets the weights of Eq. 15 (the literal form always weighs by influence).
 
     Args:
+        language_model: The study's model.
         pairs: Approved pairs.
-        retain: Prompt and response of each retain sample.
-        encode: Tokenises prompt and response.
+        retain: Prompt and response of each retain sample; those that do not fit the context are left out.
+        template: How prompt and response become one text.
         settings: Form and weighting.
 
     Raises:
-        DataError: There is no pair or no retain sample.
+        DataError: There is no pair or no retain sample, or a sample of a pair does not fit the context.
     """
-    if not pairs or not retain:
+    positive, negative = (
+        [_encode_side(language_model, getattr(pair, side), template) for pair in pairs]
+        for side in ("positive", "negative")
+    )
+    kept = [text for text in encode_all(language_model, retain, template) if text is not None]
+    if not positive or not kept:
         raise DataError(
-            f"a correction needs pairs and retain samples; there are {len(pairs)} pairs and {len(retain)} retain samples"
+            f"a correction needs pairs and retain samples; there are {len(positive)} pairs and {len(kept)} retain samples that fit "
+            f"the context of {language_model.context} tokens"
         )
     by_influence = settings.weighting == "influence" or settings.form == "literal"
     return TrainingTexts(
-        positive=[encode(pair.positive.prompt, pair.positive.response) for pair in pairs],
-        negative=[encode(pair.negative.prompt, pair.negative.response) for pair in pairs],
+        positive=positive,
+        negative=negative,
         positive_weight=torch.tensor([pair.positive.influence if by_influence else 1.0 for pair in pairs]),
         negative_weight=torch.tensor([pair.negative.influence if by_influence else -1.0 for pair in pairs]),
-        retain=[encode(prompt, response) for prompt, response in retain],
+        retain=kept,
     )
+
+
+def _encode_side(language_model: LanguageModel, side: PairSide, template: str) -> Encoded:
+    return encode(language_model, side.prompt, side.response, template)
 
 
 def reference_log_likelihoods(model: Any, texts: Sequence[Encoded], progress: Progress) -> list[Tensor]:
@@ -119,7 +135,9 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
     samples, each with its `role`, its place in that role and its reference log-probabilities, and the `weights` of the pairs.
     """
 
-    def __init__(self, texts: TrainingTexts, references: dict[int, list[Tensor]], settings: CorrectionSettings) -> None:
+    def __init__(
+        self, texts: TrainingTexts, references: dict[int, list[Tensor]], settings: CorrectionSettings
+    ) -> None:
         """Keeps what the steps are drawn from.
 
         Args:
@@ -136,8 +154,14 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
     def __getitem__(self, step: int) -> dict[str, Any]:
         """Draws a step's samples and packs them by length."""
         chosen = self._draw_roles(step)
-        sources = {POSITIVES: self.texts.positive, NEGATIVES: self.texts.negative, RETAINED: self.texts.retain}
-        rows = [(role, place, index) for role, indices in chosen.items() for place, index in enumerate(indices)]
+        sources = {
+            POSITIVES: self.texts.positive,
+            NEGATIVES: self.texts.negative,
+            RETAINED: self.texts.retain,
+        }
+        rows = [
+            (role, place, index) for role, indices in chosen.items() for place, index in enumerate(indices)
+        ]
         encoded = [sources[role][index] for role, _, index in rows]
         groups = [self._group(batch, rows) for batch in pack(encoded, TOKENS_EACH_FORWARD)]
         return {
@@ -161,15 +185,12 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
     def _group(self, batch: Batch, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
         members = [rows[index] for index in batch.indices]
         reference = torch.zeros(batch.response_mask.shape)
-        reference[batch.response_mask] = torch.cat([self.references[role][index] for role, _, index in members])
+        reference[batch.response_mask] = torch.cat(
+            [self.references[role][index] for role, _, index in members]
+        )
         return {
             "batch": batch,
             "role": torch.tensor([role for role, _, _ in members]),
             "place": torch.tensor([place for _, place, _ in members]),
             "reference": reference,
         }
-
-
-def query_batches(texts: Sequence[Encoded]) -> Iterator[Batch]:
-    """Packs the queries whose probability is watched."""
-    yield from pack(texts, TOKENS_AT_ONCE)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from lancet_core.correction.objectives import (
     CORRECTIONS,
@@ -64,7 +64,13 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
     """Minimises correction + divergence + proximity (Eq. 17), one step's samples in one backward pass."""
 
     def __init__(
-        self, model: Any, arguments: TrainingArguments, *, steps: CorrectionSteps, settings: CorrectionSettings, watch: Watch
+        self,
+        model: Any,
+        arguments: TrainingArguments,
+        *,
+        steps: CorrectionSteps,
+        settings: CorrectionSettings,
+        watch: Watch,
     ) -> None:
         """Prepares the run and remembers the start parameters.
 
@@ -83,13 +89,20 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
             data_collator=_single,
             callbacks=[_Reporter(self, settings, watch)],
         )
+        self.remove_callback(PrinterCallback)  # the reporter tells, nothing is printed
         self.correction_settings, self.watch = settings, watch
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.start = [parameter.detach().clone() for parameter in self.trained] if settings.proximity_weight else []
+        self.start = (
+            [parameter.detach().clone() for parameter in self.trained] if settings.proximity_weight else []
+        )
         self.terms: dict[str, float] = {}
 
     def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Tensor | None = None
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | None = None,
     ) -> Tensor:
         """Takes the loss of one step and keeps its terms for the report.
 
@@ -103,7 +116,8 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         model.eval()
         roles = _forward(model, inputs["groups"])
         positive, negative = (
-            log_ratio_of_response(roles[role].log_ratios, roles[role].mask, settings.log_ratio) for role in (POSITIVES, NEGATIVES)
+            log_ratio_of_response(roles[role].log_ratios, roles[role].mask, settings.log_ratio)
+            for role in (POSITIVES, NEGATIVES)
         )
         margin = Margin(positive, negative, inputs["positive_weight"], inputs["negative_weight"])
         retained = roles[RETAINED]
@@ -132,7 +146,9 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         self.model.eval()
         with torch.no_grad():
             for batch in self.watch.queries:
-                values += token_log_likelihoods(self.model, batch.to(self.args.device)).sum(dim=1).exp().tolist()
+                values += (
+                    token_log_likelihoods(self.model, batch.to(self.args.device)).sum(dim=1).exp().tolist()
+                )
         return math.fsum(values) / len(values)
 
     def _distance(self, model: Any) -> Tensor:
@@ -140,8 +156,14 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
             return adapter_proximity(_lora_factors(model))
         return proximity(self.trained, self.start)
 
-    def _remember(self, correction: Tensor, divergence: Tensor, distance: Tensor, retained: TokenRatios) -> None:
-        """Keeps the step's terms and stops a run that broke."""
+    def _remember(
+        self, correction: Tensor, divergence: Tensor, distance: Tensor, retained: TokenRatios
+    ) -> None:
+        """Keeps the step's terms and stops a run that broke.
+
+        Raises:
+            NumericalError: A term is not finite, or the retain NLL passed the guard.
+        """
         nll = -retained.log_likelihoods[retained.mask].mean()
         start = nll + retained.log_ratios[retained.mask].mean()
         values = torch.stack([correction, divergence, distance, nll, start]).detach().tolist()
@@ -175,7 +197,9 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measures the queries before the first step."""
         if self.watch.queries and state.global_step == 0:
-            self.watch.progress(STAGE, 0, self.settings.steps, query_probability=self.trainer.query_probability())
+            self.watch.progress(
+                STAGE, 0, self.settings.steps, query_probability=self.trainer.query_probability()
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Tells the terms, the learning rate that was used and, every few steps, the queries' probability."""
@@ -188,7 +212,9 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
         self.watch.progress(STAGE, state.global_step, self.settings.steps, **values)
 
 
-def training_arguments(folder: str, settings: CorrectionSettings, *, on_cpu: bool, choose_best: bool) -> TrainingArguments:
+def training_arguments(
+    folder: str, settings: CorrectionSettings, *, on_cpu: bool, choose_best: bool
+) -> TrainingArguments:
     """Translates the settings for transformers' Trainer.
 
     Args:

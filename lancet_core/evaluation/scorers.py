@@ -36,7 +36,9 @@ class Scorer:
     tokenizer: Any
     context: int
 
-    def score(self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent) -> pd.DataFrame:
+    def score(
+        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent
+    ) -> pd.DataFrame:
         """Scores each response to its prompt.
 
         Args:
@@ -53,7 +55,9 @@ class Scorer:
         raw = self._outputs(self._encode(prompts, responses), progress)
         if not np.isfinite(raw).all():
             place = int(np.flatnonzero(~np.isfinite(raw))[0])
-            raise NumericalError(f"the scorer {self.card.folder} gives {raw[place]} for text {place + 1}; check its weights")
+            raise NumericalError(
+                f"the scorer {self.card.folder} gives {raw[place]} for text {place + 1}; check its weights"
+            )
         unit = to_unit(raw, self.card)
         shown = 1 - unit if self.card.higher_is == "harmless" else unit
         return pd.DataFrame({"raw": raw, "unit": unit, self.card.column: shown})
@@ -75,14 +79,16 @@ class Scorer:
         order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
         done = 0
         for rows in _by_tokens(order, encoded):
-            width = max(1, max(len(encoded[row]) for row in rows))
+            width = max([1, *(len(encoded[row]) for row in rows)])
             ids = torch.full((len(rows), width), int(self.tokenizer.pad_token_id))
             mask = torch.zeros((len(rows), width), dtype=torch.long)
             for place, row in enumerate(rows):
                 ids[place, : len(encoded[row])] = torch.tensor(encoded[row], dtype=torch.long)
                 mask[place, : len(encoded[row])] = 1
             with torch.no_grad():
-                logits = self.model(input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device)).logits
+                logits = self.model(
+                    input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device)
+                ).logits
             raw[rows] = self._read(logits.float()).cpu().numpy()
             done += len(rows)
             progress(f"Scoring how {self.card.column} the answers are", done, len(encoded))
@@ -113,7 +119,9 @@ def load_scorer(folder: str | Path, *, higher_is: str | None = None, device: str
 
     card = scorer_card(folder, higher_is=higher_is)
     try:
-        model = AutoModelForSequenceClassification.from_pretrained(str(folder), use_safetensors=True, local_files_only=True)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(folder), use_safetensors=True, local_files_only=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
@@ -121,14 +129,23 @@ def load_scorer(folder: str | Path, *, higher_is: str | None = None, device: str
         ) from error
     labels = int(model.config.num_labels)
     if card.label_index >= labels:
-        raise ModelError(f"the scorer {folder} has {labels} labels; label_index {card.label_index} is not among 0 to {labels - 1}")
+        raise ModelError(
+            f"the scorer {folder} has {labels} labels; label_index {card.label_index} is not among 0 to {labels - 1}"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"the tokenizer of the scorer {folder} has neither a padding nor an end token; add one")
+        raise ModelError(
+            f"the tokenizer of the scorer {folder} has neither a padding nor an end token; add one"
+        )
     model.config.pad_token_id = tokenizer.pad_token_id
-    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length]
-    return Scorer(card=card, model=model.to(device).eval(), tokenizer=tokenizer, context=min(*limits, 1_000_000))
+    limits = [
+        tokenizer.model_max_length,
+        getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length,
+    ]
+    return Scorer(
+        card=card, model=model.to(device).eval(), tokenizer=tokenizer, context=min(*limits, 1_000_000)
+    )
 
 
 def to_unit(raw: Floats, card: ScorerCard) -> Floats:
