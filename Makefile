@@ -25,10 +25,12 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	CHROMIUM=$$(.ci/chromium $(BIN)) && LANCET_CHROMIUM="$$CHROMIUM" $(BIN)/pytest
+	@.ci/chromium $(BIN)
+	$(BIN)/pytest
 
 screenshots: $(INSTALLED)
-	CHROMIUM=$$(.ci/chromium $(BIN)) && LANCET_CHROMIUM="$$CHROMIUM" $(BIN)/python -m tests.browser.screenshots docs/screenshots
+	@.ci/chromium $(BIN)
+	$(BIN)/python -m tests.browser.screenshots docs/screenshots
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks

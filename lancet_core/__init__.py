@@ -58,7 +58,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Loads a public name from the module that defines it."""
+    """Loads a public name from the module that defines it.
+
+    Raises:
+        AttributeError: The package has no such name.
+    """
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

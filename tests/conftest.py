@@ -49,3 +49,15 @@ def tiny_model(tiny_model_folder):
         return loaded[key]
 
     return model_of
+
+
+@pytest.fixture
+def stop_hosts():
+    """Ends the model hosts of the workspaces that it is told of: `stop_hosts(folder)`."""
+    from lancet_core.jobs.client import stop_host
+    from lancet_core.workspace import open_workspace
+
+    folders = []
+    yield folders.append
+    for folder in folders:
+        stop_host(open_workspace(folder))

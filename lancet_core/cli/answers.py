@@ -41,12 +41,7 @@ def generate(
     response = "".join(pieces)
     if not as_json:
         print_line("")
-    with RunBar() as bar:
-        scores = (
-            cases.score_answer(opened, found, prompt=prompt, response=response, on_status=bar)
-            if response
-            else {}
-        )
+    scores = cases.score_answer(opened, found, prompt=prompt, response=response) if response else {}
     if as_json:
         print_json({"prompt": prompt, "response": response, **scores})
         return

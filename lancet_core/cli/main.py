@@ -16,7 +16,6 @@ DONE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
 app = typer.Typer(
     name="lancet",
     help="Find the training samples behind a bad answer, correct the model, and prove that it is corrected.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,

@@ -17,7 +17,7 @@ from lancet_core.workbench import attributions, proposals, reviews, studies
 from lancet_core.workbench.waiting import finish
 from lancet_core.workspace import Workspace, open_workspace
 
-commands = typer.Typer(help="Propose, list, decide and export pairs of samples.", no_args_is_help=True)
+commands = typer.Typer(help="Propose, list, decide and export pairs of samples.")
 TEXT_COLUMNS = ("positive_prompt", "positive_response", "negative_prompt", "negative_response")
 ReviewerOption = Annotated[
     str, typer.Option("--reviewer", help="Who decides; unset: the name of this account.")

@@ -12,7 +12,7 @@ from lancet_core.workbench import runs
 from lancet_core.workbench.waiting import finish
 from lancet_core.workspace import open_workspace
 
-commands = typer.Typer(help="List, show, cancel and resume runs.", no_args_is_help=True)
+commands = typer.Typer(help="List, show, cancel and resume runs.")
 RunArgument = Annotated[
     str, typer.Argument(metavar="ID", help="Id of the run, as lancet runs list shows it.")
 ]

@@ -11,7 +11,7 @@ from lancet_core.store.studies import Study
 from lancet_core.workbench import studies
 from lancet_core.workspace import open_workspace
 
-commands = typer.Typer(help="Make, list, show and delete studies.", no_args_is_help=True)
+commands = typer.Typer(help="Make, list, show and delete studies.")
 
 
 @commands.command("create")

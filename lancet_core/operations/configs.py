@@ -183,3 +183,10 @@ class CompareConfig:
     generation: GenerationSettings = GenerationSettings()
     metrics: MetricSettings = MetricSettings()
     verdict: VerdictSettings = VerdictSettings()
+
+
+@dataclass(frozen=True)
+class BuildDemoConfig:
+    """The demo study, remade from code."""
+
+    seed: int = setting(0, "Seed of the corpus and of all models", minimum=0)

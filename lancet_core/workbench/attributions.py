@@ -91,17 +91,7 @@ def start_attribution(
     """
     if not queries:
         raise DataError("there is no query to attribute; give a prompt with its answer, or a file of queries")
-    config = AttributeConfig(
-        study=study.name,
-        model=study.model,
-        samples=str(study.samples),
-        template=study.template,
-        queries=tuple(queries),
-        influence=settings,
-        batch=batch,
-        top=top,
-        factors=str(study.factors),
-    )
+    config = _attribution_config(study, tuple(queries), settings=settings, batch=batch, top=top)
     return reuse_or_start(workspace, "attribute", config, study=study.name, warm=True)
 
 
@@ -180,7 +170,17 @@ def start_clusters(
     Raises:
         DataError: There are no queries, or fewer than clusters.
     """
-    chosen = tuple(queries) or tuple(study_queries(workspace, study))
+    config = clusters_config(study, settings=settings, queries=queries or study_queries(workspace, study))
+    return reuse_or_start(workspace, "cluster", config, study=study.name, warm=True)
+
+
+def clusters_config(study: Study, *, settings: ClusterSettings, queries: Sequence[Query]) -> ClusterConfig:
+    """Describes a clustering completely.
+
+    Raises:
+        DataError: There are no queries, or fewer than clusters.
+    """
+    chosen = tuple(queries)
     if not chosen:
         raise DataError(
             f"study {study.name!r} has no query to cluster; trace a bad answer first, or give --queries FILE"
@@ -189,10 +189,9 @@ def start_clusters(
         raise DataError(
             f"{len(chosen)} queries cannot make {settings.k} clusters; set k to at most {len(chosen)}, or add queries"
         )
-    config = ClusterConfig(
+    return ClusterConfig(
         study=study.name, model=study.model, template=study.template, queries=chosen, cluster=settings
     )
-    return reuse_or_start(workspace, "cluster", config, study=study.name, warm=True)
 
 
 def read_clusters(workspace: Workspace, run_id: str) -> pd.DataFrame:
@@ -266,9 +265,35 @@ def start_cluster_attribution(
     Returns:
         Id of the run.
     """
-    queries = cluster_batches(read_clusters(workspace, cluster_run_id))
+    config = cluster_attribution_config(workspace, study, cluster_run_id=cluster_run_id, settings=settings)
+    return reuse_or_start(
+        workspace, "attribute", config, study=study.name, parents=(cluster_run_id,), warm=True
+    )
+
+
+def cluster_attribution_config(
+    workspace: Workspace, study: Study, *, cluster_run_id: str, settings: InfluenceSettings | None = None
+) -> AttributeConfig:
+    """Describes the attribution of each cluster over the whole corpus completely; arguments as where it is started."""
+    queries = tuple(cluster_batches(read_clusters(workspace, cluster_run_id)))
     whole = replace(settings or InfluenceSettings(), recall=0)
-    return start_attribution(workspace, study, queries=queries, settings=whole, batch=True)
+    return _attribution_config(study, queries, settings=whole, batch=True)
+
+
+def _attribution_config(
+    study: Study, queries: tuple[Query, ...], *, settings: InfluenceSettings, batch: bool, top: int = 0
+) -> AttributeConfig:
+    return AttributeConfig(
+        study=study.name,
+        model=study.model,
+        samples=str(study.samples),
+        template=study.template,
+        queries=queries,
+        influence=settings,
+        batch=batch,
+        top=top,
+        factors=str(study.factors),
+    )
 
 
 def audit(

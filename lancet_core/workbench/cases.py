@@ -4,14 +4,12 @@ from collections.abc import Generator
 
 import pandas as pd
 
-from lancet_core.data.samples import UNDESIRABLE, Query, Sample, samples_frame
+from lancet_core.data.samples import UNDESIRABLE, Query
 from lancet_core.errors import DataError
 from lancet_core.jobs import client
 from lancet_core.models.settings import GenerationSettings
-from lancet_core.operations.configs import ScoreConfig
 from lancet_core.store.queries import add_queries, list_queries
 from lancet_core.store.studies import Study
-from lancet_core.workbench.waiting import OnStatus, finish, reuse_or_start
 from lancet_core.workspace import Workspace
 
 TYPED = "case"
@@ -98,41 +96,28 @@ def answer(
     """
     if not prompt.strip():
         raise DataError("the prompt is empty; type what the model is to answer")
-    yield from client.stream_answer(workspace, model or study.model, prompt, study.template, settings)
+    yield from client.stream_answer(
+        workspace, model or study.model, prompt=prompt, template=study.template, settings=settings
+    )
 
 
-def score_answer(
-    workspace: Workspace, study: Study, *, prompt: str, response: str, on_status: OnStatus | None = None
-) -> dict[str, float]:
+def score_answer(workspace: Workspace, study: Study, *, prompt: str, response: str) -> dict[str, float]:
     """Scores one answer with the scorers of the study.
 
     Args:
-        workspace: Where the study lies.
+        workspace: Where the model host lives.
         study: The study.
         prompt: What was asked.
         response: What was answered.
-        on_status: Told where the run that loads the scorers stands.
 
     Returns:
         `harmful` and `helpful` in (0, 1), only those for which the study has a scorer.
 
     Raises:
-        JobError: The run failed.
-        Cancelled: A person stopped it.
+        JobError: The model host failed.
+        ModelError: A scorer cannot be loaded.
     """
-    columns = {"harmful": study.harmful_scorer, "helpful": study.helpful_scorer}
-    if not any(columns.values()):
+    scorers = [folder for folder in (study.harmful_scorer, study.helpful_scorer) if folder]
+    if not scorers:
         return {}
-    sample = Sample(prompt, response)
-    path = study.folder / "answers" / f"{sample.id}.parquet"
-    path.parent.mkdir(exist_ok=True)
-    samples_frame([sample]).to_parquet(path, index=False)
-    config = ScoreConfig(
-        study=study.name,
-        samples=str(path),
-        harmful_scorer=study.harmful_scorer,
-        helpful_scorer=study.helpful_scorer,
-    )
-    run = finish(workspace, reuse_or_start(workspace, "score", config, study=study.name), on_status)
-    scores = pd.read_parquet(run.folder / "scores.parquet").iloc[0]
-    return {name: float(scores[name]) for name, folder in columns.items() if folder}
+    return client.score_answer(workspace, scorers, prompt=prompt, response=response)

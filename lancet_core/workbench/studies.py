@@ -102,6 +102,18 @@ def create_study(
     return _all_or_nothing(workspace, name, write)
 
 
+def install_demo(workspace: Workspace) -> Study:
+    """Puts the demo study into the workspace; one that is there already stays as it is.
+
+    Raises:
+        DataError: An asset of the demo is missing.
+        StoreError: The workspace holds a demo that was made from other assets.
+    """
+    from lancet_core.workbench import demo_assets  # which reads samples through this module
+
+    return demo_assets.install(workspace)
+
+
 def show_study(workspace: Workspace, name: str) -> Study:
     """Looks up a study.
 
