@@ -7,8 +7,9 @@ import streamlit as st
 from lancet_core.correction.settings import CorrectionSettings
 from pages.parts import frame, state
 from pages.parts.curves import draw_curves
-from pages.parts.numbers import lasting, three
-from pages.parts.runs import status_of, watch
+from pages.parts.numbers import lasting, size
+from pages.parts.runs import watch
+from pages.parts.screens import SCREENS
 from pages.parts.settings_form import label, settings_form
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 RUN = "k_run"
 FIRST_SETTINGS = ("steps", "learning_rate", "form", "adapter", "pair_batch", "seed")
 LOG_LINES = 30
-GIBIBYTE = 2**30
 
 
 def show(here: state.Here, study: "Study") -> None:
@@ -38,24 +38,25 @@ def show_preflight(here: state.Here, study: "Study") -> None:
     card = st.container(border=True, key="correct-preflight")
     st.markdown("### Settings", help="The defaults suit the demo study and models of its size.")
     settings = settings_form(CorrectionSettings, prefix="k", first=FIRST_SETTINGS)
-    ready = corrections.preflight(here.workspace, study, settings)
+    ready = corrections.preflight(here.workspace, study, settings=settings)
     with card:
         _show_facts(ready)
-    blocked = _what_blocks(ready)
     if settings.form == "literal":
         st.warning(
             "The literal form follows the printed equation and is unbounded below: it can destroy the model. "
             "The guard stops the run when the retain NLL passes its limit.",
             icon=":material/warning:",
         )
-    with st.container(horizontal=True, vertical_alignment="center", key="correct-next"):
-        if frame.next_step("Start correction", disabled=bool(blocked), why=blocked, help="Curves appear with the first step."):
-            state.write(RUN, corrections.start_correction(here.workspace, study, settings))
-            st.rerun()
-        if blocked:
-            st.page_link(
-                frame.SCREENS["review"].path, label="Go to Review", icon=":material/fact_check:", query_params=state.carried()
-            )
+    if frame.next_step(
+        "Start correction",
+        disabled=bool(ready.blocked),
+        why=ready.blocked,
+        help="Curves appear with the first step.",
+    ):
+        state.write(RUN, corrections.start_correction(here.workspace, study, settings=settings))
+        st.rerun()
+    if ready.blocked:
+        _link("review", "Go to Review", ":material/fact_check:")
     show_earlier(here, study, current="")
 
 
@@ -82,13 +83,15 @@ def show_earlier(here: state.Here, study: "Study", *, current: str) -> None:
     """Lists the other corrections of the study."""
     from lancet_core.store.runs import list_runs
 
-    others = [run for run in list_runs(here.workspace, study=study.name, operation="correct") if run.id != current]
+    others = [
+        run for run in list_runs(here.workspace, study=study.name, operation="correct") if run.id != current
+    ]
     if not others:
         return
     with st.expander(f"Other corrections of this study ({len(others)})"):
         for run in others:
             st.page_link(
-                frame.SCREENS["correct"].path,
+                SCREENS["correct"].path,
                 label=f"{run.created_at:%d %b %Y, %H:%M} · {run.state}{_told(run)}",
                 query_params=state.carried(**{RUN: run.id}),
                 icon=":material/tune:",
@@ -101,30 +104,26 @@ def _show_facts(ready: "Preflight") -> None:
     pairs.metric("Approved pairs", f"{ready.pairs:,}", help="What the correction trains on, from Review.")
     conflicts.metric(
         "Conflicts",
-        f"{_count(ready.conflicts):,}",
-        help="Samples that approved pairs want both unlearned and strengthened. Such pairs must be undone first.",
+        f"{ready.conflicts:,}",
+        help="Pairs that one reviewer approved and another rejected. The newest verdict counts; look at them on Review.",
     )
     retain.metric(
         "Retain samples",
         f"{ready.retain:,}",
         help="Training samples of near-zero influence that hold the model to what it knows.",
     )
-    seconds.metric("Time, estimated", lasting(ready.estimated_seconds), help="For this machine; the run tells the real one.")
-    memory.metric("Memory, estimated", f"{three(ready.memory_bytes / GIBIBYTE)} GiB", help="Highest use while training.")
-    for change in [ready.changes] if isinstance(ready.changes, str) else ready.changes:
-        st.caption(f":material/arrow_right_alt: {change}")
-
-
-def _what_blocks(ready: "Preflight") -> str:
-    if not ready.pairs:
-        return "Approve at least one pair on Review first."
-    if _count(ready.conflicts):
-        return "Undo the approval of the conflicting pairs on Review first."
-    return ""
-
-
-def _count(conflicts: object) -> int:
-    return conflicts if isinstance(conflicts, int) else len(conflicts)  # type: ignore[arg-type]
+    source = (
+        "Measured on this study's last correction."
+        if ready.measured
+        else "Reckoned from the sizes of model and texts."
+    )
+    seconds.metric("Time, estimated", lasting(ready.estimated_seconds), help=source)
+    memory.metric(
+        "Memory, estimated",
+        size(ready.memory_bytes),
+        help="Weights, gradients and optimizer; activations come on top.",
+    )
+    st.caption(ready.changes)
 
 
 def _show_result(here: state.Here, run_id: str) -> None:
@@ -148,7 +147,11 @@ def _show_log(here: state.Here, run_id: str) -> None:
     from lancet_core.workbench import runs
 
     with st.expander("Log"):
-        st.code(runs.logs(here.workspace, run_id, LOG_LINES) or "Nothing was written yet.", language=None, wrap_lines=True)
+        st.code(
+            runs.logs(here.workspace, run_id, LOG_LINES) or "Nothing was written yet.",
+            language=None,
+            wrap_lines=True,
+        )
 
 
 def _show_settings(here: state.Here, run_id: str) -> None:
@@ -163,26 +166,36 @@ def _show_settings(here: state.Here, run_id: str) -> None:
 
 
 def _show_way_on(here: state.Here, study: "Study", run_id: str, *, done: bool, over: bool) -> None:
-    with st.container(horizontal=True, vertical_alignment="center", key="correct-next"):
-        why = "The correction has to finish first." if not over else "Resume the run, or start another one."
-        if frame.next_step(
-            "Prove it",
-            disabled=not done,
-            why=why,
-            help="Lets both models answer the same prompts with the same seeds, and compares.",
-        ):
-            _start_proof(here, study, run_id)
-        if over:
-            st.page_link(
-                frame.SCREENS["correct"].path,
-                label="Start another correction",
-                icon=":material/add:",
-                query_params=state.carried(),
-            )
+    why = "Resume the run, or start another one." if over else "The correction has to finish first."
+    if frame.next_step(
+        "Prove it",
+        disabled=not done,
+        why=why,
+        help="Lets both models answer the same prompts with the same seeds, and compares.",
+    ):
+        _start_proof(here, study, run_id)
+    if over:
+        _link("correct", "Start another correction", ":material/add:")
+
+
+def _link(screen: str, words: str, icon: str) -> None:
+    st.page_link(SCREENS[screen].path, label=words, icon=icon, query_params=state.carried())
 
 
 def _start_proof(here: state.Here, study: "Study", run_id: str) -> None:
+    from lancet_core.store.queries import get_query
     from lancet_core.workbench import proofs
 
-    comparison = proofs.start_comparison(here.workspace, study, run_id, read_case(here, study))
+    case = get_query(here.workspace, study.name, here.case_id) if here.case_id else None
+    comparison = proofs.start_comparison(here.workspace, study, correction_run_id=run_id, case=case)
     frame.go("prove", p_after=run_id, p_run=comparison)
+
+
+def _told(run: "RunRecord") -> str:
+    pairs, steps = run.summary.get("pairs"), run.summary.get("steps")
+    return f" · {pairs:,} pairs, {steps:,} steps" if pairs and steps else ""
+
+
+place = frame.open_screen("correct")
+if frame.need_study(place) and place.study is not None:
+    show(place, place.study)

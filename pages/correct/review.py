@@ -1,15 +1,17 @@
 """Review: one pair on the screen, decided by single keys; the queue is a query over the store."""
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from pages.parts import deciding, frame, state
+from pages.parts.bulk_approval import draw_bulk_approval
 from pages.parts.guidelines import show_guidelines
-from pages.parts.numbers import percent, three
 from pages.parts.pair import Side, pair_cards
+from pages.parts.pair_exports import draw_export
 from pages.parts.reading import Card, Fact, passages, show_card
+from pages.parts.sample_texts import read_samples
+from pages.parts.screens import SCREENS
 from pages.parts.shortcuts import key_of
 
 if TYPE_CHECKING:
@@ -26,15 +28,6 @@ SHOW = {
     "all": "All",
 }
 ORDER = {"queue": "Clusters in turn", "influence": "Strongest influence first"}
-EXPORTS = {
-    "pairs": ("Pairs with verdicts (pairs.jsonl)", "pairs.jsonl", "What lancet correct --pairs reads."),
-    "kto": ("TRL unpaired preference (KTO)", "kto.jsonl", "Both sides of the approved pairs, labelled false and true."),
-    "dpo": ("TRL preference (DPO)", "dpo.jsonl", "Approved pairs whose two prompts are equal."),
-    "csv": ("Table (CSV)", "pairs.csv", "All pairs with scores and verdicts."),
-    "parquet": ("Table (Parquet)", "pairs.parquet", "All pairs with scores and verdicts."),
-    "decisions": ("Decision log (JSONL)", "decisions.jsonl", "Every decision ever made, undone ones too."),
-}
-ENOUGH_DECISIONS = 10
 
 
 def show(here: state.Here, study: "Study") -> None:
@@ -43,16 +36,16 @@ def show(here: state.Here, study: "Study") -> None:
 
     counts = reviews.counts(here.workspace, study.name)
     if counts["total"] == 0:
-        show_without_pairs(here, study)
+        show_without_pairs(here)
         return
     queue = read_queue(here, study)
-    show_notice()
+    deciding.draw_notice()
     show_progress(counts)
     if queue.empty:
         show_empty_queue(study)
     else:
         show_pair(here, study, queue)
-    show_agreement(here, study)
+    draw_bulk_approval(here, study)
     show_next(here, study, approved=counts["approve"])
 
 
@@ -62,18 +55,26 @@ def read_queue(here: state.Here, study: "Study") -> "pd.DataFrame":
 
     with st.container(horizontal=True, vertical_alignment="bottom", key="review-controls"):
         chosen = st.segmented_control(
-            "Show", list(SHOW), default="undecided", required=True, format_func=SHOW.get, key="r_show", bind="query-params"
+            "Show",
+            list(SHOW),
+            default="undecided",
+            required=True,
+            format_func=SHOW.__getitem__,
+            key="r_show",
+            bind="query-params",
         )
         order = st.selectbox(
             "Order",
             list(ORDER),
-            format_func=ORDER.get,
+            format_func=ORDER.__getitem__,
             key="r_order",
             bind="query-params",
             width=210,
             help="Clusters in turn covers all kinds of bad answers early; strongest first starts with the clearest ones.",
         )
-        queue = reviews.queue(here.workspace, study.name, reviewer=here.reviewer, show=str(chosen), order=str(order))
+        queue = reviews.queue(
+            here.workspace, study.name, reviewer=here.reviewer, show=str(chosen), order=str(order)
+        )
         clusters = ["all", *sorted(queue["cluster"].astype(str).unique(), key=_number_first)]
         cluster = st.selectbox(
             "Cluster",
@@ -90,15 +91,20 @@ def read_queue(here: state.Here, study: "Study") -> "pd.DataFrame":
             bind="query-params",
             help="Strikes out the words that only the first sample has and underlines those that only the second has.",
         )
-    return queue if cluster == "all" else queue[queue["cluster"].astype(str) == cluster].reset_index(drop=True)
+    return (
+        queue if cluster == "all" else queue[queue["cluster"].astype(str) == cluster].reset_index(drop=True)
+    )
 
 
-def show_notice() -> None:
-    """Says what the last act did, where that is not plain from the screen."""
-    text = st.session_state.pop(deciding.NOTICE, "")
-    if text:
-        with st.container(border=True, key="review-notice-box"):
-            st.text(text)
+def show_without_pairs(here: state.Here) -> None:
+    """Says how pairs come about."""
+    if here.case_id:
+        why = "No pairs yet. Sending the traced case to review clusters the queries and proposes pairs of samples."
+        frame.empty(why, "Trace this case", "trace")
+    else:
+        frame.empty(
+            "No pairs yet. They are proposed for a bad answer: open one and trace it.", "Open a case", "home"
+        )
 
 
 def show_progress(counts: dict[str, int]) -> None:
@@ -124,13 +130,17 @@ def show_pair(here: state.Here, study: "Study", queue: "pd.DataFrame") -> None:
         ids[place + 1] if place + 1 < len(ids) else "",
     )
     _show_evidence(here, study, pair)
-    _show_actions(shown, previous=ids[place - 1] if place else "", place=f"Pair {place + 1:,} of {len(ids):,}")
+    _show_actions(
+        shown, previous=ids[place - 1] if place else "", place=f"Pair {place + 1:,} of {len(ids):,}"
+    )
 
 
 def _show_evidence(here: state.Here, study: "Study", pair: "pd.Series[Any]") -> None:
     samples = read_samples(study)
     towards, away = pair_cards(
-        _side(samples, pair, "positive"), _side(samples, pair, "negative"), marked=bool(st.session_state.get("r_diff"))
+        _side(samples, pair, "positive"),
+        _side(samples, pair, "negative"),
+        marked=bool(st.session_state.get("r_diff")),
     )
     cards = [away, towards] if state.read("r_sides") == "swapped" else [towards, away]
     left, *right = st.columns([0.8, 1, 1], gap="small")
@@ -140,7 +150,9 @@ def _show_evidence(here: state.Here, study: "Study", pair: "pd.Series[Any]") -> 
         with column:
             show_card(card, key=f"review-side-{number}")
     if pair["verdict"]:
-        st.caption(f"{SHOW[pair['verdict']]} by {_plain(pair['decided_by'])}, {pair['decided_at']:%d %b %Y, %H:%M} UTC.")
+        st.caption(
+            f"{SHOW[pair['verdict']]} by {_plain(pair['decided_by'])}, {pair['decided_at']:%d %b %Y, %H:%M} UTC."
+        )
 
 
 def _show_actions(shown: deciding.Shown, *, previous: str, place: str) -> None:
@@ -148,7 +160,11 @@ def _show_actions(shown: deciding.Shown, *, previous: str, place: str) -> None:
         "approve": ("Approve", ":material/check:", "Unlearn the first sample, strengthen the second."),
         "reject": ("Reject", ":material/close:", "This pair would teach something wrong; leave it out."),
         "skip": ("Skip", ":material/redo:", "You cannot tell; the pair stays out of the correction."),
-        "flag": ("Flag", ":material/flag:", "Somebody else should look at it; it stays out of the correction."),
+        "flag": (
+            "Flag",
+            ":material/flag:",
+            "Somebody else should look at it; it stays out of the correction.",
+        ),
     }
     with st.container(horizontal=True, vertical_alignment="center", key="review-actions"):
         for verdict, (label, icon, help_text) in verdicts.items():
@@ -168,8 +184,22 @@ def _show_actions(shown: deciding.Shown, *, previous: str, place: str) -> None:
 def _show_moves(shown: deciding.Shown, *, previous: str) -> None:
     """Draws undo, next, previous, swap and guidelines."""
     moves = (
-        ("undo", "Undo", "Takes back your last decision; the log keeps both.", deciding.undo, (shown.study,), False),
-        ("previous", "Previous", "Looks at the pair before without deciding.", deciding.open_pair, (previous,), not previous),
+        (
+            "undo",
+            "Undo",
+            "Takes back your last decision; the log keeps both.",
+            deciding.undo,
+            (shown.study,),
+            False,
+        ),
+        (
+            "previous",
+            "Previous",
+            "Looks at the pair before without deciding.",
+            deciding.open_pair,
+            (previous,),
+            not previous,
+        ),
         (
             "following",
             "Next",
@@ -191,7 +221,9 @@ def _show_moves(shown: deciding.Shown, *, previous: str) -> None:
             on_click=act,
             args=arguments,
         )
-    if st.button("Guidelines", key="review-guidelines", type="tertiary", shortcut=key_of("review", "guidelines")):
+    if st.button(
+        "Guidelines", key="review-guidelines", type="tertiary", shortcut=key_of("review", "guidelines")
+    ):
         show_guidelines()
 
 
@@ -224,19 +256,6 @@ def read_cluster_queries(here: state.Here, study: "Study", cluster: str) -> list
     return [query for query in attributed_queries(here.workspace, run.id) if query.group == cluster]
 
 
-def read_samples(study: "Study") -> "pd.DataFrame":
-    """Reads the training samples of a study by id; kept between reruns."""
-    changed = study.samples.stat().st_mtime_ns if study.samples.is_file() else 0
-    return _samples(study, (study.name, str(study.folder), changed))
-
-
-@st.cache_data(show_spinner=False, max_entries=2)
-def _samples(_study: "Study", _key: tuple[str, str, int]) -> "pd.DataFrame":
-    from lancet_core.workbench.studies import samples_table
-
-    return samples_table(_study).set_index("id")[["prompt", "response", "harmful", "is_safe"]]
-
-
 def _side(samples: "pd.DataFrame", pair: "pd.Series[Any]", sign: str) -> Side:
     sample = samples.loc[pair[f"{sign}_id"]]
     return Side(
@@ -267,112 +286,52 @@ def show_empty_queue(study: "Study") -> None:
         )
 
 
-def show_agreement(here: state.Here, study: "Study") -> None:
-    """After ten decisions: how far reviewer and harmful scorer agree, and bulk approval of the pairs where they would."""
-    from lancet_core.workbench import reviews
-
-    found = reviews.agreement(here.workspace, study.name)
-    if found.n < ENOUGH_DECISIONS:
-        return
-    bulk = reviews.preview_bulk(here.workspace, study.name, here.reviewer)
-    with st.container(border=True, key="review-agreement"):
-        st.markdown(
-            f"**You and the harmful scorer agree on {found.agreeing} of {found.n} decisions ({percent(found.rate)}).**",
-            help="The scorer agrees with a pair when it calls the first sample harmful (.5 or more) and the second one not.",
-        )
-        if not bulk.count:
-            st.caption("It agrees with none of the undecided pairs, so the rest is yours to read.")
-            return
-        st.markdown(
-            f"It also agrees with {bulk.count:,} of the undecided pairs. Read these "
-            f"{len(bulk.examples)} random ones before you approve them all."
-        )
-        _show_examples(here, study, list(bulk.examples))
-        st.button(
-            f"Approve these {bulk.count:,} pairs",
-            key="review-bulk",
-            icon=":material/done_all:",
-            help="One step in the log of decisions; one undo takes it back.",
-            on_click=deciding.approve_rest,
-            args=(study.name,),
-        )
-
-
-def _show_examples(here: state.Here, study: "Study", pair_ids: list[str]) -> None:
-    from lancet_core.workbench import reviews
-    from pages.parts import tables
-
-    queue = reviews.queue(here.workspace, study.name, reviewer=here.reviewer, show="all", order="queue")
-    pairs = queue[queue["pair_id"].isin(pair_ids)]
-    samples = read_samples(study)
-    frame = pairs.join(samples, on="positive_id").join(samples, on="negative_id", rsuffix="_negative")
-    tables.show(
-        frame,
-        {
-            "prompt": tables.text("▲ Prompt"),
-            "response": tables.text("▲ Answer to unlearn"),
-            "harmful": tables.number("▲ Harmful", width=90),
-            "response_negative": tables.text("▼ Answer to strengthen"),
-            "harmful_negative": tables.number("▼ Harmful", width=90),
-        },
-        key="review-examples",
-    )
-
-
 def show_next(here: state.Here, study: "Study", *, approved: int) -> None:
-    """Draws the step to the correction, and the export."""
-    with st.container(horizontal=True, vertical_alignment="center", key="review-next"):
-        started = frame.next_step(
-            "Start correction",
-            disabled=approved == 0,
-            why="Approve at least one pair first.",
-            help=f"Trains on the {approved:,} approved pairs with the default settings and shows the curves live.",
-        )
+    """Draws the step to the correction, and what else can be done with the pairs."""
+    if frame.next_step(
+        "Start correction",
+        disabled=approved == 0,
+        why="Approve at least one pair first.",
+        help=f"Trains on the {approved:,} approved pairs with the default settings and shows the curves live.",
+    ):
+        _start_correction(here, study)
+    with st.container(horizontal=True, vertical_alignment="center", key="review-more"):
         st.page_link(
-            frame.SCREENS["correct"].path,
+            SCREENS["correct"].path,
             label="Look at the settings first",
             icon=":material/tune:",
             query_params=state.carried(),
         )
-        _show_export(here, study, approved=approved)
-    if started:
-        _start_correction(here, study)
+        draw_export(here, study, approved=approved)
 
 
 def _start_correction(here: state.Here, study: "Study") -> None:
     from lancet_core.correction.settings import CorrectionSettings
     from lancet_core.workbench import corrections
 
-    ready = corrections.preflight(here.workspace, study, CorrectionSettings())
-    if ready.conflicts:
-        frame.go("correct")
-    frame.go("correct", k_run=corrections.start_correction(here.workspace, study, CorrectionSettings()))
+    run_id = corrections.start_correction(here.workspace, study, settings=CorrectionSettings())
+    frame.go("correct", k_run=run_id)
 
 
-def _show_export(here: state.Here, study: "Study", *, approved: int) -> None:
-    with st.popover("Export", icon=":material/download:", help="Pairs and decisions as files."):
-        for form, (label, name, help_text) in EXPORTS.items():
-            blocked = approved == 0 and form in {"kto", "dpo"}
-            st.download_button(
-                label,
-                data=partial(_export, here, study, form),
-                file_name=f"{study.name}-{name}",
-                key=f"review-export-{form}",
-                help="No pair is approved yet." if blocked else help_text,
-                disabled=blocked,
-                on_click="ignore",
-                width="stretch",
-                type="tertiary",
-            )
+def _number_first(name: str) -> tuple[bool, int, str]:
+    return (not name.isdigit(), int(name) if name.isdigit() else 0, name)
 
 
-def _export(here: state.Here, study: "Study", form: str) -> bytes:
-    import tempfile
-    from pathlib import Path
+def _is_missing(value: Any) -> bool:
+    import pandas as pd
 
-    from lancet_core.workbench import reviews
+    return bool(pd.isna(value))
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "export"
-        reviews.export_pairs(here.workspace, study.name, path, form)
-        return path.read_bytes()
+
+def _plain(text: Any) -> str:
+    """Writes a person's name without the marks that Markdown reads."""
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-.!|<>:$~" else letter for letter in str(text))
+
+
+def _swap_sides() -> None:
+    state.write("r_sides", "" if state.read("r_sides") else "swapped")
+
+
+place = frame.open_screen("review")
+if frame.need_study(place) and place.study is not None:
+    show(place, place.study)

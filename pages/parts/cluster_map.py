@@ -1,6 +1,7 @@
 """The map of queries: one point each, a hull and a label for each cluster."""
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 
 Point = tuple[float, float]
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+PADDING = 0.035
+RING = tuple((math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16))
 _SHOWN_CHARACTERS = 110
 
 
@@ -23,16 +26,19 @@ def cluster_map(points: "pd.DataFrame", terms: Mapping[str, Sequence[str]]) -> "
         terms: Cluster number as text to its most telling words.
 
     Returns:
-        The plot. `customdata` of a point is its query id; colour and symbol both tell the cluster.
+        The plot. `customdata` of a point is its query id and its cluster; colour and symbol both tell the cluster.
     """
     plot = figure.figure("", "", height=520)
     plot.update_xaxes(visible=False)
     plot.update_yaxes(visible=False, scaleanchor="x")
     plot.update_layout(dragmode="lasso")
+    reach = PADDING * max(
+        float(points["x"].max() - points["x"].min()), float(points["y"].max() - points["y"].min()), 1e-9
+    )
     for number, (cluster, members) in enumerate(points.groupby("cluster", sort=True)):
         color = figure.SERIES[number % len(figure.SERIES)]
         places = list(zip(members["x"].tolist(), members["y"].tolist(), strict=True))
-        _add_hull(plot, hull(places), color=color)
+        _add_hull(plot, places, reach=reach, color=color)
         _add_points(plot, members, color=color, symbol=SYMBOLS[number // len(figure.SERIES) % len(SYMBOLS)])
         _add_label(plot, places, name=cluster_name(str(cluster), terms), color=color)
     return plot
@@ -66,9 +72,11 @@ def _turns_left(start: Point, middle: Point, end: Point) -> bool:
     return (middle[0] - start[0]) * (end[1] - start[1]) > (middle[1] - start[1]) * (end[0] - start[0])
 
 
-def _add_hull(plot: "Figure", corners: Sequence[Point], *, color: str) -> None:
+def _add_hull(plot: "Figure", places: Sequence[Point], *, reach: float, color: str) -> None:
     from plotly.graph_objects import Scatter
 
+    # The hull of a ring around each point is the points' hull, padded and with round corners.
+    corners = hull([(x + reach * dx, y + reach * dy) for x, y in places for dx, dy in RING])
     closed = [*corners, corners[0]]
     plot.add_trace(
         Scatter(
@@ -77,8 +85,7 @@ def _add_hull(plot: "Figure", corners: Sequence[Point], *, color: str) -> None:
             mode="lines",
             fill="toself",
             fillcolor=figure.translucent(color, 0.1),
-            # A broad pale line pads the hull and rounds its corners.
-            line={"color": figure.translucent(color, 0.1), "width": 26},
+            line={"color": figure.translucent(color, 0.55), "width": 1},
             hoverinfo="skip",
         )
     )
@@ -92,8 +99,16 @@ def _add_points(plot: "Figure", members: "pd.DataFrame", *, color: str, symbol: 
             x=members["x"].tolist(),
             y=members["y"].tolist(),
             mode="markers",
-            marker={"color": color, "size": 10, "symbol": symbol, "line": {"width": 1, "color": "rgba(255,255,255,.7)"}},
-            customdata=members["query_id"].tolist(),
+            marker={
+                "color": color,
+                "size": 10,
+                "symbol": symbol,
+                "line": {"width": 1, "color": "rgba(255,255,255,.7)"},
+            },
+            customdata=[
+                [query, str(cluster)]
+                for query, cluster in zip(members["query_id"], members["cluster"], strict=True)
+            ],
             # Escaped: a hover text is drawn as markup, and a prompt is not ours.
             hovertext=[html.escape(_short(prompt)) for prompt in members["prompt"]],
             hovertemplate="%{hovertext}<extra></extra>",
@@ -108,7 +123,7 @@ def _add_label(plot: "Figure", places: Sequence[Point], *, name: str, color: str
         y=max(y for _x, y in places),
         text=html.escape(name),
         showarrow=False,
-        yshift=24,
+        yshift=26,
         font={"size": 12, "color": color},
     )
 

@@ -13,9 +13,24 @@ if TYPE_CHECKING:
 TERMS = (
     ("query_probability", "P̄(query)", "Mean probability of the bad answers. It should fall.", figure.TOWARDS),
     ("correction", "Correction term", "How far the pairs are apart. It should fall.", figure.ACCENT),
-    ("retain_nll", "Retain NLL, nats per token", "How well the model still knows the rest. It should stay flat.", figure.AWAY),
-    ("divergence", "Divergence term", "Distance to the start on the retain set. It should stay small.", figure.AWAY),
-    ("proximity", "Proximity term", "Distance of the parameters to the start. It grows, then levels off.", figure.MUTED),
+    (
+        "retain_nll",
+        "Retain NLL, nats per token",
+        "How well the model still knows the rest. It should stay flat.",
+        figure.AWAY,
+    ),
+    (
+        "divergence",
+        "Divergence term",
+        "Distance to the start on the retain set. It should stay small.",
+        figure.AWAY,
+    ),
+    (
+        "proximity",
+        "Proximity term",
+        "Distance of the parameters to the start. It grows, then levels off.",
+        figure.MUTED,
+    ),
 )
 CHECKS = (("harmful", "Harmful", figure.TOWARDS), ("helpful", "Helpful", figure.AWAY))
 _COLUMNS = 3
@@ -42,11 +57,14 @@ def draw_curves(curves: "pd.DataFrame", *, key: str) -> None:
             _draw_checks(curves, checked, key=key)
 
 
-def _draw_term(curves: "pd.DataFrame", column: str, *, title: str, meaning: str, color: str, key: str) -> None:
+def _draw_term(
+    curves: "pd.DataFrame", column: str, *, title: str, meaning: str, color: str, key: str
+) -> None:
     measured = curves[["step", column]].dropna()
     st.markdown(f"**{title}**", help=meaning)
     plot = figure.figure("Step", "", height=170)
     figure.add_line(plot, measured["step"].tolist(), measured[column].tolist(), name=title, color=color)
+    plot.update_yaxes(rangemode="tozero")
     figure.show(plot, key=f"{key}-{column}", alt=f"{title} by step. {meaning}")
 
 
@@ -60,7 +78,9 @@ def _draw_checks(curves: "pd.DataFrame", checked: list[tuple[str, str, str]], *,
     for column, name, color in checked:
         measured = curves[["step", column]].dropna()
         steps, values = measured["step"].tolist(), measured[column].tolist()
-        figure.add_line(plot, steps, values, name=name, color=color, dash="solid" if column == "helpful" else "dash")
+        figure.add_line(
+            plot, steps, values, name=name, color=color, dash="solid" if column == "helpful" else "dash"
+        )
         figure.label(plot, steps[-1], values[-1], name, color=color)
     plot.update_layout(margin={"r": 70})
     plot.update_traces(mode="lines+markers")

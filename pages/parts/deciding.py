@@ -30,6 +30,43 @@ class Shown:
     following: str
 
 
+@dataclass(frozen=True)
+class Notice:
+    """What the last act did, where that is not plain from the screen.
+
+    Attributes:
+        text: Shown as plain text.
+        pair_id: A pair to look at again, empty where there is none.
+    """
+
+    text: str
+    pair_id: str = ""
+
+
+def draw_notice() -> None:
+    """Draws the notice of the last act, once."""
+    notice = st.session_state.pop(NOTICE, None)
+    if notice is None:
+        return
+    with st.container(
+        border=True,
+        key="review-notice-box",
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+    ):
+        st.text(notice.text)
+        if notice.pair_id:
+            st.button("Look at that pair", key="review-look", on_click=look_again, args=(notice.pair_id,))
+
+
+def look_again(pair_id: str) -> None:
+    """Opens a pair whatever its verdict."""
+    st.session_state["r_show"] = "all"
+    st.session_state["r_cluster"] = "all"
+    open_pair(pair_id)
+
+
 def start_clock(pair_id: str) -> None:
     """Remembers since when a pair has been on screen; a rerun that shows the same pair does not start anew."""
     if st.session_state.get(CLOCK, ("", 0.0))[0] != pair_id:
@@ -38,7 +75,7 @@ def start_clock(pair_id: str) -> None:
 
 def decide(shown: Shown, verdict: str) -> None:
     """Keeps a decision and opens the next pair; where somebody else was faster, says who and what."""
-    from lancet_core.errors import StoreError
+    from lancet_core.errors import LancetError
     from lancet_core.workbench import reviews
 
     here = state.here()
@@ -51,31 +88,43 @@ def decide(shown: Shown, verdict: str) -> None:
             seen_decision_id=shown.seen_decision_id,
             seconds=_seconds_on_screen(shown.pair_id),
         )
-    except StoreError as error:
-        st.session_state[NOTICE] = str(error)
+    except LancetError as error:
+        # A callback runs before the frame that shows errors.
+        st.session_state[NOTICE] = Notice(str(error), shown.pair_id)
         return
-    st.session_state.pop(NOTICE, None)
     open_pair(shown.following)
 
 
 def undo(study: str) -> None:
     """Takes back the reviewer's last decision, or their last bulk approval, and opens its pair."""
+    from lancet_core.errors import LancetError
     from lancet_core.workbench import reviews
 
     here = state.here()
-    undone = reviews.undo(here.workspace, study, here.reviewer)
-    st.session_state[NOTICE] = "There is no decision of yours to undo." if undone is None else ""
-    if undone is not None:
+    try:
+        undone = reviews.undo(here.workspace, study, here.reviewer)
+    except LancetError as error:
+        st.session_state[NOTICE] = Notice(str(error))
+        return
+    if undone is None:
+        st.session_state[NOTICE] = Notice("There is no decision of yours to undo.")
+    else:
+        st.session_state[NOTICE] = Notice("Your last decision was taken back. The log keeps both.")
         open_pair(undone.pair_id)
 
 
 def approve_rest(study: str) -> None:
     """Approves the remaining pairs where the harmful scorer agrees, as one step that one undo takes back."""
+    from lancet_core.errors import LancetError
     from lancet_core.workbench import reviews
 
     here = state.here()
-    count = reviews.approve_bulk(here.workspace, study, here.reviewer)
-    st.session_state[NOTICE] = f"{count:,} pairs approved at once. Undo takes all of them back."
+    try:
+        count = reviews.approve_bulk(here.workspace, study, here.reviewer)
+    except LancetError as error:
+        st.session_state[NOTICE] = Notice(str(error))
+        return
+    st.session_state[NOTICE] = Notice(f"{count:,} pairs approved at once. One undo takes all of them back.")
     open_pair("")
 
 

@@ -37,6 +37,10 @@ def diff_sides(before: str, after: str) -> tuple[tuple[Piece, ...], tuple[Piece,
         Pieces of the left text, some marked `removed`, and of the right text, some marked `added`.
     """
     pieces = word_diff(before, after)
-    left = tuple(Piece(text, "removed" if kind == REMOVED else "") for kind, text in pieces if kind in {EQUAL, REMOVED})
-    right = tuple(Piece(text, "added" if kind == ADDED else "") for kind, text in pieces if kind in {EQUAL, ADDED})
+    left = tuple(
+        Piece(text, "removed" if kind == REMOVED else "") for kind, text in pieces if kind in {EQUAL, REMOVED}
+    )
+    right = tuple(
+        Piece(text, "added" if kind == ADDED else "") for kind, text in pieces if kind in {EQUAL, ADDED}
+    )
     return left, right
