@@ -4,9 +4,6 @@ import os
 import secrets
 import shutil
 import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,10 +12,12 @@ from typing import Any
 
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.errors import JobError, StoreError
+from lancet_core.jobs import client
+from lancet_core.jobs.forward import FORWARD_MODULE
 from lancet_core.jobs.locks import take_lock
 from lancet_core.jobs.operations import OPERATIONS, find_operation
+from lancet_core.jobs.processes import detach
 from lancet_core.jobs.run_folder import PROTOCOL_FILES, Order, RunFolder
-from lancet_core.jobs.source import child_environment
 from lancet_core.store import runs, schema
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED, QUEUED, Status
 from lancet_core.workspace import Workspace
@@ -243,25 +242,13 @@ def _held(folder: RunFolder) -> Iterator[int]:
 
 
 def _set_to_work(workspace: Workspace, folder: RunFolder, lock: int, *, warm: bool) -> None:
-    """Gives a run and its lock to a worker."""
-    _spawn(workspace, folder, lock, module=WORKER_MODULE)
-
-
-def _spawn(workspace: Workspace, folder: RunFolder, lock: int, *, module: str) -> None:
-    command = [sys.executable, "-P", "-m", module, str(folder.path), "--lock", str(lock)]
-    with folder.log.open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd=workspace.folder,
-            env=child_environment(),
-            pass_fds=(lock,),
-            start_new_session=True,
-        )
+    """Gives a run and its lock to a worker, or to the model host."""
+    if warm and client.hand_over(workspace, folder.path, lock):
+        return
+    module = FORWARD_MODULE if warm else WORKER_MODULE
+    arguments = [str(folder.path), "--lock", str(lock)]
+    process = detach(module, arguments, log=folder.log, folder=workspace.folder, inherited=(lock,))
     folder.write_worker(process.pid)
-    threading.Thread(target=process.wait, daemon=True, name=f"reaper of {folder.id}").start()
 
 
 def _end_group(folder: RunFolder, ending: signal.Signals) -> None:

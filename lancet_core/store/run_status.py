@@ -101,8 +101,13 @@ def read_json(path: Path) -> Any:
 
 def is_locked(folder: Path) -> bool:
     """Whether a live worker holds the run."""
+    return is_locked_file(folder / LOCK_FILE)
+
+
+def is_locked_file(path: Path) -> bool:
+    """Whether a live process holds the lock on a file."""
     try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
     try:

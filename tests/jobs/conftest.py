@@ -13,6 +13,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A workspace whose runs are done by the fake worker."""
     monkeypatch.setattr(launcher, "WORKER_MODULE", "tests.jobs.fake_worker")
     monkeypatch.setattr(launcher, "OPERATIONS", OPERATIONS)
+    monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.jobs.forward")
     opened: Workspace = open_workspace(tmp_path / "ws")
     yield opened
     database.close(opened)

@@ -6,7 +6,8 @@ from lancet_core.jobs.operations import Operation
 from lancet_core.jobs.worker import main
 
 OPERATIONS = {
-    "count": Operation("tests.jobs.fake_operation", "tests.jobs.fake_operation:FakeConfig", warm=True)
+    "count": Operation("tests.jobs.fake_operation", "tests.jobs.fake_operation:FakeConfig", warm=True),
+    "train": Operation("tests.jobs.fake_operation", "tests.jobs.fake_operation:FakeConfig"),
 }
 
 if __name__ == "__main__":

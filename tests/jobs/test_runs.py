@@ -153,7 +153,7 @@ def test_a_run_of_no_study_leaves_nothing_behind(workspace):
 
 
 def test_an_unknown_operation_is_named(workspace):
-    with pytest.raises(JobError, match="known operations: count"):
+    with pytest.raises(JobError, match="known operations: count, train"):
         launcher.start(workspace, "dance", FakeConfig())
 
 

@@ -1,0 +1,10 @@
+"""The real forwarder, in front of the host with the fake engine."""
+
+import sys
+
+from lancet_core.jobs import client
+from lancet_core.jobs.forward import main
+
+if __name__ == "__main__":
+    client.HOST_MODULE = "tests.jobs.fake_host"
+    sys.exit(main(sys.argv[1:]))
