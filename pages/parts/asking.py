@@ -96,8 +96,9 @@ def _draw_generation(
                 from lancet_core.workbench.cases import answer
 
                 st.session_state[DRAFT], st.session_state[DRAFTED_FOR] = "", prompt
-                slot.skeleton(height=40)
                 with closing(answer(here.workspace, study, prompt=prompt, settings=settings)) as pieces:
+                    with st.skeleton(height=40):
+                        st.session_state[DRAFT] = next(pieces, "")
                     for piece in pieces:
                         st.session_state[DRAFT] += piece
                         slot.text(st.session_state[DRAFT])

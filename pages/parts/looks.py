@@ -6,6 +6,7 @@ STYLE = """
 <style>
 [data-testid="stMainBlockContainer"] { max-width: 1680px; padding-left: 2.25rem; padding-right: 2.25rem; }
 [data-testid="stHeader"] { background: transparent; height: 2.6rem; min-height: 2.6rem; }
+[data-testid="stStatusWidget"] { display: none; }
 [data-testid="stMetricValue"], .st-key-rail, [data-testid="stCaptionContainer"] { font-variant-numeric: tabular-nums; }
 [data-testid="stText"], .stText { line-height: 1.5; overflow-wrap: anywhere; }
 
@@ -40,11 +41,13 @@ STYLE = """
 .st-key-purpose h2 { padding: .3rem 0 .05rem 0; }
 .st-key-purpose p { opacity: .74; margin: 0; }
 .st-key-error { border-left: 3px solid var(--lancet-towards) !important; }
-.st-key-empty { padding: 2.4rem 1.5rem !important; text-align: center; }
-[data-testid="stLayoutWrapper"]:has(> .st-key-next) { position: sticky; bottom: 0; z-index: 20; }
-.st-key-next { background: color-mix(in srgb, var(--lancet-page) 92%, transparent); padding: .6rem 0 .7rem 0;
+.st-key-empty { padding: 2.4rem 1.5rem !important; }
+.st-key-empty p { text-align: center !important; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-next), [data-testid="stLayoutWrapper"]:has(> [class*="-next"] .st-key-next) {
+  position: sticky; bottom: 0; z-index: 20; }
+.st-key-next, [class*="-next"]:has(.st-key-next) { background: color-mix(in srgb, var(--lancet-page) 92%, transparent); padding: .6rem 0 .7rem 0;
   border-top: 1px solid var(--lancet-line); }
-.st-key-lesson-steps .st-key-next, .st-key-empty .st-key-next, [data-testid="stColumn"] .st-key-next { border-top: 0; padding: 0; background: transparent; }
+[class*="-next"] .st-key-next, .st-key-lesson-steps .st-key-next, .st-key-empty .st-key-next, [data-testid="stColumn"] .st-key-next { border-top: 0; padding: 0; background: transparent; }
 .st-key-empty .st-key-next { justify-content: center; }
 .st-key-next [data-testid="stCaptionContainer"] p { margin: 0; }
 .st-key-drafted { min-height: 8.7rem; }

@@ -18,11 +18,14 @@ def show(here: Here) -> None:
         on_change="rerun",
     )
     with tour:
-        draw_tour(here)
-    with words:
-        draw_words(GLOSSARY)
-    with numbers:
-        draw_words(NUMBERS)
+        if tour.open:
+            draw_tour(here)
+    for tab, rows in ((words, GLOSSARY), (numbers, NUMBERS)):
+        with tab:
+            if tab.open:
+                draw_words(rows)
+                if frame.next_step("Start with a bad answer"):
+                    frame.go("home")
 
 
 def draw_tour(here: Here) -> None:
