@@ -2,6 +2,8 @@
 
 import math
 
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 def three(value: float | None) -> str:
     """Writes a number with three significant digits; a dash where there is none."""
@@ -9,8 +11,11 @@ def three(value: float | None) -> str:
         return "–"
     if value == 0:
         return "0"
-    digits = 2 - math.floor(math.log10(abs(value)))
-    text = f"{value:,.{digits}f}" if 0 <= digits <= 6 else (f"{value:.2e}" if digits > 6 else f"{value:,.0f}")
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    if -4 <= int(exponent) < 5:
+        text = f"{float(f'{value:.2e}'):,.{max(0, 2 - int(exponent))}f}"
+    else:
+        text = f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     return text.replace("-", "−")
 
 

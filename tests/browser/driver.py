@@ -29,7 +29,10 @@ IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 def launch_chromium(playwright: Playwright) -> Browser:
     """Starts the system's Chromium where there is one, else playwright's."""
-    found = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+    found = next(
+        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))),
+        None,
+    )
     return playwright.chromium.launch(executable_path=found, args=list(FLAGS))
 
 
@@ -37,7 +40,17 @@ def launch_chromium(playwright: Playwright) -> Browser:
 def serve(workspace: Path) -> Iterator[str]:
     """Runs the dashboard on a free port of this machine; yields its address."""
     port = _free_port()
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true"]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        "--server.port",
+        str(port),
+        "--server.headless",
+        "true",
+    ]
     environment = {**os.environ, "LANCET_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"}
     with (workspace / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -54,6 +67,12 @@ def visit(page: Page, address: str) -> None:
     """Opens an address and waits until its screen stands still."""
     page.goto(address)
     settle(page)
+
+
+def visit_error(page: Page, address: str) -> None:
+    """Opens an address whose screen cannot be drawn, and waits for the message."""
+    page.goto(address)
+    expect(page.locator(".st-key-error")).to_be_visible(timeout=PATIENCE_MS)
 
 
 def settle(page: Page) -> None:

@@ -31,7 +31,11 @@ def test_pages_never_interpret_markup():
 
 
 def test_pages_start_without_torch():
-    modules = sorted(f"pages.parts.{path.stem}" for path in (PAGES / "parts").glob("*.py") if path.stem != "__init__")
-    code = f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    modules = sorted(
+        f"pages.parts.{path.stem}" for path in (PAGES / "parts").glob("*.py") if path.stem != "__init__"
+    )
+    code = (
+        f"import sys, {', '.join(modules)}; print([m for m in ('torch', 'transformers') if m in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.stdout.strip() == "[]", done.stderr

@@ -31,7 +31,9 @@ def test_pages_name_keys_through_the_registry():
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         for keyword in call.keywords
-        if keyword.arg == "shortcut" and isinstance(keyword.value, ast.Constant) and keyword.value.value is not None
+        if keyword.arg == "shortcut"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value is not None
     ]
     assert strays == []
 
@@ -43,6 +45,8 @@ def test_every_primary_button_is_the_next_step():
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call)
         for keyword in call.keywords
-        if keyword.arg == "type" and isinstance(keyword.value, ast.Constant) and keyword.value.value == "primary"
+        if keyword.arg == "type"
+        and isinstance(keyword.value, ast.Constant)
+        and keyword.value.value == "primary"
     ]
     assert primaries == ["parts/frame.py"]
