@@ -147,6 +147,7 @@ class Host(socketserver.ThreadingUnixStreamServer):
 
     def warm(self, model: str) -> None:
         """Loads a model ahead of its first use."""
+        self.preload()
         with self.working(), self.models.lend(model):
             pass
 

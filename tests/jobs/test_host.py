@@ -205,3 +205,21 @@ def test_a_deep_workspace_gets_a_short_socket(tmp_path):
     assert len(os.fsencode(path)) <= 100
     assert path.parent.stat().st_mode & 0o077 == 0
     assert path != host_socket(open_workspace(tmp_path / ("deep" * 25) / "other"))
+
+
+def test_the_real_host_streams_what_a_real_model_says(tmp_path, shared_data):
+    workspace = open_workspace(tmp_path / "ws")
+    model = str(shared_data / "stories260K-hf")
+    settings = GenerationSettings(max_new_tokens=20)
+    try:
+        pieces = list(
+            client.stream_answer(
+                workspace, model, prompt="Once upon a time", template="raw", settings=settings
+            )
+        )
+        with pytest.raises(ModelError, match="no model folder"):
+            list(client.stream_answer(workspace, "/nowhere", prompt="a", template="raw", settings=settings))
+    finally:
+        client.stop_host(workspace)
+    assert len(pieces) > 5
+    assert "".join(pieces).startswith(", there was a little girl named Lily.")
