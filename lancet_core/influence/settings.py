@@ -31,13 +31,21 @@ class InfluenceSettings:
         "relative: in units of each unit's mean eigenvalue; absolute: as it is",
         choices=("relative", "absolute"),
     )
-    factor_samples: int = setting(2000, "Training samples that the curvature is estimated from; 0 takes all", minimum=0)
-    recall: int = setting(100, "Candidates per query, chosen by TF-IDF before scoring; 0 scores the whole corpus", minimum=0)
+    factor_samples: int = setting(
+        2000, "Training samples that the curvature is estimated from; 0 takes all", minimum=0
+    )
+    recall: int = setting(
+        100, "Candidates per query, chosen by TF-IDF before scoring; 0 scores the whole corpus", minimum=0
+    )
     recall_text: str = setting(
         "prompt+response", "Text that TF-IDF compares", choices=("prompt+response", "prompt")
     )
-    max_tokens: int = setting(4096, "Tokens in one forward pass, padding included; lower it where memory is short", minimum=1)
-    seed: int = setting(0, "Seed of the sampled labels, of the choice of factor samples and of the random control", minimum=0)
+    max_tokens: int = setting(
+        4096, "Tokens in one forward pass, padding included; lower it where memory is short", minimum=1
+    )
+    seed: int = setting(
+        0, "Seed of the sampled labels, of the choice of factor samples and of the random control", minimum=0
+    )
     dtype: str = setting("float32", "Precision of the model", choices=DTYPES)
     device: str = setting("auto", "Where to compute; auto takes a GPU where there is one", choices=DEVICES)
 

@@ -1,0 +1,148 @@
+"""What each unit reads and how the objective depends on what it writes: a and δ, by a backward pass over activations only."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lancet_core.models.encoding import Batch, Encoded
+from lancet_core.models.likelihood import full_precision, response_logits, response_targets
+from lancet_core.models.units import Unit, input_of, output_of
+
+Labels = Callable[[Batch, Tensor], Tensor]
+"""Chooses, from a batch and the logits of its response tokens, the label of each of them."""
+
+
+@dataclass(frozen=True)
+class UnitGradients:
+    """One unit on one batch.
+
+    Attributes:
+        unit: Name of the unit.
+        a: Its input, shape (rows, positions, width), 0 at padding.
+        delta: Gradient of log p(labels) with respect to its output, the same shape, 0 at padding.
+    """
+
+    unit: str
+    a: Tensor
+    delta: Tensor
+
+
+def data_labels(batch: Batch, _logits: Tensor) -> Tensor:
+    """The response's own tokens: gradients of samples and queries, and of the empirical Fisher."""
+    return response_targets(batch)
+
+
+def sampled_labels(encoded: Sequence[Encoded], seed: int) -> Labels:
+    """Labels drawn from the model at each response position of the data: pseudo-gradients of the Fisher matrix.
+
+    The draw depends on the seed and the sample's tokens alone, so that neither batches nor shards change it.
+
+    Args:
+        encoded: The texts that batches point to.
+        seed: Seed of the draws.
+    """
+
+    def draw(batch: Batch, logits: Tensor) -> Tensor:
+        uniforms = [_uniforms(encoded[index], seed) for index in batch.indices]
+        levels = torch.from_numpy(np.concatenate(uniforms)).to(logits.device, logits.dtype)
+        below = logits.softmax(dim=1).cumsum(dim=1) < levels[:, None]
+        return below.sum(dim=1).clamp(max=logits.shape[1] - 1)
+
+    return draw
+
+
+def unit_gradients(
+    model: Any, units: Sequence[Unit], batch: Batch, labels: Labels = data_labels
+) -> list[UnitGradients]:
+    """Runs one batch forward and backward and takes a and δ of each unit.
+
+    Parameters must not require gradients (`frozen`): then the backward pass costs 2 · parameters · tokens, as much as the
+    forward pass, because no weight gradient is formed. It ends at the output of the lowest unit.
+
+    Args:
+        model: Causal language model in evaluation mode.
+        units: Units of the model.
+        batch: Texts on the model's device, padded on either side.
+        labels: Whose log-probability is differentiated.
+
+    Returns:
+        One record for each unit, in the order of `units`.
+    """
+    inputs: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
+    with torch.enable_grad(), ExitStack() as hooks:
+        for unit in units:
+            hooks.enter_context(_hooked(unit, inputs, outputs))
+        logits = full_precision(response_logits(model, batch))
+        chosen = labels(batch, logits.detach())
+        total = logits.gather(1, chosen[:, None]).sum() - logits.logsumexp(dim=1).sum()
+        deltas = torch.autograd.grad(total, [outputs[unit.name] for unit in units])
+    shape = (*batch.input_ids.shape, units[0].width)
+    real = batch.attention_mask[:, :, None]
+    return [
+        UnitGradients(
+            unit.name,
+            full_precision(inputs[unit.name]).reshape(shape).where(real, 0.0),
+            full_precision(delta).reshape(shape).where(real, 0.0),
+        )
+        for unit, delta in zip(units, deltas, strict=True)
+    ]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Takes gradients off all parameters, and gives them back at the end."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)
+
+
+@contextmanager
+def _hooked(unit: Unit, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -> Iterator[None]:
+    handles = (
+        unit.reader.register_forward_pre_hook(partial(_keep_input, unit, inputs), with_kwargs=True),
+        unit.writer.register_forward_hook(partial(_keep_output, unit, outputs)),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _keep_input(  # torch calls hooks by position
+    unit: Unit, inputs: dict[str, Tensor], _module: nn.Module, arguments: Any, keywords: dict[str, Any]
+) -> None:
+    inputs[unit.name] = input_of(arguments, keywords, unit.width).detach()
+
+
+def _keep_output(  # torch calls hooks by position
+    unit: Unit, outputs: dict[str, Tensor], _module: nn.Module, _arguments: Any, output: Any
+) -> Any:
+    """Keeps a unit's output; where nothing below it requires a gradient, the graph begins here."""
+    value = output_of(output)
+    if not value.requires_grad:
+        value = value.detach().requires_grad_(True)
+        output = (value, *output[1:]) if isinstance(output, tuple) else value
+    outputs[unit.name] = value
+    return output
+
+
+def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:
+    content = hashlib.sha256(
+        np.asarray([seed, text.response_start, *text.input_ids], dtype=np.int64).tobytes()
+    )
+    generator = np.random.default_rng(int.from_bytes(content.digest()[:8], "little"))
+    return generator.random(len(text.input_ids) - text.response_start)

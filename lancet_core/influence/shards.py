@@ -1,0 +1,66 @@
+"""A pass over a corpus as a map over shards, each shard's result written whole or not at all, so that a killed pass goes on."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Where the shards of one pass are kept.
+
+    Attributes:
+        folder: Folder of the files; None keeps nothing (a pass too short to be worth resuming).
+        name: Name of the pass.
+        key: Fingerprint of everything that the results depend on; shards of another key are computed again.
+    """
+
+    folder: Path | None
+    name: str
+    key: str
+
+    def compute(self, number: int, function: Callable[[], Arrays]) -> Arrays:
+        """Gives the result of one shard: from its file where a killed pass left it, else computed and written.
+
+        Args:
+            number: Number of the shard.
+            function: Computes it.
+        """
+        if self.folder is None:
+            return function()
+        path = self.folder / f"{self.name}-{number:05d}.safetensors"
+        kept = self._read(path)
+        if kept is not None:
+            return kept
+        result = function()
+        self._write(path, result)
+        return result
+
+    def _read(self, path: Path) -> Arrays | None:
+        if not path.is_file():
+            return None
+        try:
+            with safe_open(path, framework="np") as file:
+                if (file.metadata() or {}).get("key") != self.key:
+                    return None
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
+        except SafetensorError:
+            return None  # A file cut short, by a full disk for one: the shard is computed again.
+
+    def _write(self, path: Path, result: Mapping[str, NDArray[np.generic]]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        save_file(dict(result), unfinished, metadata={"key": self.key})
+        unfinished.replace(path)
+
+
+def split(count: int, size: int) -> list[range]:
+    """Cuts `count` items into ranges of at most `size`."""
+    return [range(start, min(start + size, count)) for start in range(0, count, size)]
