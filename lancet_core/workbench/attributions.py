@@ -12,7 +12,7 @@ from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
-from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
+from lancet_core.influence.settings import POOLING, ClusterSettings, InfluenceSettings
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig
 from lancet_core.store.queries import list_queries
@@ -232,9 +232,10 @@ def latest_batch_attribution(workspace: Workspace, study: Study) -> RunRecord | 
 
 
 def is_whole_corpus_batch(run: RunRecord) -> bool:
-    """Whether an attribution scored every training sample for batches of queries, and kept every score."""
+    """Whether an attribution scored every training sample by influence for batches of queries, and kept every score."""
     values = json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["config"]
-    return bool(values["batch"]) and values["influence"]["recall"] == 0 and values["top"] == 0
+    settings = values["influence"]
+    return bool(values["batch"]) and settings["recall"] == values["top"] == 0 and settings["method"] in POOLING
 
 
 def cluster_batches(clusters: pd.DataFrame) -> list[Query]:
