@@ -34,9 +34,10 @@ def prepare(here: Here, study: Study, case: Query) -> None:
 
     for _step in range(STEPS):
         started = send_to_review(here.workspace, study, query=case)
-        if not started.run_id:
+        if not started.waiting_for:
             frame.go("review")
-        if runs.watch(here.workspace, started.run_id, title=started.step).state != "done":
+        states = [runs.watch(here.workspace, run_id, title=started.step).state for run_id in started.waiting_for]
+        if set(states) != {"done"}:
             break
     if st.button("Back to the trace", icon=":material/arrow_back:", key="stop-sending"):
         state.write(WAITING, "")

@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from lancet_core.workspace import Workspace, open_workspace
-from tests.browser import driver
+from tests.browser import driver, written_study
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +32,17 @@ def demo_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspa
 def server(demo_workspace: Workspace) -> Iterator[str]:
     with driver.serve(demo_workspace.folder) as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Iterator[written_study.Written]:
+    """A server with a study whose results are written, not computed: for screens that need no model."""
+    workspace = open_workspace(tmp_path_factory.mktemp("written"))
+    folder = tmp_path_factory.mktemp("results")
+    study = written_study.write_study(workspace, folder)
+    with driver.serve(workspace.folder) as address:
+        yield written_study.Written(address, workspace, study, folder)
+    driver.stop_host(workspace.folder)
 
 
 @pytest.fixture

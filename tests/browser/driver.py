@@ -24,6 +24,7 @@ FLAGS = (
 )
 PATIENCE_MS = 90_000
 LONG_MS = 400_000
+expect.set_options(timeout=PATIENCE_MS)
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 

@@ -36,7 +36,7 @@ def open_home(page: Page, server: str) -> tuple[str, str]:
 
 def trace_first_case(page: Page) -> tuple[str, str]:
     answer = page.locator(".card .text").nth(1).inner_text()
-    page.locator(".st-key-next-step button").click()
+    page.locator(".st-key-next-step button:visible").click()
     expect(page).to_have_url(re.compile(r"/trace\?.*case=[0-9a-f]{16}"))
     rows = page.locator(".rows .row")
     expect(rows.first).to_be_visible(timeout=driver.LONG_MS)
@@ -54,7 +54,7 @@ def trace_first_case(page: Page) -> tuple[str, str]:
 
 
 def send_to_review(page: Page) -> tuple[str, str]:
-    page.locator(".st-key-next-step button").click()
+    page.locator(".st-key-next-step button:visible").click()
     expect(page).to_have_url(re.compile(r"/review\?"), timeout=driver.LONG_MS)
     driver.settle(page)
     expect(page.get_by_text(re.compile(r"^0 of [\d,]+ pairs decided"))).to_be_visible()
@@ -77,7 +77,7 @@ def decide_by_keys(page: Page) -> None:
 
 def approve_the_rest(page: Page) -> None:
     """After ten decisions the screen tells the agreement with the scorer and offers the pairs where it agrees."""
-    offer = page.locator(".st-key-review-bulk button")
+    offer = page.locator(".st-key-review-bulk button:visible")
     expect(offer).to_be_enabled()
     offer.click()
     driver.settle(page)
@@ -87,7 +87,7 @@ def approve_the_rest(page: Page) -> None:
 def export_pairs(page: Page, folder: Path) -> None:
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as waiting:
-        page.locator(".st-key-review-export-pairs button").click()
+        page.locator(".st-key-review-export-pairs button:visible").click()
     saved = _save(waiting.value, folder)
     lines = [json.loads(line) for line in saved.read_text(encoding="utf-8").splitlines()]
     assert lines
@@ -96,7 +96,7 @@ def export_pairs(page: Page, folder: Path) -> None:
 
 
 def correct(page: Page) -> tuple[str, str]:
-    page.locator(".st-key-next-step button").click()
+    page.locator(".st-key-next-step button:visible").click()
     expect(page).to_have_url(re.compile(r"/correct\?.*k_run=correct-"))
     expect(page.locator(".stPlotlyChart").first).to_be_visible(timeout=driver.LONG_MS)
     expect(page.get_by_role("button", name=re.compile("^Prove it"))).to_be_enabled(timeout=driver.LONG_MS)
@@ -107,7 +107,7 @@ def correct(page: Page) -> tuple[str, str]:
 
 
 def prove(page: Page) -> tuple[str, str]:
-    page.locator(".st-key-next-step button").click()
+    page.locator(".st-key-next-step button:visible").click()
     expect(page).to_have_url(re.compile(r"/prove\?.*p_run=compare-"))
     verdict = page.get_by_role("heading", name=re.compile(r"(Not c|C)orrected$"))
     expect(verdict).to_be_visible(timeout=driver.LONG_MS)
@@ -121,12 +121,12 @@ def export_model(page: Page, folder: Path) -> None:
     save = page.get_by_role("button", name=re.compile("^Save the corrected model"))
     if save.count() == 0:
         page.get_by_role("button", name="Export").click()
-        save = page.locator(".st-key-prove-save button")
+        save = page.locator(".st-key-prove-save button:visible")
     save.click()
     field = page.locator(".st-key-prove-folder input")
     field.fill(str(folder))
     field.press("Enter")
-    page.locator(".st-key-prove-save-now button").click()
+    page.locator(".st-key-prove-save-now button:visible").click()
     expect(page.get_by_text("Saved. Load it with")).to_be_visible()
     assert {"config.json", "README.md"} <= {path.name for path in folder.iterdir()}
     assert list(folder.glob("*.safetensors"))

@@ -4,7 +4,9 @@ Every number is made by a seeded generator; none is a claim about a model. One t
 """
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
@@ -18,6 +20,7 @@ from lancet_core.operations.configs import AttributeConfig, ClusterConfig, Compa
 from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import NewStudy, Study, add_study
 from lancet_core.workbench import reviews
+from lancet_core.workbench.attributions import cluster_batches, read_clusters
 from lancet_core.workspace import Workspace
 
 NAME = "written"
@@ -30,6 +33,27 @@ TOPICS = {
 SAMPLES_OF_TOPIC = 60
 QUERIES_OF_TOPIC = 9
 STEPS = 120
+
+
+@dataclass(frozen=True)
+class Written:
+    """A running dashboard with the study.
+
+    Attributes:
+        address: Of the server.
+        workspace: Its workspace.
+        study: The study.
+        folder: Where further results may be written before they are adopted.
+    """
+
+    address: str
+    workspace: Workspace
+    study: Study
+    folder: Path
+
+    def url(self, screen: str, **values: str) -> str:
+        """Address of a screen with its URL values."""
+        return f"{self.address}/{screen}?{urlencode({'study': NAME, **values})}"
 
 
 def write_study(workspace: Workspace, folder: Path) -> Study:
@@ -48,7 +72,7 @@ def write_study(workspace: Workspace, folder: Path) -> Study:
     queries = _queries()
     add_queries(workspace, NAME, queries, "mined", categories={query.id: _topic(query) for query in queries})
     clusters = adopt_clusters(workspace, study, queries, folder)
-    batch = adopt_attribution(workspace, study, samples, queries=queries, folder=folder, parent=clusters)
+    batch = adopt_attribution(workspace, study, samples, folder=folder, parent=clusters)
     reviews.propose(workspace, NAME, batch, PairSettings(count=40, similar_prompts=0))
     return study
 
@@ -72,7 +96,6 @@ def adopt_attribution(
     study: Study,
     samples: pd.DataFrame,
     *,
-    queries: list[Query],
     folder: Path,
     parent: str,
 ) -> str:
@@ -100,17 +123,16 @@ def adopt_attribution(
         folder / "batch", {"queries": 3, "candidates": len(samples), "seconds": 1.0, "method": "linfac"}
     )
     pd.concat(tables).to_parquet(results / "scores.parquet", index=False)
-    grouped = tuple(
-        Query(q.prompt, q.response, q.polarity, str(list(TOPICS).index(_topic(q)))) for q in queries
-    )
+    # The settings that the workbench would start it with, so that it finds this run instead.
     config = AttributeConfig(
         NAME,
         study.model,
         str(study.samples),
         study.template,
-        grouped,
+        tuple(cluster_batches(read_clusters(workspace, parent))),
         InfluenceSettings(recall=0),
         batch=True,
+        factors=str(study.factors),
     )
     return launcher.adopt(workspace, "attribute", config, results=results, study=NAME, parents=(parent,))
 
