@@ -138,7 +138,9 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         self.model.eval()
         scores = dict(self.watch.validate(self.model))
         self.watch.progress(STAGE, self.state.global_step, self.state.max_steps, **scores)
-        return {f"eval_{BEST}": scores["helpful"] - scores["harmful"]}
+        metrics = {f"eval_{BEST}": scores["helpful"] - scores["harmful"]}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def query_probability(self) -> float:
         """Mean over the queries of P(response | prompt) under the model in training (Fig. 4f)."""
@@ -147,7 +149,11 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         with torch.no_grad():
             for batch in self.watch.queries:
                 values += (
-                    token_log_likelihoods(self.model, batch.to(self.args.device)).sum(dim=1).exp().tolist()
+                    token_log_likelihoods(self.model, batch.to(self.args.device))
+                    .sum(dim=1)
+                    .double()
+                    .exp()
+                    .tolist()
                 )
         return math.fsum(values) / len(values)
 

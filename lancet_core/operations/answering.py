@@ -1,9 +1,7 @@
 """Answers to prompts, scored and measured: what evaluation, comparison and the choice of a checkpoint share."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -116,10 +114,3 @@ def log_probabilities(language_model: LanguageModel, queries: Sequence[Query], t
     """Log-probability of each query's response in nats, summed over its tokens."""
     encoded = [encode(language_model, query.prompt, query.response, template) for query in queries]
     return [float(value) for value in response_log_likelihoods(language_model, encoded)] if encoded else []
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Writes a table whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    frame.to_parquet(part, index=False)
-    os.replace(part, path)

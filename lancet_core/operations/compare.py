@@ -20,9 +20,9 @@ from lancet_core.operations.answering import (
     log_probabilities,
     prompt_table,
     reference_nll,
-    write_table,
 )
 from lancet_core.operations.configs import CompareConfig
+from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress
 
 SIDES = ("before", "after")
@@ -51,7 +51,7 @@ def run(
         language_model = load(model)
         table = _measured(config, (table, asked, side), language_model, scorers=scorers, progress=progress)
         del language_model
-    write_table(table.drop(columns="reference"), folder / "answers.parquet")
+    write_parquet(folder / "answers.parquet", table.drop(columns="reference"))
     progress("Judging")
     case = _case_row(table, config.case)
     verdict = judge(_evidence(config, table, case, scorers=scorers), config.verdict)
