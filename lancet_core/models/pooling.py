@@ -1,0 +1,42 @@
+"""Texts as vectors: mean hidden states of a language model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lancet_core.models.encoding import Encoded, pack
+from lancet_core.models.loading import LanguageModel
+from lancet_core.progress import Progress, silent
+
+TOKENS_AT_ONCE = 4096
+
+
+def mean_hidden_states(
+    lm: LanguageModel, encoded: Sequence[Encoded], progress: Progress = silent
+) -> NDArray[np.float64]:
+    """Averages the last hidden state over each text's tokens, prompt and response.
+
+    Returns:
+        Shape (texts, hidden size), in the order given.
+    """
+    rows: list[NDArray[np.float64]] = [np.empty(0)] * len(encoded)
+    done = 0
+    with torch.no_grad():
+        for batch in pack(encoded, TOKENS_AT_ONCE):
+            progress("Reading the queries", done, len(encoded))
+            moved = batch.to(lm.device)
+            output = lm.model(
+                input_ids=moved.input_ids,
+                attention_mask=moved.attention_mask.long(),
+                output_hidden_states=True,
+                use_cache=False,
+            )
+            real = moved.attention_mask[:, :, None]
+            hidden = output.hidden_states[-1].double().where(real, 0.0)
+            means = (hidden.sum(dim=1) / real.sum(dim=1)).cpu().numpy()
+            for index, mean in zip(batch.indices, means, strict=True):
+                rows[index] = mean
+            done += len(batch.indices)
+    return np.stack(rows)
