@@ -11,8 +11,7 @@ from pathlib import Path
 from lancet_core.errors import JobError
 from lancet_core.jobs import client
 from lancet_core.jobs.run_folder import RunFolder
-from lancet_core.store import schema
-from lancet_core.store.run_status import FAILED, QUEUED, Status
+from lancet_core.store.run_status import FAILED, QUEUED, Status, now
 from lancet_core.workspace import Workspace
 
 FORWARD_MODULE = "lancet_core.jobs.forward"
@@ -30,11 +29,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--lock", type=int, required=True, help="open file that holds the run's lock")
     asked = parser.parse_args(arguments)
     folder = RunFolder(asked.folder)
-    folder.write_status(Status(QUEUED, step=WAITING, updated_at=schema.now()))
+    folder.write_status(Status(QUEUED, step=WAITING, updated_at=now()))
     try:
         client.run_warm(Workspace(asked.folder.parents[1]), asked.folder, lock=asked.lock)
     except JobError as error:
-        folder.write_status(Status(FAILED, step=WAITING, updated_at=schema.now(), error=str(error)))
+        folder.write_status(Status(FAILED, step=WAITING, updated_at=now(), error=str(error)))
         return 1
     return 0
 

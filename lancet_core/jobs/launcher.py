@@ -18,8 +18,8 @@ from lancet_core.jobs.locks import take_lock
 from lancet_core.jobs.operations import OPERATIONS, find_operation
 from lancet_core.jobs.processes import detach
 from lancet_core.jobs.run_folder import PROTOCOL_FILES, Order, RunFolder
-from lancet_core.store import runs, schema
-from lancet_core.store.run_status import CANCELLED, DONE, FAILED, QUEUED, Status
+from lancet_core.store import runs
+from lancet_core.store.run_status import CANCELLED, DONE, FAILED, QUEUED, Status, now
 from lancet_core.workspace import Workspace
 
 WORKER_MODULE = "lancet_core.jobs.worker"
@@ -63,7 +63,7 @@ def start(
         workspace, Order(operation, to_dict(config), fingerprint(config), study, tuple(parents))
     )
     with _held(folder) as lock:
-        folder.write_status(Status(QUEUED, updated_at=schema.now()))
+        folder.write_status(Status(QUEUED, updated_at=now()))
         _register(workspace, folder)
         _set_to_work(workspace, folder, lock, warm=warm)
     return folder.id
@@ -102,7 +102,7 @@ def adopt(
         workspace, Order(operation, to_dict(config), fingerprint(config), study, tuple(parents))
     )
     shutil.copytree(results, folder.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*PROTOCOL_FILES))
-    moment = schema.now()
+    moment = now()
     folder.write_status(Status(DONE, started_at=moment, updated_at=moment))
     _register(workspace, folder)
     return folder.id
@@ -123,7 +123,7 @@ def resume(workspace: Workspace, run_id: str) -> None:
     folder = RunFolder(run.folder)
     with _held(folder) as lock:
         folder.clear_cancel()
-        folder.write_status(Status(QUEUED, updated_at=schema.now()))
+        folder.write_status(Status(QUEUED, updated_at=now()))
         runs.reopen(workspace, run_id)
         _set_to_work(workspace, folder, lock, warm=False)
 
@@ -175,7 +175,7 @@ def cancel(workspace: Workspace, run_id: str) -> Status:
             break
     status = folder.status()
     if status.state not in (DONE, CANCELLED):
-        status = Status(CANCELLED, status.step, status.done, status.total, status.started_at, schema.now())
+        status = Status(CANCELLED, status.step, status.done, status.total, status.started_at, now())
         folder.write_status(status)
     runs.get_run(workspace, run_id)
     return status
@@ -196,7 +196,7 @@ def sweep(workspace: Workspace) -> list[str]:
 
 
 def _make_folder(workspace: Workspace, order: Order) -> RunFolder:
-    run_id = f"{order.operation}-{schema.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    run_id = f"{order.operation}-{now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     folder = RunFolder(workspace.runs / run_id)
     folder.path.mkdir(parents=True)
     folder.write_order(order)

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from lancet_core.errors import Cancelled
 from lancet_core.jobs.run_folder import METRICS_FILE, RunFolder
-from lancet_core.store import schema
-from lancet_core.store.run_status import QUEUED, RUNNING, Status
+from lancet_core.store.run_status import QUEUED, RUNNING, Status, now
 
 WRITE_INTERVAL_SECONDS = 0.25
 RATE_SMOOTHING = 0.3
@@ -47,7 +46,7 @@ class FolderProgress:
 
     def begin(self) -> None:
         """Tells that work begins."""
-        self._status = Status(RUNNING, started_at=schema.now())
+        self._status = Status(RUNNING, started_at=now())
         self._write(time.monotonic())
 
     def finish(self, state: str, error: str = "") -> Status:
@@ -87,7 +86,7 @@ class FolderProgress:
         return max(0, total - done) / self._rate
 
     def _write(self, moment: float) -> None:
-        self._status = replace(self._status, updated_at=schema.now())
+        self._status = replace(self._status, updated_at=now())
         self._folder.write_status(self._status)
         self._written = moment
 

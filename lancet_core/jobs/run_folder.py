@@ -17,14 +17,15 @@ import json
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from lancet_core.errors import JobError
 from lancet_core.jobs.source import source_fingerprint
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIG_FILE, WORKER_FILE, CANCEL_FILE = "config.json", "worker.json", "cancel"
 METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
@@ -125,11 +126,13 @@ class RunFolder:
         values = run_status.read_json(self.path / WORKER_FILE)
         return values.get("pid") if isinstance(values, dict) else None
 
-    def metrics(self) -> pd.DataFrame:
+    def metrics(self) -> "pd.DataFrame":
         """Measurements in the order of their making: `stage`, `step`, `total`, `seconds` since the start, then values.
 
         Lines of one stage and step are joined; where a resumed run measured a step again, the later value stands.
         """
+        import pandas as pd  # not needed by the worker that writes
+
         rows = _read_lines(self.path / METRICS_FILE)
         if not rows:
             return pd.DataFrame(columns=["stage", "step", "total", "seconds"])

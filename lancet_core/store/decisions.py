@@ -17,6 +17,7 @@ from lancet_core.errors import ConfigError, StoreError
 from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
 from lancet_core.store.pairs import APPROVE, SKIP, VERDICTS, Pair, find_pair
+from lancet_core.store.run_status import now
 from lancet_core.workspace import Workspace
 
 UNDO = "undo"
@@ -204,7 +205,7 @@ def _append(connection: Connection, pair: Pair, draft: Draft, *, bulk: str = "")
         "seconds": draft.seconds,
         "supersedes": pair.decision_id,
         "bulk": bulk,
-        "decided_at": schema.now(),
+        "decided_at": now(),
     }
     row = (
         connection.execute(sa.insert(schema.decisions).values(values).returning(schema.decisions))

@@ -10,6 +10,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import StoreError
 from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
+from lancet_core.store.run_status import now
 from lancet_core.store.studies import get_study
 from lancet_core.workspace import Workspace
 
@@ -41,7 +42,7 @@ def add_queries(
     """
     get_study(workspace, study)
     named = categories or {}
-    moment = schema.now()
+    moment = now()
     rows = [
         {
             "study": study,

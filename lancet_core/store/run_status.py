@@ -20,6 +20,11 @@ DIED = "the worker died; resume it"
 UNREADABLE = "status.json is missing or unreadable and no worker is alive; resume it"
 
 
+def now() -> datetime:
+    """The present moment in UTC."""
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True)
 class Status:
     """Where a run stands.

@@ -78,7 +78,7 @@ def register(workspace: Workspace, run: NewRun) -> RunRecord:
         "state": run_status.QUEUED,
         "parents": list(run.parents),
         "summary": {},
-        "created_at": schema.now(),
+        "created_at": run_status.now(),
     }
     try:
         with writing(workspace) as connection:
@@ -186,7 +186,7 @@ def _refreshed(workspace: Workspace, run: RunRecord) -> RunRecord:
     )
     changes = {
         "state": status.state,
-        "finished_at": (status.updated_at or schema.now()) if status.is_final else None,
+        "finished_at": (status.updated_at or run_status.now()) if status.is_final else None,
         "summary": summary if isinstance(summary, dict) else {},
     }
     _update(workspace, run.id, changes)

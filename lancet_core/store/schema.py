@@ -29,11 +29,6 @@ class Moment(sa.types.TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
-def now() -> datetime:
-    """The present moment in UTC."""
-    return datetime.now(UTC)
-
-
 def _of_study(*, optional: bool = False, key: bool = False) -> sa.Column[str]:
     reference = sa.ForeignKey("studies.name", ondelete="CASCADE")
     return sa.Column("study", sa.String(64), reference, nullable=optional, primary_key=key)

@@ -13,6 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from lancet_core.errors import StoreError
 from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
+from lancet_core.store.run_status import now
 from lancet_core.store.runs import delete_run, list_runs
 from lancet_core.workspace import Workspace
 
@@ -91,7 +92,7 @@ def add_study(workspace: Workspace, study: NewStudy) -> Study:
         StoreError: The name is taken, or is no name.
     """
     check_name(study.name)
-    row = {**asdict(study), "created_at": schema.now()}
+    row = {**asdict(study), "created_at": now()}
     try:
         with writing(workspace) as connection:
             connection.execute(sa.insert(schema.studies).values(row))

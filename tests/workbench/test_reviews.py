@@ -335,3 +335,13 @@ def test_a_deleted_study_takes_its_review_along(workspace, study):
     with pytest.raises(StoreError, match="no study 's'"):
         reviews.counts(workspace, study)
     assert list(workspace.runs.iterdir()) == []
+
+
+def test_an_attribution_under_review_is_deleted_only_on_purpose(workspace, study):
+    from lancet_core.workbench.runs import delete
+
+    (run,) = runs.list_runs(workspace)
+    with pytest.raises(StoreError, match=f"{PAIRS} pairs under review"):
+        delete(workspace, run.id)
+    delete(workspace, run.id, even_if_used=True)
+    assert reviews.counts(workspace, study)["total"] == PAIRS
