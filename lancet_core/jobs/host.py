@@ -286,7 +286,7 @@ def main(
     parser.add_argument("--exit-after", type=float, default=EXIT_AFTER_SECONDS, help="idle seconds")
     asked = parser.parse_args(arguments)
     workspace = Workspace(asked.workspace.resolve())
-    lock = take_lock(host_lock(workspace))
+    lock = take_lock(host_lock(workspace), patience_seconds=0.05)
     if lock is None:
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
