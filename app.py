@@ -1,4 +1,4 @@
-"""The dashboard: `lancet app` or `streamlit run app.py`."""
+"""The dashboard, started by `lancet app`."""
 
 import streamlit as st
 

@@ -47,7 +47,7 @@ def open_app(
     os.environ[ENVIRONMENT_VARIABLE] = str(folder)
     sys.stderr.flush()
     options = ["--server.port", str(port), "--server.address", host]
-    os.execv(sys.executable, [sys.executable, "-m", "streamlit", "run", str(app), *options])
+    os.execv(sys.executable, [sys.executable, "-m", "lancet_core.cli.server", "run", str(app), *options])
 
 
 @demo.callback()

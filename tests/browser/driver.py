@@ -44,7 +44,7 @@ def serve(workspace: Path) -> Iterator[str]:
     command = [
         sys.executable,
         "-m",
-        "streamlit",
+        "lancet_core.cli.server",
         "run",
         "app.py",
         "--server.port",

@@ -20,6 +20,7 @@ def first_case(workspace: Workspace) -> str:
 def test_the_server_answers_a_deep_link_first(page: Page, empty_server: str):
     """A cold server's first request is a deep link into a sub-folder's page; there is no study yet."""
     driver.visit(page, f"{empty_server}/audit")
+    expect(page.get_by_role("dialog")).to_have_count(0)
     expect(page.get_by_text("This workspace holds no study yet.")).to_be_visible()
     page.locator(".st-key-next-step button:visible").click()
     driver.settle(page)
