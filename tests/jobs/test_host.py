@@ -26,7 +26,8 @@ from tests.jobs.test_runs import until
 def host(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     """A workspace whose host has the fake engine; ended after the test."""
     monkeypatch.setattr(client, "HOST_MODULE", "tests.jobs.fake_host")
-    (workspace.folder / "host-options").write_text("--exit-after 60")  # for one that starts when the test is over
+    # A host that was started twice ends by itself, also after the test.
+    (workspace.folder / "host-options").write_text("--exit-after 60")
     yield workspace
     client.stop_host(workspace)
 
