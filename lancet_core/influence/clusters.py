@@ -57,7 +57,8 @@ def unit_length(vectors: Vectors) -> Vectors:
     """
     centred = vectors - vectors.mean(axis=0)
     lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    return centred / np.where(lengths > 0, lengths, 1.0)
+    scaled: Vectors = centred / np.where(lengths > 0, lengths, 1.0)
+    return scaled
 
 
 def cluster_vectors(vectors: Vectors, *, k: int, seed: int, kinds: Sequence[str]) -> Clusters:

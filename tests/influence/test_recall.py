@@ -1,0 +1,52 @@
+"""Recall by TF-IDF, and the tables of scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lancet_core.errors import DataError
+from lancet_core.influence.recall import build_tfidf, most_similar, similarities
+from lancet_core.influence.results import ends, ends_by_sign, score_table
+
+SAMPLES = pd.DataFrame(
+    {
+        "prompt": ["keep the kettle", "keep the kettle", "ask a nurse", "x"],
+        "response": ["yes it is wise", "no it is not wise", "she will help", "?"],
+    }
+)
+
+
+def test_the_same_text_has_similarity_one_and_no_shared_word_zero():
+    index = build_tfidf(SAMPLES)
+    (values,) = similarities(index, [("keep the kettle", "yes it is wise")])
+    assert values[0] == pytest.approx(1.0, abs=1e-6)
+    assert values[2] == 0.0
+    assert most_similar(values, 10).tolist() == [0, 1]
+    assert most_similar(values, 1).tolist() == [0]
+    assert most_similar(values, 0).tolist() == [0, 1, 2, 3]
+
+
+def test_prompts_alone_do_not_see_the_response():
+    (values,) = similarities(build_tfidf(SAMPLES, "prompt"), [("keep the kettle", "she will help")])
+    assert values[0] == values[1] > 0 == values[2]
+
+
+def test_an_empty_recall_is_told():
+    (values,) = similarities(build_tfidf(SAMPLES), [("zebra", "quagga")])
+    with pytest.raises(DataError, match="recall to 0"):
+        most_similar(values, 5)
+
+
+def test_samples_without_words_are_told():
+    with pytest.raises(DataError, match="no word"):
+        build_tfidf(pd.DataFrame({"prompt": ["?"], "response": ["!"]}))
+
+
+def test_the_table_ranks_and_counts_percentiles():
+    table = score_table("q", ["a", "b", "c", "d"], np.array([-2.0, 3.0, 0.0, 0.0]))
+    assert table["sample_id"].tolist() == ["b", "c", "d", "a"]
+    assert table["rank"].tolist() == [1, 2, 3, 4]
+    assert table["percentile"].tolist() == [100.0, 75.0, 75.0, 25.0]
+    assert ends(table, 1)["sample_id"].tolist() == ["b", "a"]
+    assert len(ends(table, 9)) == 4
+    assert ends_by_sign(table, 3)["sample_id"].tolist() == ["b", "a"]
