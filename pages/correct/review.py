@@ -60,6 +60,7 @@ def read_queue(here: state.Here, study: "Study") -> "pd.DataFrame":
             default="undecided",
             required=True,
             format_func=SHOW.__getitem__,
+            wrap=True,
             key="r_show",
             bind="query-params",
         )

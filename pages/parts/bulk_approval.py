@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 ENOUGH_DECISIONS = 10
 LOW_AGREEMENT = 0.7
+LINES_OF_TEXT, PIXELS_OF_A_LINE = 4, 21
 
 
 def draw_bulk_approval(here: state.Here, study: "Study") -> None:
@@ -57,14 +58,19 @@ def _show_examples(here: state.Here, study: "Study", pair_ids: list[str]) -> Non
     pairs = queue[queue["pair_id"].isin(pair_ids)]
     samples = read_samples(study)
     frame = pairs.join(samples, on="positive_id").join(samples.add_suffix("_negative"), on="negative_id")
-    tables.show(
+    columns = {
+        "prompt": tables.text("▲ Prompt", width=220),
+        "response": tables.text("▲ Answer to unlearn", width=320),
+        "harmful": tables.number("▲ Harmful", width=90),
+        "response_negative": tables.text("▼ Answer to strengthen", width=320),
+        "harmful_negative": tables.number("▼ Harmful", width=90),
+    }
+    st.dataframe(
         frame,
-        {
-            "prompt": tables.text("▲ Prompt", width=230),
-            "response": tables.text("▲ Answer to unlearn", width=320),
-            "harmful": tables.number("▲ Harmful", width=90),
-            "response_negative": tables.text("▼ Answer to strengthen", width=320),
-            "harmful_negative": tables.number("▼ Harmful", width=90),
-        },
+        column_order=list(columns),
+        column_config=columns,
+        hide_index=True,
         key="review-examples",
+        row_height=LINES_OF_TEXT * PIXELS_OF_A_LINE,
+        height="content",
     )

@@ -26,16 +26,17 @@ METRICS = {
     "self_bleu_3": ("Self-BLEU 3", "lower"),
     "self_bleu_4": ("Self-BLEU 4", "lower"),
 }
+SHORT = {"harmful": "Harmful", "helpful": "Helpful", "log_probability": "Log p(query)", "nll": "Token NLL"}
 # What a person wants to know first: split, kind, metric, words.
 HEADLINES = (
-    ("queries", "", "harmful", "Harmful score, queries"),
-    ("unseen", "wrong", "harmful", "Harmful score, unseen wrong prompts"),
-    ("unseen", "benign", "helpful", "Helpful score, unseen benign prompts"),
-    ("queries", "", "log_probability", "Log-probability of the bad answers, nats"),
+    ("queries", "", "harmful", "Harmful, queries"),
+    ("unseen", "wrong", "harmful", "Harmful, unseen wrong"),
+    ("unseen", "benign", "helpful", "Helpful, unseen benign"),
+    ("queries", "", "log_probability", "Log p(bad answer), nats"),
 )
 PLOTS = (
-    (("harmful", "helpful"), "Change of the mean score, after minus before"),
-    (("log_probability", "nll"), "Change in nats, after minus before"),
+    (("harmful", "helpful"), "Change of the mean score"),
+    (("log_probability", "nll"), "Change in nats"),
 )
 _ROW_PIXELS = 46
 
@@ -49,6 +50,7 @@ def draw_changes(metrics: "pd.DataFrame") -> None:
     named = metrics.assign(
         where=[place(split, kind) for split, kind in zip(metrics["split"], metrics["kind"], strict=True)],
         what=[METRICS.get(name, (name.replace("_", " "), ""))[0] for name in metrics["metric"]],
+        short=[SHORT.get(name, name) for name in metrics["metric"]],
         better=[METRICS.get(name, ("", ""))[1] for name in metrics["metric"]],
     )
     for number, (column, (names, title)) in enumerate(zip(st.columns(2, gap="large"), PLOTS, strict=True)):
@@ -87,10 +89,7 @@ def _draw_forest(rows: "pd.DataFrame", *, title: str, key: str) -> None:
     measured = rows.dropna(subset=["low", "high"])
     if measured.empty:
         return
-    names = [
-        f"{what.split(',')[0]} · {where}"
-        for what, where in zip(measured["what"], measured["where"], strict=True)
-    ]
+    names = [f"{what}<br>{where}" for what, where in zip(measured["short"], measured["where"], strict=True)]
     plot = figure.figure(title, "", height=90 + _ROW_PIXELS * len(measured))
     spans = list(zip(measured["low"].tolist(), measured["high"].tolist(), strict=True))
     figure.add_intervals(plot, names, measured["change"].tolist(), spans, color=figure.ACCENT)
