@@ -96,7 +96,9 @@ class CorrectionSettings:
     adapter_rank: int = setting(8, "Rank of the adapter.", minimum=1)
     max_gradient_norm: float = setting(1.0, "Gradients are scaled down to this norm.", minimum=0.0)
     guard: float = setting(
-        1.5, "The run stops when the retain NLL passes this many times its start.", minimum=1.0
+        1.5,
+        "The run stops when the retain NLL passes this many times its start, and its start by .25 nats.",
+        minimum=1.0,
     )
     checkpoint_every: int = setting(50, "Steps between checkpoints.", minimum=1)
     checkpoints_kept: int = setting(2, "Checkpoints kept on disk; the best one always stays.", minimum=1)
