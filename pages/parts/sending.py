@@ -32,6 +32,9 @@ def prepare(here: Here, study: Study, case: Query) -> None:
     """Waits for the runs that pairs are proposed from, one after the other, then leaves for Review."""
     from lancet_core.workbench.proposals import send_to_review
 
+    if st.button("Back to the trace", icon=":material/arrow_back:", key="stop-sending"):
+        state.write(WAITING, "")
+        st.rerun()
     for _step in range(STEPS):
         started = send_to_review(here.workspace, study, query=case)
         if not started.waiting_for:
@@ -39,6 +42,3 @@ def prepare(here: Here, study: Study, case: Query) -> None:
         states = [runs.watch(here.workspace, run_id, title=started.step).state for run_id in started.waiting_for]
         if set(states) != {"done"}:
             break
-    if st.button("Back to the trace", icon=":material/arrow_back:", key="stop-sending"):
-        state.write(WAITING, "")
-        st.rerun()
