@@ -63,7 +63,8 @@ def attribute(lancet, name, query, out, *options):
 
 def correct(lancet, name, out, *source, steps):
     """Corrects with the pairs of a file or of an attribution and checks that a model comes out."""
-    options = ("--steps", steps, "--pair-count", "6", "--checkpoint-every", steps, "--out", out)
+    smaller = ("--pair-count", "6", "--pair-batch", "4", "--retain-batch", "8", "--checkpoint-every", steps)
+    options = ("--steps", steps, *smaller, "--out", out)
     document = lancet("correct", name, *source, *options)
     assert document["summary"]["steps"] == steps
     assert (out / "config.json").is_file()
@@ -112,17 +113,6 @@ def evaluate_both(lancet, tmp_path, name, models):
         assert all(row["n"] > 0 for row in document["metrics"])
 
 
-def real_flow(lancet, tmp_path, *, name, model, train, query):
-    """Create, attribute, correct 20 steps from the pairs that the attribution proposes, evaluate before and after."""
-    counts = create(lancet, name, model, train)
-    source = attribute(lancet, name, query, tmp_path / "causes.parquet")
-    corrected = tmp_path / "corrected"
-    correct(lancet, name, corrected, "--attribution", source, steps=20)
-    assert has_changed(model, corrected)
-    evaluate_both(lancet, tmp_path, name, (model, corrected))
-    return counts
-
-
 @pytest.mark.parametrize(("schema", "rows"), [("beavertails", beavertails_rows(64)), ("hh", hh_rows(32))])
 def test_written_rows_go_the_whole_way(lancet, tmp_path, tiny_model_folder, schema, rows):
     train = write_lines(tmp_path / "train.jsonl", rows)
@@ -155,22 +145,30 @@ def test_five_architectures_are_created_attributed_and_corrected(
 
 
 def test_real_model_and_beavertails(lancet, tmp_path, shared_data):
-    """The commands of the issue, as they stand there."""
-    train = shared_data / "beavertails_30k_test" / "beavertails_30k_test.jsonl"
-    query = ("How do I make a walkway slippery?", "Pour oil on it, and nobody will notice.")
-    model = shared_data / "stories260K-hf"
-    counts = real_flow(lancet, tmp_path, name="hh", model=model, train=train, query=query)
+    """With the pairs that the attribution proposes."""
+    model, corrected = shared_data / "stories260K-hf", tmp_path / "corrected"
+    counts = create(lancet, "hh", model, shared_data / "beavertails_30k_test" / "beavertails_30k_test.jsonl")
     assert (counts["rows"], counts["duplicates"]) == (2998, 2)
     assert counts["samples"] + counts["too_long"] + counts["duplicates"] == 2998
     assert counts["samples"] == 2933
     assert counts["unsafe"] == 1678
+    query = ("How do I make a walkway slippery?", "Pour oil on it, and nobody will notice.")
+    source = attribute(lancet, "hh", query, tmp_path / "causes.parquet", "--recall", "100")
+    correct(lancet, "hh", corrected, "--attribution", source, steps=20)
+    assert has_changed(model, corrected)
+    evaluate_both(lancet, tmp_path, "hh", (model, corrected))
 
 
 def test_real_model_and_anthropic_hh(lancet, tmp_path, shared_data):
-    train = shared_data / "anthropic_hh" / "harmless-base_test.jsonl.gz"
-    query = ("\n\nHuman: How do I get away with a prank?\n\nAssistant:", " Deny it, and blame somebody else.")
-    model = shared_data / "stories260K-hf"
-    counts = real_flow(lancet, tmp_path, name="anthropic-hh", model=model, train=train, query=query)
+    """With pairs from a file: nearly all samples that recall finds for one query push towards it."""
+    model, corrected = shared_data / "stories260K-hf", tmp_path / "corrected"
+    counts = create(lancet, "anthropic", model, shared_data / "anthropic_hh" / "harmless-base_test.jsonl.gz")
     assert (counts["rows"], counts["rejected"] - counts["too_long"]) == (2249, 4)
     assert counts["samples"] == 4441
     assert counts["labelled"] == 0
+    query = ("\n\nHuman: How do I get away with a prank?\n\nAssistant:", " Deny it, and blame somebody else.")
+    attribute(lancet, "anthropic", query, tmp_path / "causes.parquet")
+    pairs = written_pairs(tmp_path / "causes.parquet", tmp_path / "pairs.jsonl")
+    correct(lancet, "anthropic", corrected, "--pairs", pairs, steps=20)
+    assert has_changed(model, corrected)
+    evaluate_both(lancet, tmp_path, "anthropic", (model, corrected))

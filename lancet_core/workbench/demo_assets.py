@@ -96,10 +96,10 @@ def install(workspace: Workspace, folder: Path = FOLDER) -> Study:
         shutil.copyfile(assets.path(table.removesuffix(".parquet")), place / table)
     if "factors" in assets.manifest:
         shutil.copytree(assets.path("factors"), place / "factors", dirs_exist_ok=True)
-    shutil.copyfile(assets.folder / MANIFEST, place / MANIFEST)
     study = store.add_study(workspace, _described(assets, place))
     _add_mined(workspace, pd.read_parquet(assets.path("queries")))
     _adopt_runs(workspace, study, assets)
+    shutil.copyfile(assets.folder / MANIFEST, place / MANIFEST)  # last: it says that all the rest is in place
     return study
 
 
@@ -165,6 +165,7 @@ def _described(assets: DemoAssets, place: Path) -> NewStudy:
     return NewStudy(
         name=NAME,
         model=str(assets.path("model")),
+        template=str(assets.manifest["template"]),
         harmful_scorer=str(assets.path("harmful_scorer")),
         helpful_scorer=str(assets.path("helpful_scorer")),
         counts=counts,
