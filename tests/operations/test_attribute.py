@@ -1,0 +1,230 @@
+"""The operation `attribute`: result files, batches, resume, kept factors, bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lancet_core.data.samples import DESIRABLE, Query, Sample, samples_frame
+from lancet_core.errors import DataError, ModelError
+from lancet_core.influence import fitting
+from lancet_core.influence.settings import METHODS, InfluenceSettings
+from lancet_core.models.loading import load_language_model
+from lancet_core.operations import attribute
+from lancet_core.operations.configs import AttributeConfig
+from tests.tiny_models import ARCHITECTURES, save_tiny_model
+
+
+@pytest.fixture
+def config(tiny_model_folder, written_samples, queries):
+    return AttributeConfig(
+        study="s",
+        model=str(tiny_model_folder()),
+        samples=str(written_samples),
+        template="auto",
+        queries=queries,
+        influence=InfluenceSettings(recall=20, factor_samples=30, device="cpu"),
+        detail=3,
+    )
+
+
+@pytest.fixture
+def run(tmp_path):
+    def run(config, name="run", **more):
+        folder = tmp_path / name
+        result = attribute.run(config, folder, **more)
+        return result, pd.read_parquet(folder / "scores.parquet"), pd.read_parquet(folder / "tokens.parquet")
+
+    return run
+
+
+def with_influence(config, **changes):
+    return replace(config, influence=replace(config.influence, **changes))
+
+
+def test_each_query_ranks_its_own_candidates(config, run):
+    result, scores, tokens = run(config)
+    assert list(scores.columns) == ["query_id", "sample_id", "influence", "percentile", "rank"]
+    assert scores.groupby("query_id").size().tolist() == [20, 20, 20]
+    assert [query["query_id"] for query in result["queries"]] == [query.id for query in config.queries]
+    assert 20 <= result["candidates"] <= 60
+    assert 0.2 < result["chance"] < 0.8
+    for _, own in scores.groupby("query_id"):
+        assert own["influence"].is_monotonic_decreasing
+        assert own["rank"].tolist() == list(range(1, 21))
+    assert tokens.groupby("query_id").size().tolist() == [6, 6, 6]
+
+
+def test_tokens_and_units_add_up_and_read_as_the_text(config, run, written_samples):
+    _, scores, tokens = run(config)
+    texts = pd.read_parquet(written_samples).set_index("id")
+    joined = tokens.merge(scores, on=["query_id", "sample_id"])
+    scale = scores["influence"].abs().max()
+    for row in joined.itertuples():
+        assert sum(row.heat) == pytest.approx(row.influence, abs=1e-5 * scale)
+        assert sum(row.unit_influence) == pytest.approx(row.influence, abs=1e-5 * scale)
+        assert len(row.heat) == len(row.tokens)
+        sample = texts.loc[row.sample_id]
+        assert "".join(row.tokens[row.response_start :]) == f" {sample['response']}</s>"
+        assert "".join(row.tokens[: row.response_start]) == f"<s>\n\nHuman: {sample['prompt']}\n\nAssistant:"
+
+
+def test_a_single_query_is_scored_and_spread_in_one_pass(config, run):
+    wide = replace(config, detail=50)
+    _, together, _ = run(config)
+    _, alone, tokens = run(replace(wide, queries=config.queries[:1]), "alone")
+    assert len(tokens) == 20
+    first = together[together["query_id"] == config.queries[0].id]
+    assert alone["sample_id"].tolist() == first["sample_id"].tolist()
+    np.testing.assert_allclose(
+        alone["influence"], first["influence"], atol=1e-5 * first["influence"].abs().max()
+    )
+
+
+def test_a_batch_is_the_mean_of_its_queries(config, run):
+    whole = with_influence(config, recall=0)
+    _, single, _ = run(whole)
+    result, batch, _ = run(replace(whole, batch=True), "batch")
+    assert [query["query_id"] for query in result["queries"]] == ["batch"]
+    mean = single.groupby("sample_id")["influence"].mean()
+    np.testing.assert_allclose(
+        batch.set_index("sample_id")["influence"].loc[mean.index], mean, atol=1e-5 * mean.abs().max()
+    )
+
+
+def test_groups_are_named_and_never_mixed(config, run):
+    first, second, third = config.queries
+    grouped = replace(
+        config,
+        batch=True,
+        queries=(replace(first, group="1"), replace(second, group="1"), replace(third, group="2")),
+    )
+    result, scores, _ = run(grouped)
+    assert sorted(scores["query_id"].unique()) == ["1", "2"]
+    assert result["queries"][0]["members"] == [first.id, second.id]
+    mixed = replace(
+        grouped, queries=(replace(first, group="1"), replace(second, group="1", polarity=DESIRABLE))
+    )
+    with pytest.raises(DataError, match="mixes desirable and undesirable"):
+        run(mixed)
+
+
+def test_polarity_does_not_turn_the_score(config, run):
+    _, undesirable, _ = run(config)
+    _, desirable, _ = run(
+        replace(config, queries=tuple(replace(q, polarity=DESIRABLE) for q in config.queries)), "other"
+    )
+    pd.testing.assert_frame_equal(undesirable, desirable)
+
+
+def test_top_keeps_both_ends(config, run):
+    _, whole, _ = run(config)
+    _, kept, _ = run(replace(config, top=2), "top")
+    for query, own in kept.groupby("query_id"):
+        every = whole[whole["query_id"] == query]
+        expected = [*every[every["influence"] > 0].index[:2], *every[every["influence"] < 0].index[-2:]]
+        assert own["rank"].tolist() == every.loc[expected, "rank"].tolist()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_ranks_the_same_candidates(config, run, method):
+    result, scores, _ = run(with_influence(config, method=method))
+    assert result["method"] == method
+    assert len(scores) == 60
+    assert scores["influence"].nunique() > 10
+    again = run(with_influence(config, method=method), "again")[1]
+    pd.testing.assert_frame_equal(scores, again)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_every_architecture_passes(config, run, tiny_model_folder, architecture):
+    _, scores, tokens = run(replace(config, model=str(tiny_model_folder(architecture))))
+    assert np.isfinite(scores["influence"]).all()
+    assert len(tokens.iloc[0]["units"]) == 4
+
+
+def test_factors_are_kept_and_used_again(config, run, tmp_path, monkeypatch):
+    keeping = replace(config, factors=str(tmp_path / "factors"))
+    _, first, _ = run(keeping)
+    assert len(list((tmp_path / "factors").glob("*.safetensors"))) == 1
+    monkeypatch.setattr(fitting, "fit_factors", None)  # would fail if it were called
+    _, second, _ = run(with_influence(keeping, damping=0.1, recall=15), "again")
+    assert len(second) == 45
+    joined = first.merge(second, on=["query_id", "sample_id"])
+    np.testing.assert_allclose(
+        joined["influence_x"], joined["influence_y"], atol=1e-5 * first["influence"].abs().max()
+    )
+
+
+def test_factors_of_another_model_are_refused(config, run, tmp_path):
+    keeping = replace(config, factors=str(tmp_path / "factors"))
+    run(keeping)
+    other = str(save_tiny_model("llama", tmp_path / "other", seed=1))
+    (kept,) = (tmp_path / "factors").glob("*.safetensors")
+    ours, theirs = load_language_model(config.model).fingerprint, load_language_model(other).fingerprint
+    kept.rename(kept.with_name(kept.name.replace(ours, theirs)))
+    with pytest.raises(ModelError, match="another model"):
+        run(replace(keeping, model=other))
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_pass_goes_on_from_its_last_whole_shard(config, run, monkeypatch):
+    monkeypatch.setattr(attribute, "SHARD_SAMPLES", 16)
+    whole = with_influence(config, recall=0)
+    _, expected, _ = run(whole, "uninterrupted")
+
+    def kill(step, done=0, total=None, **values):
+        if step == attribute.STAGE and done == 32:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(whole, "killed", progress=kill)
+    told = []
+    _, resumed, _ = run(whole, "killed", progress=lambda step, done=0, total=None: told.append((step, done)))
+    assert (attribute.STAGE, 0) not in told
+    assert (attribute.STAGE, 32) in told
+    pd.testing.assert_frame_equal(resumed, expected)
+
+
+def test_a_caller_may_keep_the_model_warm(config, run):
+    calls = []
+
+    def load(folder):
+        calls.append(folder)
+        return load_language_model(folder)
+
+    run(replace(config, influence=replace(config.influence, device="auto")), load=load)
+    assert calls == [config.model]
+
+
+def test_no_query_is_told(config, run):
+    with pytest.raises(DataError, match="no query to attribute"):
+        run(replace(config, queries=()))
+
+
+def test_an_empty_recall_is_told(config, run):
+    with pytest.raises(DataError, match="shares a word"):
+        run(replace(config, queries=(Query("zebra", "quagga"),)))
+
+
+def test_long_prompts_are_cut_and_long_responses_left_out(config, run, tmp_path):
+    samples = [
+        Sample("kettle " * 400, "Yes.", True),
+        Sample("kettle", "Yes. " * 400, False),
+        Sample("kettle", "No.", True),
+    ]
+    path = tmp_path / "long.parquet"
+    samples_frame(samples).to_parquet(path)
+    result, scores, _ = run(
+        with_influence(replace(config, samples=str(path), queries=config.queries[:1]), recall=0)
+    )
+    assert (result["candidates"], result["too_long"], result["cut"], len(scores)) == (3, 1, 1, 2)
+
+
+def test_a_query_longer_than_the_context_is_told(config, run):
+    with pytest.raises(DataError, match="context of 160 tokens"):
+        run(replace(config, queries=(Query("kettle", "Yes. " * 400),)))
