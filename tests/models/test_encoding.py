@@ -1,0 +1,116 @@
+"""Prompt and response as tokens; batches."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lancet_core.errors import ConfigError, DataError
+from lancet_core.models.encoding import Encoded, encode, encode_all, encode_prompt, format_prompt, pack
+from lancet_core.models.token_text import token_texts
+
+CHAT = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.fixture
+def lm(tiny_model):
+    return tiny_model()
+
+
+def parts(lm, encoded):
+    ids = encoded.input_ids
+    return tuple(
+        lm.tokenizer.decode(part) for part in (ids[: encoded.response_start], ids[encoded.response_start :])
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "response", "expected"),
+    [
+        ("auto", "Yes.", ("<s>\n\nHuman: Why?\n\nAssistant:", " Yes.</s>")),
+        ("auto", " Yes.", ("<s>\n\nHuman: Why?\n\nAssistant:", " Yes.</s>")),
+        ("raw", "Yes.", ("<s>Why?", " Yes.</s>")),
+        ("Q: {prompt}\nA:\n", "Yes.", ("<s>Q: Why?\nA:\n", "Yes.</s>")),
+    ],
+)
+def test_templates(lm, template, response, expected):
+    assert parts(lm, encode(lm, "Why?", response, template)) == expected
+
+
+def test_a_chat_template_ends_the_turn(lm, monkeypatch):
+    monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
+    assert parts(lm, encode(lm, "Why?", " Yes.")) == ("<s>[user]Why?</s>\n[assistant]", "Yes.</s>")
+
+
+def test_a_template_without_a_place_for_the_prompt_is_told(lm):
+    with pytest.raises(ConfigError, match=r"\{prompt\}"):
+        format_prompt(lm.tokenizer, "Why?", "Question:")
+
+
+def test_braces_in_prompts_are_text(lm):
+    assert format_prompt(lm.tokenizer, "{x} {prompt}", "Q {prompt}") == "Q {x} {prompt}"
+
+
+def test_long_prompts_are_cut_from_the_left_and_told(lm):
+    short = replace(lm, context=20)
+    whole = encode(lm, "kettle " * 30 + "end", "Yes.")
+    cut = encode(short, "kettle " * 30 + "end", "Yes.")
+    assert len(cut.input_ids) == 20
+    assert cut.cut_tokens == len(whole.input_ids) - 20
+    assert cut.input_ids[0] == lm.tokenizer.bos_token_id
+    assert cut.input_ids[1:] == whole.input_ids[-19:]
+
+
+def test_a_response_longer_than_the_context_or_empty_is_refused(lm):
+    short = replace(lm, context=20)
+    with pytest.raises(DataError, match="context of 20 tokens"):
+        encode(short, "Why?", "Yes. " * 40)
+    with pytest.raises(DataError):
+        encode(lm, "Why?", "   ")
+    assert encode_all(short, [("Why?", "Yes. " * 40), ("Why?", "Yes.")])[0] is None
+
+
+def test_a_prompt_leaves_room_for_the_answer(lm):
+    assert len(encode_prompt(lm, "kettle " * 300, "auto", 60)) == lm.context - 60
+    with pytest.raises(ConfigError, match="give at most 159"):
+        encode_prompt(lm, "Why?", "auto", 160)
+
+
+@given(
+    lengths=st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1, max_size=20),
+    most=st.integers(1, 200),
+)
+@settings(max_examples=50, deadline=None)
+def test_packing_loses_nothing_and_keeps_its_limit(lengths, most):
+    texts = [Encoded(tuple(range(1, before + after + 1)), before) for before, after in lengths]
+    batches = pack(texts, most)
+    assert sorted(index for batch in batches for index in batch.indices) == list(range(len(texts)))
+    for batch in batches:
+        assert batch.input_ids.numel() <= most or len(batch.indices) == 1
+        for row, index in enumerate(batch.indices):
+            text = texts[index]
+            assert batch.input_ids[row][batch.attention_mask[row]].tolist() == list(text.input_ids)
+            assert batch.input_ids[row][batch.response_mask[row]].tolist() == list(
+                text.input_ids[text.response_start :]
+            )
+
+
+def test_token_texts_read_as_the_text(lm):
+    text = "Ask the keeper — naïve 你好, rusty kettle 🙂!"
+    ids = lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    pieces = token_texts(lm.tokenizer, ids)
+    assert len(pieces) == len(ids)
+    assert "".join(pieces) == text
+
+
+def test_sentencepiece_tokens_keep_their_spaces(shared_data):
+    from lancet_core.models.loading import load_language_model
+
+    lm = load_language_model(str(shared_data / "stories260K-hf"), device="cpu")
+    encoded = encode(lm, "Why?", "A dog and a cat.")
+    pieces = token_texts(lm.tokenizer, encoded.input_ids[encoded.response_start :])
+    assert "".join(pieces) == " A dog and a cat.</s>"
