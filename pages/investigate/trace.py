@@ -6,9 +6,11 @@ import streamlit as st
 
 from lancet_core.data.samples import Query
 from lancet_core.store.studies import Study
+from lancet_core.workspace import Workspace
 from pages.parts import frame, reading, runs, sending
 from pages.parts.asking import draw_asking
 from pages.parts.methods import pick_method
+from pages.parts.numbers import three
 from pages.parts.ranking import both_ends, draw_both_ends, draw_opened
 from pages.parts.shortcuts import key_of
 from pages.parts.state import Here
@@ -25,6 +27,7 @@ def show(here: Here, study: Study) -> None:
 
     case = get_query(here.workspace, study.name, here.case_id)
     draw_case(case)
+    scored = st.empty()
     method, length = draw_controls()
     if sending.is_under_way():
         sending.prepare(here, study, case)
@@ -34,6 +37,11 @@ def show(here: Here, study: Study) -> None:
     if status.state == "done":
         draw_causes(here, run_id, length=length)
         sending.draw_next(here, study)
+        if study.harmful_scorer:
+            harmful = score_answer(
+                here.workspace, study, _case=case, key=f"{here.workspace.folder}:{study.name}:{case.id}"
+            )
+            scored.caption(f"Harmful score of this answer: {three(harmful)}")
 
 
 def draw_case(case: Query) -> None:
@@ -63,6 +71,15 @@ def start(here: Here, study: Study, case: Query, *, method: str) -> str:
     from lancet_core.workbench.attributions import start_trace
 
     return start_trace(here.workspace, study, query=case, settings=InfluenceSettings(method=method))
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def score_answer(_workspace: Workspace, _study: Study, *, _case: Query, key: str) -> float:
+    """Scores the case's answer; the scorer is small and the model host keeps it loaded."""
+    from lancet_core.workbench import cases
+
+    del key  # names the entry of the cache
+    return cases.score_answer(_workspace, _study, prompt=_case.prompt, response=_case.response)["harmful"]
 
 
 def draw_causes(here: Here, run_id: str, *, length: int) -> None:

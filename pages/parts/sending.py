@@ -39,6 +39,8 @@ def prepare(here: Here, study: Study, case: Query) -> None:
         started = send_to_review(here.workspace, study, query=case)
         if not started.waiting_for:
             frame.go("review")
-        states = [runs.watch(here.workspace, run_id, title=started.step).state for run_id in started.waiting_for]
+        states = [
+            runs.watch(here.workspace, run_id, title=started.step).state for run_id in started.waiting_for
+        ]
         if set(states) != {"done"}:
             break

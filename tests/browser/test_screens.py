@@ -32,7 +32,9 @@ def test_each_screen_has_one_primary_button(page: Page, server: str, name: str):
     path = "" if name == "home" else name
     driver.visit(page, f"{server}/{path}")
     expect(page.locator("h2", has_text=SCREENS[name].title).first).to_be_visible()
-    expect(page.locator('[data-testid="stBaseButton-primary"]:visible, .st-key-next-step button:visible')).to_have_count(1)
+    expect(
+        page.locator('[data-testid="stBaseButton-primary"]:visible, .st-key-next-step button:visible')
+    ).to_have_count(1)
     expect(page.locator('[data-testid="stException"]')).to_have_count(0)
 
 
