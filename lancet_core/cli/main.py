@@ -56,11 +56,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return _tell(error, FAILED)
     except LancetError as error:
         return _tell(error, MENDABLE)
-    except typer.TyperException as error:
-        return _tell_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("cancelled", err=True)
         return INTERRUPTED
+    except typer.TyperException as error:
+        return _tell_usage(error)
     except Cancelled as error:
         typer.echo(str(error) or "cancelled", err=True)
         return INTERRUPTED

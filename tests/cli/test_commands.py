@@ -1,0 +1,220 @@
+"""Commands on one small study: what they print, what they keep, and how they end."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lancet_core.cli.main import run
+from lancet_core.data.samples import Query
+from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.jobs import launcher
+from lancet_core.jobs.client import stop_host
+from lancet_core.operations.configs import AttributeConfig
+from lancet_core.store.runs import list_runs
+from lancet_core.workbench import studies
+from lancet_core.workspace import open_workspace
+from tests.tiny_models import CONTEXT
+from tests.written_rows import plain_rows, write_lines
+
+LANCET = Path(sys.executable).with_name("lancet")
+LONG = "word and word " * CONTEXT
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tiny_model_folder):
+    """A folder with a copy of a model, a training file with wrong rows, and the workspace."""
+    folder = tmp_path_factory.mktemp("place")
+    shutil.copytree(tiny_model_folder("llama"), folder / "model")
+    rows = plain_rows(24)
+    rows += [
+        rows[0],
+        {"prompt": "Too long?", "response": LONG},
+        {"prompt": LONG, "response": "Short."},
+        {"prompt": ""},
+    ]
+    write_lines(folder / "train.jsonl", rows)
+    yield folder
+    stop_host(open_workspace(folder / "workspace"))
+
+
+@pytest.fixture
+def lancet(place, monkeypatch, capfd):
+    monkeypatch.setenv("LANCET_WORKSPACE", str(place / "workspace"))
+    monkeypatch.chdir(place)
+
+    def call(*arguments):
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def study(lancet, place):
+    workspace = open_workspace(place / "workspace")
+    if not studies.list_studies(workspace):
+        assert lancet("study", "create", "mine", "--model", "model", "--train", "train.jsonl")[0] == 0
+    return studies.show_study(workspace, "mine")
+
+
+def test_create_tells_what_was_kept_cut_doubled_and_rejected(lancet, study, place):
+    code, out, _err = lancet("study", "show", "mine", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["model"] == str(place / "model")
+    told = {
+        name: document["counts"][name]
+        for name in ("rows", "samples", "rejected", "too_long", "cut", "duplicates")
+    }
+    assert told == {"rows": 28, "samples": 25, "rejected": 2, "too_long": 1, "cut": 1, "duplicates": 1}
+    rejected = [json.loads(line) for line in study.rejected.read_text().splitlines()]
+    assert [row["row"] for row in rejected] == [26, 28]
+    assert f"context of {CONTEXT} tokens" in rejected[0]["reason"]
+
+
+def test_a_name_is_taken_once_and_the_study_stays(lancet, study):
+    code, _out, err = lancet("study", "create", "mine", "--model", "model", "--train", "train.jsonl")
+    assert code == 2
+    assert "already a study 'mine'" in err
+    assert study.samples.is_file()
+
+
+def test_people_see_tables_and_machines_json(lancet, study):
+    assert "mine" in lancet("study", "list")[1]
+    assert [row["name"] for row in json.loads(lancet("study", "list", "--json")[1])] == ["mine"]
+    assert "prepare" in lancet("runs", "list")[1]
+    (run_id,) = [
+        row["id"] for row in json.loads(lancet("runs", "list", "--operation", "prepare", "--json")[1])
+    ]
+    assert json.loads(lancet("runs", "show", run_id, "--json")[1])["status"]["state"] == "done"
+    assert "done" in lancet("runs", "show", run_id)[1]
+    assert lancet("runs", "logs", run_id)[0] == 0
+    code, _out, err = lancet("runs", "resume", run_id)
+    assert code == 1
+    assert "nothing to resume" in err
+
+
+def test_generate_answers_the_same_for_the_same_seed(lancet, study):
+    given = ("generate", "mine", "--prompt", "Is tea warm?", "--max-new-tokens", "6", "--json")
+    code, out, _err = lancet(*given, "--temperature", "1", "--seed", "3")
+    assert code == 0
+    assert json.loads(out)["response"]
+    assert lancet(*given, "--temperature", "1", "--seed", "3")[1] == out
+    assert lancet("generate", "mine", "--prompt", " ")[0] == 2
+
+
+def adopt_attribution(place, study):
+    """Enters an attribution whose scores are written here."""
+    workspace = open_workspace(place / "workspace")
+    done = list_runs(workspace, operation="attribute")
+    if done:
+        return done[0].id
+    ids = studies.samples_table(study)["id"]
+    results = place / "results"
+    results.mkdir()
+    table = pd.DataFrame({"query_id": "0", "sample_id": ids, "influence": np.linspace(1, -0.9, len(ids))})
+    table.assign(percentile=0.0, rank=np.arange(len(ids)) + 1).to_parquet(results / "scores.parquet")
+    (results / "result.json").write_text("{}")
+    config = AttributeConfig(
+        study=study.name,
+        model=study.model,
+        samples=str(study.samples),
+        template="auto",
+        queries=(Query("a?", "b", group="0"),),
+        influence=InfluenceSettings(recall=0),
+        batch=True,
+    )
+    return launcher.adopt(workspace, "attribute", config, results=results, study="mine")
+
+
+def test_pairs_are_proposed_listed_decided_and_exported(lancet, study, place):
+    source = adopt_attribution(place, study)
+    code, out, err = lancet("pairs", "propose", "mine", "--attribution", source, "--count", "50")
+    assert code == 0
+    assert "pairs are up for review" in out
+    assert "fewer than the 50 asked for" in err
+    listed = json.loads(lancet("pairs", "list", "mine", "--json")[1])
+    pair = listed["pairs"][0]
+    assert pair["positive_influence"] > 0 > pair["negative_influence"]
+    assert lancet("pairs", "decide", pair["pair_id"], "approve", "--reviewer", "ann")[0] == 0
+    code, _out, err = lancet("pairs", "decide", pair["pair_id"], "reject", "--reviewer", "bob")
+    assert code == 2
+    assert "ann approved" in err
+    assert lancet("pairs", "decide", pair["pair_id"], "maybe")[0] == 2
+    again = lancet("pairs", "decide", pair["pair_id"], "reject", "--reviewer", "bob", "--replace", "--json")
+    assert json.loads(again[1])["verdict"] == "reject"
+    assert lancet("pairs", "decide", pair["pair_id"], "approve", "--reviewer", "ann", "--replace")[0] == 0
+    assert lancet("pairs", "export", "mine", place / "pairs.jsonl")[0] == 0
+    (line,) = (place / "pairs.jsonl").read_text().splitlines()
+    assert json.loads(line)["verdict"] == "approve"
+
+
+def test_a_correction_needs_one_source_and_a_new_folder(lancet, study, place):
+    for given, words in (
+        (("--pairs", "a", "--attribution", "b"), "give one of them"),
+        (("--pairs", place / "nowhere.jsonl"), "cannot be read"),
+        (("--out", place), "is there already"),
+    ):
+        code, _out, err = lancet("correct", "mine", *given)
+        assert code == 2
+        assert words in err
+
+
+def written_pairs(place, study):
+    sides = studies.samples_table(study)[["prompt", "response"]].to_dict("records")
+    rows = [{"positive": sides[2 * n], "negative": sides[2 * n + 1]} for n in range(4)]
+    return write_lines(place / "written.jsonl", rows)
+
+
+def test_ctrl_c_cancels_the_run_and_ends_with_130(lancet, study, place):
+    command = [LANCET, "correct", "mine", "--pairs", written_pairs(place, study), "--steps", "50000"]
+    environment = {**os.environ, "LANCET_WORKSPACE": str(place / "workspace"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    workspace = open_workspace(place / "workspace")
+    deadline = time.monotonic() + 300
+    while not any(run.state == "running" for run in list_runs(workspace, operation="correct")):
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    (cancelled,) = list_runs(workspace, operation="correct")
+    assert cancelled.state == "cancelled"
+    assert lancet("runs", "resume", cancelled.id, "--no-wait")[0] == 0
+    code, out, _err = lancet("runs", "cancel", cancelled.id, "--json")
+    assert code == 0
+    assert json.loads(out)["state"] == "cancelled"
+
+
+def test_a_run_that_fails_ends_with_1_and_says_why(lancet, study, place):
+    hidden = place / "hidden"
+    (place / "model").rename(hidden)
+    stop_host(open_workspace(place / "workspace"))
+    code, _out, err = lancet("attribute", "mine", "--prompt", "a?", "--response", "b", "--recall", "5")
+    hidden.rename(place / "model")
+    assert code == 1
+    assert err.startswith("error: run attribute-")
+    assert "model" in err
+    assert err.count("\n") == 1
+
+
+def test_delete_asks_and_takes_everything_along(lancet, study, place):
+    code, _out, err = lancet("study", "delete", "mine")
+    assert code == 130
+    assert "cancelled" in err
+    assert study.folder.is_dir()
+    assert lancet("study", "delete", "mine", "--yes")[0] == 0
+    assert not study.folder.exists()
+    assert lancet("study", "show", "mine")[0] == 2
