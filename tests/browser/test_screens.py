@@ -8,9 +8,11 @@ from playwright.sync_api import Page, expect
 from lancet_core.workspace import Workspace
 from pages.parts.screens import SCREENS
 from tests.browser import driver
+from tests.browser.written_study import Written
 
 
 def first_case(workspace: Workspace) -> str:
+    """Id of the first sample case of the workspace's study."""
     from lancet_core.store.studies import list_studies
     from lancet_core.workbench.cases import sample_cases
 
@@ -28,9 +30,9 @@ def test_the_server_answers_a_deep_link_first(page: Page, empty_server: str):
 
 
 @pytest.mark.parametrize("name", SCREENS)
-def test_each_screen_has_one_primary_button(page: Page, server: str, name: str):
+def test_each_screen_has_one_primary_button(page: Page, written: Written, name: str):
     path = "" if name == "home" else name
-    driver.visit(page, f"{server}/{path}")
+    driver.visit(page, f"{written.address}/{path}")
     expect(page.locator("h2", has_text=SCREENS[name].title).first).to_be_visible()
     expect(
         page.locator('[data-testid="stBaseButton-primary"]:visible, .st-key-next-step button:visible')
@@ -39,11 +41,11 @@ def test_each_screen_has_one_primary_button(page: Page, server: str, name: str):
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1920])
-def test_no_screen_is_wider_than_the_window(page: Page, server: str, demo_workspace: Workspace, width: int):
+def test_no_screen_is_wider_than_the_window(page: Page, written: Written, width: int):
     page.set_viewport_size({"width": width, "height": 900})
     for name in SCREENS:
         path = "" if name == "home" else name
-        driver.visit(page, f"{server}/{path}?case={first_case(demo_workspace)}")
+        driver.visit(page, f"{written.address}/{path}?case={first_case(written.workspace)}")
         overflow = page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
@@ -52,19 +54,21 @@ def test_no_screen_is_wider_than_the_window(page: Page, server: str, demo_worksp
         assert (name, overflow, inner) == (name, 0, 0)
 
 
-def test_an_unknown_study_is_told_as_text(page: Page, server: str):
-    driver.visit_error(page, f"{server}/trace?study=nothing")
-    expect(page.locator(".st-key-error")).to_contain_text("there is no study 'nothing'; studies here: demo")
+def test_an_unknown_study_is_told_as_text(page: Page, written: Written):
+    driver.visit_error(page, f"{written.address}/trace?study=nothing")
+    expect(page.locator(".st-key-error")).to_contain_text(
+        "there is no study 'nothing'; studies here: written"
+    )
 
 
-def test_an_unknown_case_is_told_as_text(page: Page, server: str):
-    driver.visit(page, f"{server}/trace?study=demo&case=0123456789abcdef")
+def test_an_unknown_case_is_told_as_text(page: Page, written: Written):
+    driver.visit(page, f"{written.address}/trace?study=written&case=0123456789abcdef")
     expect(page.locator(".st-key-error")).to_contain_text("no query '0123456789abcdef'")
 
 
-def test_the_sidebar_keeps_study_and_case(page: Page, server: str, demo_workspace: Workspace):
-    case = first_case(demo_workspace)
-    driver.visit(page, f"{server}/learn?study=demo&case={case}")
+def test_the_sidebar_keeps_study_and_case(page: Page, written: Written):
+    case = first_case(written.workspace)
+    driver.visit(page, f"{written.address}/learn?study=written&case={case}")
     page.get_by_role("link", name="Runs").click()
     expect(page).to_have_url(re.compile(rf"/runs\?.*case={case}"))
 
@@ -125,8 +129,8 @@ def test_methods_switch_in_the_url(page: Page, server: str, demo_workspace: Work
     expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
 
 
-def test_the_tour_can_be_walked_by_key(page: Page, server: str):
-    driver.visit(page, f"{server}/learn")
+def test_the_tour_can_be_walked_by_key(page: Page, written: Written):
+    driver.visit(page, f"{written.address}/learn")
     for lesson in range(2, 6):
         page.keyboard.press("n")
         expect(page).to_have_url(re.compile(f"l_lesson={lesson}"))
