@@ -1,0 +1,337 @@
+"""Remakes the demo study from code: corpus, models, scorers, mined queries, their attribution, and the table of bars.
+
+Everything follows from the seed: the corpus is byte-identical, weights are identical on one machine with one thread count.
+"""
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from lancet_core.config import to_dict
+from lancet_core.data.demo.corpus import Corpus, CorpusSettings, build_corpus
+from lancet_core.data.demo.topics import BLIND_CATEGORIES, CATEGORIES, KNOWN_CATEGORIES
+from lancet_core.data.samples import Query, prompts_frame, samples_frame
+from lancet_core.evaluation.scorers import load_scorer
+from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
+from lancet_core.models.encoding import encode_all
+from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.operations import attribute, cluster, score
+from lancet_core.operations.answering import Scorers
+from lancet_core.operations.build_models import (
+    CONTEXT,
+    Text,
+    TrainingSettings,
+    language_model_loss,
+    new_language_model,
+    train,
+    train_tokenizer,
+)
+from lancet_core.operations.build_queries import Miners, mine_queries
+from lancet_core.operations.build_report import (
+    Measurement,
+    measure_corpus,
+    measure_model,
+    measure_ranking,
+    measure_scorers,
+    write_readme,
+)
+from lancet_core.operations.build_scorers import (
+    HARMFUL,
+    HELPFUL,
+    VOCABULARY,
+    harmful_answers,
+    helpful_answers,
+    train_scorer,
+)
+from lancet_core.operations.configs import AttributeConfig, BuildDemoConfig, ClusterConfig, ScoreConfig
+from lancet_core.operations.tables import write_parquet
+from lancet_core.progress import Progress, silent
+
+ASSETS = "assets"
+_STUDY = "demo"
+# Seeds apart from the study's own: scorers, mining and measuring must not see its draws again.
+_SCORER_SEED, _MINING_SEED, _HELD_OUT_SEED = 10_000, 20_000, 30_000
+_PATHS = {
+    "samples": "samples.parquet",
+    "prompts": "prompts.parquet",
+    "queries": "queries.parquet",
+    "scores": "scores.parquet",
+    "model": "impure",
+    "safe_model": "safe",
+    "harmful_scorer": "harmful-scorer",
+    "helpful_scorer": "helpful-scorer",
+}
+
+
+@dataclass(frozen=True)
+class _Build:
+    """What every stage needs.
+
+    Attributes:
+        config: Seed and sizes.
+        corpus: All texts.
+        folder: Folder of the assets.
+        progress: Told at every stage.
+    """
+
+    config: BuildDemoConfig
+    corpus: Corpus
+    folder: Path
+    progress: Progress
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """Prompts of all splits: scorers must not learn or be measured on them."""
+        drawn = [sample.prompt for sample in self.corpus.training]
+        drawn += [prompt.prompt for prompt in self.corpus.prompts]
+        return frozenset(drawn + [prompt.text for prompt in self.corpus.pool])
+
+    def path(self, name: str) -> Path:
+        """Path of an asset."""
+        return self.folder / _PATHS[name]
+
+
+def run(
+    config: BuildDemoConfig, folder: Path, progress: Progress = silent, load: Loader = load_language_model
+) -> dict[str, Any]:
+    """Writes the demo's assets into `assets` of the folder.
+
+    Args:
+        config: Seed and sizes.
+        folder: Folder of the run.
+        progress: Told at every stage.
+        load: Unused; models are made here.
+
+    Returns:
+        Summary: what was measured, and the seconds that it took.
+
+    Raises:
+        ConfigError: More prompts are asked for than the grammar has.
+        NumericalError: The impure model gives no bad answer, so that no query can be mined.
+    """
+    del load
+    started = time.perf_counter()
+    assets = folder / ASSETS
+    shutil.rmtree(assets, ignore_errors=True)
+    assets.mkdir(parents=True)
+    progress("Drawing the corpus")
+    build = _Build(config, build_corpus(_corpus_settings(config), config.seed), assets, progress)
+    with _threads(config.threads):
+        samples = _write_texts(build)
+        seconds = _train_language_models(build)
+        _train_scorers(build)
+        queries, measured = _mine_and_measure(build, samples)
+        runs, ranked = _attribute(build, queries, samples) if config.attribution else ({}, [])
+    table = [*measured, *ranked]
+    facts = {"causal language model, seconds to train each": ", ".join(f"{value:.0f}" for value in seconds)}
+    write_readme(assets / "README.md", table, seed=config.seed, facts=facts)
+    _write_manifest(build, runs, queries)
+    elapsed = round(time.perf_counter() - started, 1)
+    return {"seconds": elapsed, "seed": config.seed, "measured": [asdict(row) for row in table]}
+
+
+def _corpus_settings(config: BuildDemoConfig) -> CorpusSettings:
+    return CorpusSettings(
+        samples=config.samples,
+        pool=config.pool,
+        validation=config.validation,
+        unseen_wrong=config.unseen_wrong,
+        unseen_benign=config.unseen_benign,
+    )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Computes with a number of threads: sums, and so weights, depend on it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _write_texts(build: _Build) -> pd.DataFrame:
+    samples = samples_frame(build.corpus.training)
+    write_parquet(build.path("samples"), samples)
+    write_parquet(build.path("prompts"), prompts_frame(build.corpus.prompts))
+    return samples
+
+
+def _train_language_models(build: _Build) -> list[float]:
+    """Trains the impure and the safe model and writes both; returns the seconds each took."""
+    config, corpus = build.config, build.corpus
+    tokenizer = train_tokenizer(
+        [f"{sample.prompt}\n\n{sample.response}" for sample in corpus.training], VOCABULARY
+    )
+    settings = TrainingSettings(
+        epochs=config.epochs, batch=32, learning_rate=3e-3, width=config.width, layers=4, seed=config.seed
+    )
+    seconds = []
+    for name in ("model", "safe_model"):
+        started = time.perf_counter()
+        chosen = [sample for sample in corpus.training if name == "model" or sample.is_safe]
+        model = new_language_model(tokenizer, settings)
+        lm = LanguageModel(model, tokenizer, str(build.path(name)), torch.device("cpu"), CONTEXT, "")
+        encoded = encode_all(lm, [(sample.prompt, sample.response) for sample in chosen], DEFAULT_TEMPLATE)
+        texts = [_with_targets(item.input_ids, item.response_start) for item in encoded if item is not None]
+        train(
+            model,
+            texts,
+            settings,
+            loss=language_model_loss,
+            progress=build.progress,
+            step_name=f"Training the {_PATHS[name]} model",
+        )
+        model.save_pretrained(build.path(name))
+        tokenizer.save_pretrained(build.path(name))
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def _with_targets(tokens: tuple[int, ...], response_start: int) -> Text:
+    return Text(tokens, (-100,) * response_start + tokens[response_start:])
+
+
+def _train_scorers(build: _Build) -> None:
+    config, seed = build.config, build.config.seed + _SCORER_SEED
+    settings = TrainingSettings(
+        epochs=config.scorer_epochs,
+        batch=32,
+        learning_rate=1e-3,
+        width=96,
+        layers=2,
+        seed=seed,
+        weight_decay=0.01,
+    )
+    known = harmful_answers(config.scorer_answers, seed, categories=KNOWN_CATEGORIES, avoid=build.taken)
+    helpful = helpful_answers(config.scorer_answers, seed, avoid=build.taken)
+    for higher_is, rows in ((HARMFUL, known), (HELPFUL, helpful)):
+        train_scorer(
+            rows,
+            settings,
+            higher_is=higher_is,
+            folder=build.path(f"{higher_is}_scorer"),
+            progress=build.progress,
+        )
+
+
+def _mine_and_measure(build: _Build, samples: pd.DataFrame) -> tuple[pd.DataFrame, list[Measurement]]:
+    """Mines the queries, scores the training samples and measures the bars."""
+    config, progress = build.config, build.progress
+    impure = load_language_model(str(build.path("model")), device="cpu")
+    safe = load_language_model(str(build.path("safe_model")), device="cpu")
+    harmful, helpful = (load_scorer(build.path(f"{name}_scorer")) for name in (HARMFUL, HELPFUL))
+    queries = mine_queries(
+        Miners(impure, safe, harmful),
+        build.corpus.pool,
+        per_category=config.queries,
+        seed=config.seed + _MINING_SEED,
+        progress=progress,
+    )
+    write_parquet(build.path("queries"), queries)
+    _score_samples(build)
+    scorers = Scorers(harmful, helpful)
+    prompts = prompts_frame(build.corpus.prompts)
+    measured = [
+        *measure_corpus(samples),
+        Measurement("influence queries", len(queries), "at least 60"),
+        *measure_model("impure", impure, prompts=prompts, scorers=scorers, progress=progress),
+        *measure_model("safe", safe, prompts=prompts, scorers=scorers, progress=progress),
+        *measure_scorers(harmful, helpful, seed=config.seed + _HELD_OUT_SEED, avoid=build.taken),
+    ]
+    return queries, measured
+
+
+def _score_samples(build: _Build) -> None:
+    harmful, helpful = (str(build.path(f"{name}_scorer")) for name in (HARMFUL, HELPFUL))
+    config = ScoreConfig(_STUDY, str(build.path("samples")), harmful, helpful)
+    score.run(config, build.folder, build.progress)
+
+
+def _attribute(
+    build: _Build, queries: pd.DataFrame, samples: pd.DataFrame
+) -> tuple[dict[str, Any], list[Measurement]]:
+    """Clusters the queries, attributes each cluster over the whole corpus, and compares with the controls."""
+    asked = tuple(Query(*pair) for pair in zip(queries["prompt"], queries["response"], strict=True))
+    clusters = ClusterSettings(k=min(10, len(asked)))
+    model = str(build.path("model"))
+    place = build.folder / "runs" / "cluster"
+    result = cluster.run(
+        ClusterConfig(_STUDY, model, DEFAULT_TEMPLATE, asked, clusters), place, build.progress
+    )
+    _write_result(place, result)
+    labels = pd.read_parquet(place / "clusters.parquet").set_index("query_id")["cluster"]
+    grouped = tuple(Query(query.prompt, query.response, group=str(labels[query.id])) for query in asked)
+    whole, measured = InfluenceSettings(recall=0), []
+    for method in ("linfac", "tfidf", "random"):
+        for name, members, settings in (
+            ("within 100 recalled samples", asked, InfluenceSettings(method=method)),
+            ("query batches, whole corpus", grouped, InfluenceSettings(method=method, recall=0)),
+        ):
+            shipped = settings == whole
+            folder = build.folder / "runs" / "attribute" if shipped else build.folder / "measuring"
+            config = _attribution(build, members, settings)
+            _write_result(folder, attribute.run(config, folder, build.progress))
+            measured += measure_ranking(
+                f"{method}, {name}", pd.read_parquet(folder / "scores.parquet"), samples
+            )
+    shutil.rmtree(build.folder / "measuring")
+    runs = {
+        "cluster": {"folder": "runs/cluster", "settings": to_dict(clusters)},
+        "attribute": {"folder": "runs/attribute", "settings": to_dict(whole)},
+    }
+    return runs, measured
+
+
+def _attribution(build: _Build, queries: tuple[Query, ...], settings: InfluenceSettings) -> AttributeConfig:
+    grouped = bool(queries[0].group)
+    return AttributeConfig(
+        study=_STUDY,
+        model=str(build.path("model")),
+        samples=str(build.path("samples")),
+        template=DEFAULT_TEMPLATE,
+        queries=queries,
+        influence=settings,
+        batch=grouped,
+        detail=50 if grouped else 0,
+        factors=str(build.folder / "factors"),
+    )
+
+
+def _write_result(folder: Path, result: dict[str, Any]) -> None:
+    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_manifest(build: _Build, runs: dict[str, Any], queries: pd.DataFrame) -> None:
+    files = sorted(path for path in build.folder.rglob("*") if path.is_file())
+    manifest = {
+        "name": _STUDY,
+        "seed": build.config.seed,
+        "template": DEFAULT_TEMPLATE,
+        **_PATHS,
+        **({"factors": "factors", "runs": runs} if runs else {}),
+        "categories": [{"name": name, "known": name in KNOWN_CATEGORIES} for name in CATEGORIES],
+        "blind_categories": list(BLIND_CATEGORIES),
+        "counts": {
+            "samples": len(build.corpus.training),
+            "unsafe": sum(not sample.is_safe for sample in build.corpus.training),
+            "prompts": len(build.corpus.prompts),
+            "queries": len(queries),
+        },
+        "sha256": {
+            path.relative_to(build.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        },
+    }
+    (build.folder / "demo.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
