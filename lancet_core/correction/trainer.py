@@ -66,6 +66,8 @@ class TokenRatios:
 class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types that mypy follows here
     """Minimises correction + divergence + proximity (Eq. 17), one step's samples in one backward pass."""
 
+    control: Any
+
     def __init__(
         self,
         model: Any,
