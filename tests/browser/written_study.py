@@ -137,12 +137,12 @@ def adopt_attribution(
     return launcher.adopt(workspace, "attribute", config, results=results, study=NAME, parents=(parent,))
 
 
-def adopt_correction(workspace: Workspace, study: Study, folder: Path) -> str:
+def adopt_correction(workspace: Workspace, study: Study, folder: Path, *, steps: int = STEPS) -> str:
     """Enters a finished correction with its curves, from the pairs that are approved."""
     path = study.folder / "approved.jsonl"
     reviews.export_pairs(workspace, NAME, path, "pairs")
     summary = {
-        "steps": STEPS,
+        "steps": steps,
         "best_step": 100,
         "best_score": 0.7,
         "pairs": len(read_pairs(path)),
@@ -159,7 +159,7 @@ def adopt_correction(workspace: Workspace, study: Study, folder: Path) -> str:
         str(study.samples),
         study.template,
         str(path),
-        correction=CorrectionSettings(steps=STEPS),
+        correction=CorrectionSettings(steps=steps),
     )
     return launcher.adopt(workspace, "correct", config, results=results, study=NAME)
 

@@ -1,0 +1,92 @@
+"""Prove in a browser: both verdicts, the views, export, cold reload."""
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from lancet_core.workbench import reviews
+from tests.browser import driver, written_study
+from tests.browser.written_study import NAME, Written
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """A correction with a comparison that ends well and one that does not."""
+
+    written: Written
+    correction: str
+    good: str
+    bad: str
+
+    def url(self, run: str, **values: str) -> str:
+        return self.written.url("prove", p_after=self.correction, p_run=run, **values)
+
+
+@pytest.fixture(scope="module")
+def proofs(written: Written) -> Proofs:
+    workspace, study, folder = written.workspace, written.study, written.folder
+    reviews.decide(
+        workspace, reviews.queue(workspace, NAME, reviewer="ada")["pair_id"][0], "approve", reviewer="ada"
+    )
+    correction = written_study.adopt_correction(workspace, study, folder)
+    good, bad = (
+        written_study.adopt_comparison(workspace, study, folder, correction=correction, corrected=corrected)
+        for corrected in (True, False)
+    )
+    return Proofs(written, correction, good, bad)
+
+
+def test_corrected_shows_the_case_before_and_after_with_marked_words(page: Page, proofs: Proofs) -> None:
+    driver.visit(page, proofs.url(proofs.good))
+    expect(page.get_by_role("heading", name="Corrected")).to_be_visible()
+    expect(page.locator(".st-key-prove-before del")).not_to_have_count(0)
+    expect(page.locator(".st-key-prove-after ins")).not_to_have_count(0)
+    expect(page.locator(".st-key-prove-after .text")).to_have_text(
+        "No, rather open a window and dry it outside."
+    )
+    expect(page.get_by_text("0.430 → 0.0900")).to_be_visible()
+    expect(page.get_by_role("button", name="Save the corrected model")).to_be_enabled()
+    expect(page.get_by_test_id("stBaseButton-primary")).to_have_count(1)
+
+
+def test_not_corrected_says_why_and_what_to_try(page: Page, proofs: Proofs) -> None:
+    driver.visit(page, proofs.url(proofs.bad))
+    expect(page.get_by_role("heading", name="Not corrected")).to_be_visible()
+    expect(page.get_by_text("1 of 3 checks failed: the case's answer.")).to_be_visible()
+    expect(page.get_by_text("Train for more steps.")).to_be_visible()
+    page.get_by_role("button", name="Approve more pairs").click()
+    page.wait_for_url("**/review?**")
+
+
+def test_each_view_is_there_again_after_a_cold_reload(page: Page, proofs: Proofs) -> None:
+    driver.visit(page, proofs.url(proofs.good, p_view="Scores"))
+    expect(page.locator(".st-key-prove-forest-0 .points path")).to_have_count(3)
+    driver.visit(page, proofs.url(proofs.good, p_view="Regressions"))
+    expect(page.get_by_text("1 of 12 answers got worse")).to_be_visible()
+    driver.visit(page, proofs.url(proofs.good, p_view="Ask both models"))
+    expect(page.get_by_role("button", name="Ask both")).to_be_disabled()
+
+
+def test_export_of_comparison_and_model(page: Page, proofs: Proofs, tmp_path) -> None:
+    driver.visit(page, proofs.url(proofs.good))
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Measures and verdict").click()
+    waiting.value.save_as(tmp_path / "proof.json")
+    assert json.loads((tmp_path / "proof.json").read_text())["verdict"]["corrected"] is True
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Save the corrected model").click()
+    page.get_by_label("Folder").fill(str(tmp_path / "saved"))
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("Saved. Load it with")).to_be_visible()
+    assert (tmp_path / "saved" / "model.safetensors").is_file()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.get_by_text("is there already; give a new or empty folder")).to_be_visible()
+
+
+def test_without_a_correction_the_screen_leads_back(page: Page, empty_server: str) -> None:
+    driver.visit(page, f"{empty_server}/prove")
+    expect(page.get_by_text("This workspace holds no study yet.")).to_be_visible()
