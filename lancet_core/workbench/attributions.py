@@ -235,7 +235,9 @@ def is_whole_corpus_batch(run: RunRecord) -> bool:
     """Whether an attribution scored every training sample by influence for batches of queries, and kept every score."""
     values = json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["config"]
     settings = values["influence"]
-    return bool(values["batch"]) and settings["recall"] == values["top"] == 0 and settings["method"] in POOLING
+    return (
+        bool(values["batch"]) and settings["recall"] == values["top"] == 0 and settings["method"] in POOLING
+    )
 
 
 def cluster_batches(clusters: pd.DataFrame) -> list[Query]:
