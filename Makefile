@@ -30,7 +30,7 @@ test: $(INSTALLED)
 
 screenshots: $(INSTALLED)
 	@.ci/chromium $(BIN)
-	$(BIN)/python -m tests.browser.screenshots docs/screenshots
+	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(INSTALLED)
 	$(BIN)/python -m tests.benchmarks
