@@ -43,7 +43,7 @@ export default function ({ data, parentElement }) {
     const text = make("div", "text");
     for (let i = from; i < to; i++) {
       const value = data.heat[i];
-      const token = make("span", "token", data.tokens[i]);
+      const token = make("span", "token", data.tokens[i].replaceAll("\\n", "↵"));
       const strength = Math.abs(value) / strongest;
       token.style.backgroundColor = `rgba(${value > 0 ? "212,119,42" : "59,125,191"},${(0.62 * strength).toFixed(3)})`;
       if (strength > 0.35) token.classList.add(value > 0 ? "towards" : "away");

@@ -22,8 +22,8 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-PATIENCE_MS = 90_000
-LONG_MS = 400_000
+PATIENCE_MS = 180_000
+LONG_MS = 600_000
 expect.set_options(timeout=PATIENCE_MS)
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
