@@ -7,6 +7,8 @@ from lancet_core.models.settings import DEVICES, DTYPES
 
 LINFAC, LINFAC_EXPAND, TFIDF, RANDOM = "linfac", "linfac-expand", "tfidf", "random"
 METHODS = (LINFAC, LINFAC_EXPAND, TFIDF, RANDOM)
+# On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
+TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
 POOLING = {LINFAC: "reduce", LINFAC_EXPAND: "expand"}
 
 
@@ -41,7 +43,9 @@ class InfluenceSettings:
         "prompt+response", "Text that TF-IDF compares", choices=("prompt+response", "prompt")
     )
     max_tokens: int = setting(
-        4096, "Tokens in one forward pass, padding included; lower it where memory is short", minimum=1
+        0,
+        "Tokens in one forward pass, padding included; 0 takes 2,048 on a CPU and 32,768 on a GPU; lower it where memory is short",
+        minimum=0,
     )
     seed: int = setting(
         0, "Seed of the sampled labels, of the choice of factor samples and of the random control", minimum=0

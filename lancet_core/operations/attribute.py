@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.recall import build_tfidf, most_similar, similarities
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
-from lancet_core.influence.settings import POOLING, TFIDF, InfluenceSettings
+from lancet_core.influence.settings import POOLING, TFIDF, TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded, encode, encode_all
 from lancet_core.models.loading import LanguageModel, Loader, load_language_model
@@ -223,6 +223,7 @@ def _by_influence(
     """
     progress("Loading the model")
     lm = _load(config, load)
+    config = _with_batch_size(config, lm)
     network = UnitModel(lm, tuple(find_sublayers(lm.model)))
     engine = _Engine(config, task, network, folder, progress)
     queries = [encode(lm, query.prompt, query.response, config.template) for query in task.queries]
@@ -254,6 +255,12 @@ def _by_influence(
     ]
     cut = sum(1 for text in texts.values() if text.cut_tokens)
     return _Outcome(tables, tokens, len(task.all_candidates) - len(texts), cut)
+
+
+def _with_batch_size(config: AttributeConfig, lm: LanguageModel) -> AttributeConfig:
+    """Sets the tokens of a forward pass where the settings leave them to the device."""
+    chosen = config.influence.max_tokens or TOKENS_AT_ONCE[lm.device.type]
+    return replace(config, influence=replace(config.influence, max_tokens=chosen))
 
 
 def _load(config: AttributeConfig, load: Loader | None) -> LanguageModel:

@@ -1,5 +1,6 @@
 """Scores: literal reference, invariances, decompositions (tests 4 and 5 of the design)."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,6 +38,7 @@ WORDS = [
     "to",
     "harm",
 ]
+DEFAULTS = InfluenceSettings(max_tokens=10**6)
 UNKEPT = Shards(None, "", "")
 
 
@@ -61,7 +63,7 @@ def fit(network, texts, settings, shards=UNKEPT, progress=silent):
 
 def attribute(network, samples, queries, settings=None, *, factors=None, max_tokens=10**6):
     """Scores of shape (samples, queries), and the directions."""
-    settings = settings or InfluenceSettings()
+    settings = settings or DEFAULTS
     factors = factors or fit(network, samples, settings)
     gradients = scores.query_gradients(network, encoded=queries, max_tokens=max_tokens)
     directions = scores.directions_of(gradients, factors, settings)
@@ -74,7 +76,7 @@ def test_scores_equal_the_literal_ones(network, fisher):
     """Everything once more by hand: factors of Eq. 11 sample by sample, dense Kronecker solve, autograd gradients."""
     own = network()
     samples, queries = corpus_of(own.lm, 6), corpus_of(own.lm, 2, seed=9)
-    settings = InfluenceSettings(fisher=fisher, damping=0.3, damping_kind="relative")
+    settings = replace(DEFAULTS, fisher=fisher, damping=0.3, damping_kind="relative")
     found, _ = attribute(own, samples, queries, settings)
     modules = modules_of(own.lm.model, "llama", LAYERS)
     sums = []
@@ -102,7 +104,7 @@ def test_scores_equal_the_literal_ones(network, fisher):
 def test_scores_do_not_depend_on_batches(network, architecture):
     own = network(architecture, "float32")
     samples, queries = corpus_of(own.lm, 24), corpus_of(own.lm, 3, seed=9)
-    settings = InfluenceSettings()
+    settings = DEFAULTS
     factors = fit(own, samples, settings)
     together, _ = attribute(own, samples, queries, factors=factors)
     tolerance = 1e-5 * np.abs(together).max()
@@ -120,9 +122,9 @@ def test_scores_do_not_depend_on_batches(network, architecture):
 def test_factors_do_not_depend_on_batches_order_or_shards(network, method, monkeypatch):
     own = network()
     samples = corpus_of(own.lm, 12)
-    whole = fit(own, samples, InfluenceSettings(method=method))
+    whole = fit(own, samples, replace(DEFAULTS, method=method))
     monkeypatch.setattr(fitting, "SHARD_SAMPLES", 5)
-    parts = fit(own, samples[::-1], InfluenceSettings(method=method, max_tokens=40))
+    parts = fit(own, samples[::-1], replace(DEFAULTS, method=method, max_tokens=40))
     for unit, factors in whole.items():
         torch.testing.assert_close(parts[unit].activation_values, factors.activation_values)
         torch.testing.assert_close(parts[unit].gradient_values, factors.gradient_values)
@@ -132,7 +134,7 @@ def test_pooling_and_fisher_change_the_factors(network):
     own = network()
     samples = corpus_of(own.lm, 6)
     values = [
-        fit(own, samples, InfluenceSettings(**chosen))[own.units[0].name].gradient_values.tolist()
+        fit(own, samples, replace(DEFAULTS, **chosen))[own.units[0].name].gradient_values.tolist()
         for chosen in ({}, {"method": "linfac-expand"}, {"fisher": "empirical"}, {"seed": 1})
     ]
     assert len({tuple(one) for one in values}) == 4
@@ -141,7 +143,7 @@ def test_pooling_and_fisher_change_the_factors(network):
 def test_a_mean_of_queries_is_the_mean_of_their_scores(network):
     own = network()
     samples, queries = corpus_of(own.lm, 8), corpus_of(own.lm, 3, seed=9)
-    settings = InfluenceSettings()
+    settings = DEFAULTS
     factors = fit(own, samples, settings)
     single, _ = attribute(own, samples, queries, factors=factors)
     gradients = scores.query_gradients(own, encoded=queries, max_tokens=10**6)
@@ -189,7 +191,7 @@ def test_large_absolute_damping_tends_to_the_gradient_product(network):
     own = network()
     samples, queries = corpus_of(own.lm, 6), corpus_of(own.lm, 2, seed=9)
     damping = 1e9
-    found, _ = attribute(own, samples, queries, InfluenceSettings(damping=damping, damping_kind="absolute"))
+    found, _ = attribute(own, samples, queries, replace(DEFAULTS, damping=damping, damping_kind="absolute"))
     gradients = [scores.query_gradients(own, encoded=texts, max_tokens=10**6) for texts in (samples, queries)]
     products = sum(
         gradients[0][unit.name].flatten(1) @ gradients[1][unit.name].flatten(1).T for unit in own.units
@@ -212,7 +214,7 @@ def test_a_killed_factor_pass_goes_on(network, tmp_path, monkeypatch):
     own = network()
     samples = corpus_of(own.lm, 12)
     monkeypatch.setattr(fitting, "SHARD_SAMPLES", 4)
-    settings = InfluenceSettings()
+    settings = DEFAULTS
     expected = fit(own, samples, settings)
     shards = Shards(tmp_path, "factors", "key")
 
@@ -253,14 +255,14 @@ def test_shards_of_other_settings_or_cut_short_are_computed_again(tmp_path):
 
 def test_no_sample_no_factors(network):
     with pytest.raises(DataError, match="no training sample"):
-        fit(network(), [], InfluenceSettings())
+        fit(network(), [], DEFAULTS)
 
 
 def test_directions_that_overflow_are_refused(network):
     own = network()
     samples = corpus_of(own.lm, 3)
-    factors = fit(own, samples, InfluenceSettings())
+    factors = fit(own, samples, DEFAULTS)
     gradients = scores.query_gradients(own, encoded=samples[:1], max_tokens=64)
     broken = {unit: values * float("inf") for unit, values in gradients.items()}
     with pytest.raises(NumericalError, match="not finite"):
-        scores.directions_of(broken, factors, InfluenceSettings())
+        scores.directions_of(broken, factors, DEFAULTS)
