@@ -87,10 +87,15 @@ def choose_retain_set(
 ) -> list[str]:
     """Chooses the samples on which the corrected model must stay as it is.
 
+    `near-zero` takes the samples whose largest magnitude over the clusters, each scaled, is below the median of that. Deviation
+    from "below the median in every cluster" (`below-every-median`), which is the same for one cluster: with ten clusters that rule
+    kept 12 % of the demo's samples and almost none of the harmless requests (4 % instead of 55 %), whose influence is noise around
+    each median, so that nothing held the model's usefulness.
+
     Args:
         scores: One row for each cluster and scored sample: `cluster`, `sample_id`, `influence`.
         pairs: The proposed pairs: `positive_id`, `negative_id`.
-        settings: `near-zero` keeps samples whose magnitude is below the median of every cluster that scored them, `rest` all.
+        settings: The rule.
         sample_ids: Further training samples, which recall left out of scoring: no cluster counts against them.
 
     Returns:
@@ -98,13 +103,10 @@ def choose_retain_set(
 
     Raises:
         DataError: No sample is left.
+        NumericalError: An influence is not finite, or a cluster has none other than 0.
     """
     paired = set(pairs["positive_id"]) | set(pairs["negative_id"])
-    barred = set()
-    if settings.retain == "near-zero":
-        magnitude = scores["influence"].abs()
-        medians = magnitude.groupby(scores["cluster"]).transform("median")
-        barred = set(scores.loc[magnitude >= medians, "sample_id"])
+    barred = _influential(scores, settings.retain) if len(scores) else set()
     known = dict.fromkeys([*scores["sample_id"], *sample_ids])
     retained = [sample_id for sample_id in known if sample_id not in paired and sample_id not in barred]
     if not retained:
@@ -113,6 +115,19 @@ def choose_retain_set(
             "ask for fewer pairs, use fewer clusters, or set retain to rest"
         )
     return retained
+
+
+def _influential(scores: pd.DataFrame, rule: str) -> set[str]:
+    """Samples that a rule keeps out of the retain set."""
+    if rule == "rest":
+        return set()
+    scaled = scale_influence(scores)
+    magnitude = scaled["scaled"].abs()
+    if rule == "near-zero":
+        largest = magnitude.groupby(scaled["sample_id"]).max()
+        return set(largest.index[largest >= largest.median()])
+    medians = magnitude.groupby(scaled["cluster"]).transform("median")
+    return set(scaled.loc[magnitude >= medians, "sample_id"])
 
 
 def scale_influence(scores: pd.DataFrame) -> pd.DataFrame:

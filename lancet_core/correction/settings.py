@@ -6,7 +6,7 @@ from lancet_core.config import setting
 from lancet_core.models.settings import DEVICES
 
 SELECTIONS = ("pairs", "top_k", "pareto")
-RETAIN_RULES = ("near-zero", "rest")
+RETAIN_RULES = ("near-zero", "below-every-median", "rest")
 FORMS = ("bounded", "literal")
 WEIGHTINGS = ("uniform", "influence")
 LEVELS = ("token", "sequence")
@@ -37,7 +37,8 @@ class PairSettings:
     )
     retain: str = setting(
         "near-zero",
-        "Retain set: near-zero takes samples below the median influence in every cluster, rest takes all samples in no pair.",
+        "Retain set: near-zero takes the half of the samples whose largest influence on any cluster is smallest; "
+        "below-every-median those below the median of each cluster, few where there are many clusters; rest all in no pair.",
         choices=RETAIN_RULES,
     )
     polarity: str = setting("undesirable", "What the queries of the clusters show.", choices=POLARITIES)

@@ -153,7 +153,7 @@ def test_pareto_keeps_the_share_that_the_lomax_distribution_gives():
     assert sides(pairs) == sides(propose_pairs(scores, samples, settings_))
 
 
-def test_the_retain_set_is_below_the_median_everywhere_and_in_no_pair():
+def test_the_retain_set_has_little_influence_and_is_in_no_pair():
     scores = scores_of(
         {
             0: {"a": 9.0, "b": 0.1, "c": -0.2, "d": -8.0, "e": 5.0},
@@ -161,10 +161,12 @@ def test_the_retain_set_is_below_the_median_everywhere_and_in_no_pair():
         }
     )
     pairs = pd.DataFrame({"positive_id": ["a"], "negative_id": ["d"]})
-    # Medians are 5 and .3: b is below both, c and e are not; a and d are in the pair.
-    assert choose_retain_set(scores, pairs, PairSettings()) == ["b"]
+    # Scaled by 9 and 7 the largest magnitudes are a 1, b .03, c 1, d .89, e .56: below their median .89 are b and e.
+    assert choose_retain_set(scores, pairs, PairSettings()) == ["b", "e"]
+    # The medians of the clusters are 5 and .3: b is below both, c and e are not; a and d are in the pair.
+    assert choose_retain_set(scores, pairs, PairSettings(retain="below-every-median")) == ["b"]
     assert choose_retain_set(scores, pairs, PairSettings(retain="rest")) == ["b", "c", "e"]
-    assert choose_retain_set(scores, pairs, PairSettings(), sample_ids=["a", "z"]) == ["b", "z"]
+    assert choose_retain_set(scores, pairs, PairSettings(), sample_ids=["a", "z"]) == ["b", "e", "z"]
 
 
 def test_an_empty_retain_set_is_told():
