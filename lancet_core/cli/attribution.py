@@ -102,7 +102,7 @@ def cluster(
     sizes = Counter(frame["cluster"])
     terms = summary.get("terms", {})
     rows = [(name, sizes[name], ", ".join(terms.get(str(name), ()))) for name in sorted(sizes)]
-    print_table(("cluster", "queries", "terms"), rows)
+    print_table(("cluster", "queries", "terms"), rows, cut=("terms",))
     print_note(f"run {run_id}")
 
 
@@ -152,4 +152,5 @@ def _print_query(query_id: str, rows: pd.DataFrame) -> None:
     columns = ("influence", "harmful", "safe", "prompt", "response")
     for title, part in (("▲ pushes towards", strongest), ("▼ pushes away", weakest.iloc[::-1])):
         print_line(title)
-        print_table(columns, part[["influence", "harmful", "is_safe", "prompt", "response"]].values.tolist())
+        values = part[["influence", "harmful", "is_safe", "prompt", "response"]].values.tolist()
+        print_table(columns, values, cut=("prompt", "response"))

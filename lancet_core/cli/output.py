@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-LONGEST_CELL = 60
+LONGEST_CELL = 100
+LEAST_CUT_WIDTH = 16
+GAP = 2
 
 
 def print_json(document: Any) -> None:
@@ -32,14 +34,26 @@ def print_note(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Prints rows under headers; cells are plain text and long ones are cut."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    Console(soft_wrap=False).print(table)
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, cut: Sequence[str] = ()) -> None:
+    """Prints rows under headers, cells as plain text.
+
+    Args:
+        columns: The headers.
+        rows: Values in the order of the headers.
+        cut: Columns whose cells are cut to the width of the terminal; the others are never cut.
+    """
+    cells = [[cell(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    kept = sum(width + GAP for width, column in zip(widths, columns, strict=True) if column not in cut)
+    room = max(LEAST_CUT_WIDTH, (Console().width - kept) // max(1, len(cut)) - GAP)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for column, width in zip(columns, widths, strict=True):
+        table.add_column(
+            column, no_wrap=True, overflow="ellipsis", width=min(width, room) if column in cut else width
+        )
+    for row in cells:
+        table.add_row(*map(Text, row))
+    Console(width=kept + len(cut) * (room + GAP)).print(table, crop=False)
 
 
 def cell(value: Any) -> str:

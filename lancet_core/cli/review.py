@@ -8,7 +8,7 @@ import typer
 
 from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
-from lancet_core.cli.output import print_json, print_line, print_note, print_table
+from lancet_core.cli.output import cell, print_json, print_line, print_note
 from lancet_core.correction.settings import PairSettings
 from lancet_core.errors import ConfigError
 from lancet_core.store.pairs import get_pair
@@ -18,7 +18,6 @@ from lancet_core.workbench.waiting import finish
 from lancet_core.workspace import Workspace, open_workspace
 
 commands = typer.Typer(help="Propose, list, decide and export pairs of samples.")
-TEXT_COLUMNS = ("positive_prompt", "positive_response", "negative_prompt", "negative_response")
 ReviewerOption = Annotated[
     str, typer.Option("--reviewer", help="Who decides; unset: the name of this account.")
 ]
@@ -86,8 +85,11 @@ def list_pairs(
     if as_json:
         print_json({"counts": reviews.counts(opened, study), "pairs": queue})
         return
-    columns = ("pair_id", "cluster", "positive_influence", *TEXT_COLUMNS, "verdict")
-    print_table([column.replace("_", " ") for column in columns], queue[list(columns)].values.tolist())
+    for row in queue.to_dict("records"):
+        print_line(f"{row['pair_id']}  cluster {row['cluster']}  {row['verdict'] or 'undecided'}")
+        for side, mark in (("positive", "▲"), ("negative", "▼")):
+            print_line(f"  {mark} {row[f'{side}_influence']:+.3f}  {cell(row[f'{side}_prompt'])}")
+            print_line(f"            {cell(row[f'{side}_response'])}")
     print_note(f"{len(queue):,} of {total:,} pairs")
 
 
