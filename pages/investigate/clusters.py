@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.parts import frame, runs, state, tables
-from pages.parts.cluster_map import cluster_map, cluster_name
+from pages.parts.cluster_map import Drag, cluster_map, cluster_name
 from pages.parts.group_ranking import SINGLE, draw_group_ranking, query_of
 from pages.parts.numbers import three
 
@@ -18,6 +18,10 @@ RUN, SEND, PICKED_IDS, BATCH = "c_run", "c_send", "c_ids", "c_batch"
 GROUP = "c_group"
 ALL, PICKED = "all", "picked"
 MAP = "clusters-map"
+PICKING: dict[Drag, str] = {
+    "pan": "Click a query to take its cluster",
+    "lasso": "Draw a lasso around queries",
+}
 MOST_CLUSTERS = 20
 
 
@@ -138,14 +142,23 @@ def show_map(clusters: "pd.DataFrame", terms: dict[str, list[str]]) -> None:
     """Draws the map; a click takes a cluster, a lasso any queries."""
     from pages.parts import figure
 
+    drag = st.segmented_control(
+        "Pick",
+        list(PICKING),
+        default="pan",
+        required=True,
+        format_func=PICKING.__getitem__,
+        key="c_pick",
+        bind="query-params",
+        label_visibility="collapsed",
+    )
     figure.show(
-        cluster_map(clusters, terms),
+        cluster_map(clusters, terms, drag=drag or "pan"),
         key=MAP,
         alt=f"Map of {len(clusters)} queries in {clusters['cluster'].nunique()} clusters, similar queries near each other.",
         on_select=remember_selection,
         selection=("points", "lasso"),
     )
-    st.caption("Click a query to take its cluster, or draw a lasso around any queries.")
 
 
 def remember_selection() -> None:
@@ -192,7 +205,7 @@ def show_group(clusters: "pd.DataFrame", terms: dict[str, list[str]]) -> "pd.Dat
             "cluster": tables.text("Cluster", width=70),
         },
         key="clusters-members",
-        height=390,
+        height=470,
     )
     return members
 

@@ -3,7 +3,7 @@
 import html
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pages.parts import figure
 
@@ -12,41 +12,53 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 Point = tuple[float, float]
+Box = tuple[float, float, float]
+Drag = Literal["pan", "lasso"]
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 PADDING = 0.035
+HEIGHT_PIXELS, LABEL_PIXELS, LINE_PIXELS, CHARACTER_PIXELS = 560, 26, 16, 6.5
 RING = tuple((math.cos(turn * math.pi / 8), math.sin(turn * math.pi / 8)) for turn in range(16))
 _SHOWN_CHARACTERS = 110
 
 
-def cluster_map(points: "pd.DataFrame", terms: Mapping[str, Sequence[str]]) -> "Figure":
+def cluster_map(points: "pd.DataFrame", terms: Mapping[str, Sequence[str]], *, drag: Drag) -> "Figure":
     """Draws the map.
 
     Args:
         points: `query_id`, `cluster`, `x`, `y` and `prompt` of each query.
         terms: Cluster number as text to its most telling words.
+        drag: What dragging does. Streamlit lets a click pick a point only while dragging moves the map.
 
     Returns:
         The plot. `customdata` of a point is its query id and its cluster; colour and symbol both tell the cluster.
     """
-    plot = figure.figure("", "", height=520)
+    plot = figure.figure("", "", height=HEIGHT_PIXELS)
     plot.update_xaxes(visible=False)
     plot.update_yaxes(visible=False, scaleanchor="x")
-    plot.update_layout(dragmode="lasso")
+    plot.update_layout(dragmode=drag)
     reach = PADDING * max(
         float(points["x"].max() - points["x"].min()), float(points["y"].max() - points["y"].min()), 1e-9
     )
+    labels: list[Box] = []
     for number, (cluster, members) in enumerate(points.groupby("cluster", sort=True)):
         color = figure.SERIES[number % len(figure.SERIES)]
         places = list(zip(members["x"].tolist(), members["y"].tolist(), strict=True))
         _add_hull(plot, places, reach=reach, color=color)
         _add_points(plot, members, color=color, symbol=SYMBOLS[number // len(figure.SERIES) % len(SYMBOLS)])
-        _add_label(plot, places, name=cluster_name(str(cluster), terms), color=color)
+        _add_label(
+            plot,
+            places,
+            labels,
+            name=cluster_name(str(cluster), terms),
+            color=color,
+            scale=HEIGHT_PIXELS * PADDING / reach,
+        )
     return plot
 
 
 def cluster_name(cluster: str, terms: Mapping[str, Sequence[str]]) -> str:
-    """Names a cluster by its number and its first three terms."""
-    words = ", ".join(terms.get(cluster, ())[:3])
+    """Names a cluster by its number and its first two terms."""
+    words = ", ".join(terms.get(cluster, ())[:2])
     return f"{cluster} · {words}" if words else cluster
 
 
@@ -116,14 +128,34 @@ def _add_points(plot: "Figure", members: "pd.DataFrame", *, color: str, symbol: 
     )
 
 
-def _add_label(plot: "Figure", places: Sequence[Point], *, name: str, color: str) -> None:
-    middle = sum(x for x, _y in places) / len(places)
+def _add_label(
+    plot: "Figure", places: Sequence[Point], taken: list[Box], *, name: str, color: str, scale: float
+) -> None:
+    """Writes a cluster's name above its hull, or higher where another label stands already.
+
+    Args:
+        plot: The plot.
+        places: Points of the cluster.
+        taken: Middle, height and half width of the labels so far, in pixels; the new one is added.
+        name: What to write.
+        color: Of the text.
+        scale: Pixels in one unit of the map, about.
+    """
+    middle, top = sum(x for x, _y in places) / len(places), max(y for _x, y in places)
+    half = len(name) * CHARACTER_PIXELS / 2
+    lift = 0
+    while any(
+        abs(middle * scale - x) < half + other and abs(top * scale + lift - y) < LINE_PIXELS
+        for x, y, other in taken
+    ):
+        lift += LINE_PIXELS
+    taken.append((middle * scale, top * scale + lift, half))
     plot.add_annotation(
         x=middle,
-        y=max(y for _x, y in places),
+        y=top,
         text=html.escape(name),
         showarrow=False,
-        yshift=26,
+        yshift=LABEL_PIXELS + lift,
         font={"size": 12, "color": color},
     )
 

@@ -118,7 +118,8 @@ def draw_table(here: state.Here, ids: list[str]) -> None:
             "study": tables.text("Study", width=110),
             "id": tables.text("Run"),
         },
-        key="runs-table",
+        # A table whose rows moved is another table: a selection is a place in it, not a run.
+        key=f"runs-table-{ids[0]}-{len(ids)}",
         id_column="id",
     )
     if picked and picked != st.session_state.get("runs-picked"):

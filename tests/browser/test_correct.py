@@ -19,7 +19,7 @@ def approved(written: Written) -> Written:
 
 def test_without_an_approved_pair_the_start_is_blocked_and_says_why(page: Page, written: Written) -> None:
     driver.visit(page, written.url("correct"))
-    expect(page.locator(".st-key-next-step button")).to_be_disabled()
+    expect(page.get_by_role("button", name="Start correction")).to_be_disabled()
     expect(page.get_by_text("No pair is approved yet")).to_be_visible()
     expect(page.get_by_role("link", name="Go to Review")).to_be_visible()
 

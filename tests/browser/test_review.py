@@ -161,4 +161,4 @@ def test_export_gives_what_a_correction_reads(review: Screen, tmp_path) -> None:
 def test_without_pairs_the_screen_says_how_they_come_about(page: Page, empty_server: str) -> None:
     driver.visit(page, f"{empty_server}/review")
     expect(page.get_by_text("This workspace holds no study yet.")).to_be_visible()
-    expect(page.get_by_test_id("stBaseButton-primary")).to_have_count(1)
+    expect(page.locator(".st-key-next-step")).to_have_count(1)

@@ -15,7 +15,7 @@ def newest(written: Written, operation: str) -> str:
 def test_list_opens_a_run_and_a_cold_reload_shows_it_again(page: Page, written: Written) -> None:
     driver.visit(page, written.url("runs"))
     expect(page.locator(".st-key-next-step button")).to_be_disabled()
-    page.locator(".st-key-runs-table canvas").first.click(position={"x": 60, "y": 52})
+    page.locator("[class*=st-key-runs-table] .dvn-scroller").click(position={"x": 60, "y": 52})
     page.wait_for_url("**runs_run=**")
     driver.settle(page)
     run_id = newest(written, "attribute")
