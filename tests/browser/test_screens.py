@@ -109,7 +109,7 @@ def test_hostile_text_stays_text(page: Page, server: str):
 
 
 def test_audit_follows_its_threshold(page: Page, server: str, demo_workspace: Workspace):
-    driver.visit(page, f"{server}/audit?study=demo&case={first_case(demo_workspace)}&a_methods=linfac")
+    driver.visit(page, f"{server}/audit?study=demo&case={first_case(demo_workspace)}&a_methods=LinFAC")
     expect(page.get_by_text("Where to cut")).to_be_visible(timeout=driver.LONG_MS)
     driver.settle(page)
     slider = page.get_by_role("slider").first
@@ -125,7 +125,7 @@ def test_methods_switch_in_the_url(page: Page, server: str, demo_workspace: Work
     driver.visit(page, f"{server}/trace?study=demo&case={first_case(demo_workspace)}")
     expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
     page.get_by_role("radio", name="TF-IDF").or_(page.get_by_role("button", name="TF-IDF")).first.click()
-    expect(page).to_have_url(re.compile("t_method=tfidf"))
+    expect(page).to_have_url(re.compile("t_method=TF-IDF"))
     expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
 
 
