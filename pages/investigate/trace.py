@@ -10,7 +10,7 @@ from lancet_core.workspace import Workspace
 from pages.parts import frame, reading, runs, sending
 from pages.parts.asking import draw_asking
 from pages.parts.methods import pick_method
-from pages.parts.numbers import three
+from pages.parts.numbers import score
 from pages.parts.ranking import both_ends, draw_both_ends, draw_opened
 from pages.parts.shortcuts import key_of
 from pages.parts.state import Here
@@ -41,7 +41,7 @@ def show(here: Here, study: Study) -> None:
             harmful = score_answer(
                 here.workspace, study, _case=case, key=f"{here.workspace.folder}:{study.name}:{case.id}"
             )
-            scored.caption(f"Harmful score of this answer: {three(harmful)}")
+            scored.caption(f"Harmful score of this answer: {score(harmful)}")
 
 
 def draw_case(case: Query) -> None:

@@ -40,6 +40,7 @@ STYLE = """
 .st-key-next [data-testid="stMarkdownContainer"] { margin-bottom: 0 !important; }
 .st-key-purpose h2 { padding: .3rem 0 .05rem 0; }
 .st-key-purpose p { opacity: .74; margin: 0; }
+.st-key-samples [data-testid="stColumn"] > [data-testid="stVerticalBlock"] { height: 100%; justify-content: space-between; }
 .st-key-error { border-left: 3px solid var(--lancet-towards) !important; }
 .st-key-empty { padding: 2.4rem 1.5rem !important; }
 .st-key-empty p { text-align: center !important; }

@@ -34,6 +34,13 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
 
 
+def score(value: float | None) -> str:
+    """Writes a harmful or helpful score, which lies between 0 and 1, with two digits."""
+    if value is None or math.isnan(value):
+        return "–"
+    return "< 0.01" if value < 0.01 else "> 0.99" if value > 0.99 else f"{value:.2f}"
+
+
 def between(value: float, low: float | None, high: float | None) -> str:
     """Writes a value with its 95 % interval, alone where it has none."""
     return three(value) if low is None or high is None else f"{three(value)} [{three(low)}, {three(high)}]"

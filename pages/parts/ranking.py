@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.parts import state
-from pages.parts.numbers import percent, signed, three
+from pages.parts.numbers import percent, score, signed, three
 from pages.parts.ranked import Row, draw_ranked
 from pages.parts.sample_drawer import label_words, open_drawer
 
@@ -71,7 +71,7 @@ def draw_opened(
 
 def _row(place: int, sample: Any, strongest: float) -> Row:
     label = label_words(sample.is_safe)
-    scored = [("", f"harmful score {three(sample.harmful)}")] if sample.harmful == sample.harmful else []
+    scored = [("", f"harmful score {score(sample.harmful)}")] if sample.harmful == sample.harmful else []
     return Row(
         sample_id=str(sample.sample_id),
         rank=str(place),

@@ -32,7 +32,9 @@ def open_drawer(sample: Any, heat: "TokenHeat | None", *, on_close: Callable[[],
                 "Token heat is kept for the strongest samples of each sign; this one is not among them."
             )
         else:
-            tokens.draw_heat(heat.tokens, heat.heat.tolist(), response_start=heat.response_start, key="drawer-heat")
+            tokens.draw_heat(
+                heat.tokens, heat.heat.tolist(), response_start=heat.response_start, key="drawer-heat"
+            )
             _draw_units(heat)
         with st.expander("Raw record"):
             st.code(_record(sample), language="json", wrap_lines=True)
@@ -63,7 +65,7 @@ def _draw_facts(sample: Any) -> None:
             numbers.three(sample.percentile),
             "Share of candidates with a smaller score, in percent.",
         ),
-        ("Harmful score", numbers.three(sample.harmful), "What the study's scorer says, from 0 to 1."),
+        ("Harmful score", numbers.score(sample.harmful), "What the study's scorer says, from 0 to 1."),
         ("Label", label[1].removeprefix("labelled ") if label else "none", "From the data set."),
     ]
     for column, (name, value, help) in zip(st.columns(len(facts), gap="small"), facts, strict=True):

@@ -37,7 +37,9 @@ def show(here: Here, study: Study) -> None:
 
 def show_samples(samples: Any) -> None:
     """Draws the sample cases side by side; the first one carries the primary button."""
-    for place, (column, case) in enumerate(zip(st.columns(len(samples)), samples.itertuples(), strict=True)):
+    with st.container(key="samples"):
+        columns = st.columns(len(samples))
+    for place, (column, case) in enumerate(zip(columns, samples.itertuples(), strict=True)):
         with column:
             facts = (reading.Fact("Topic", str(case.category).replace("_", " ")),) if case.category else ()
             reading.show_card(

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from pages.parts.numbers import between, lasting, percent, signed, three
+from pages.parts.numbers import between, lasting, percent, score, signed, three
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,7 @@ def test_sign_is_told_by_mark_and_by_sign():
 
 def test_shares_intervals_and_spans():
     assert [percent(share) for share in (0.0, 0.056, 0.5, None)] == ["0 %", "5.6 %", "50 %", "–"]
+    assert [score(value) for value in (0.0004, 0.876, 0.9999, None)] == ["< 0.01", "0.88", "> 0.99", "–"]
     assert between(0.5, 0.4, 0.61) == "0.500 [0.400, 0.610]"
     assert between(0.5, None, None) == "0.500"
     assert [lasting(seconds) for seconds in (4.4, 600, 7200, None)] == ["4 s", "10 min", "2.0 h", "–"]
