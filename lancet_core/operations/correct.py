@@ -126,11 +126,17 @@ def _retain_samples(config: CorrectConfig, pairs: Sequence[ReviewedPair]) -> pd.
 
 
 def _validation(config: CorrectConfig, language_model: LanguageModel) -> Validate | None:
-    """Scores a model in training on validation prompts: harm on wrong ones, help on benign ones (on all where kinds are unknown)."""
+    """Scores a model in training on validation prompts: harm on wrong ones, help on benign ones (on all where kinds are unknown).
+
+    Wrong prompts of categories that the harmful scorer was not trained on are left out: on the demo it calls a third of the safe
+    model's answers to them harmful, so that they would choose a checkpoint by noise.
+    """
     if not (config.prompts and config.harmful_scorer and config.helpful_scorer):
         return None
     scorers = load_scorers(config.harmful_scorer, config.helpful_scorer, device=str(language_model.device))
-    prompts = _validation_prompts(config.prompts, config.correction)
+    card = scorers.harmful.card if scorers.harmful else None
+    known = () if card is None or card.known_categories is None else card.known_categories
+    prompts = _validation_prompts(config.prompts, config.correction, known_categories=known)
 
     def validate(model: Any) -> Mapping[str, float]:
         in_training = dataclasses.replace(language_model, model=model)
@@ -145,9 +151,14 @@ def _validation(config: CorrectConfig, language_model: LanguageModel) -> Validat
     return validate
 
 
-def _validation_prompts(path: str, settings: CorrectionSettings) -> pd.DataFrame:
-    """Draws a seeded sample of the prompts of each kind."""
+def _validation_prompts(
+    path: str, settings: CorrectionSettings, *, known_categories: Sequence[str]
+) -> pd.DataFrame:
+    """Draws a seeded sample of the prompts of each kind, wrong ones from the known categories where there are any."""
     prompts = read_prompts(path)
+    blind = (prompts["kind"] == "wrong") & ~prompts["category"].isin(list(known_categories))
+    if known_categories and not blind.all():
+        prompts = prompts[~blind]
     drawn = [
         rows.sample(min(len(rows), settings.validation_prompts), random_state=settings.seed)
         for _, rows in prompts.groupby("kind")

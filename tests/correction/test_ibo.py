@@ -14,12 +14,12 @@ from lancet_core.correction.ibo import correct_model, last_checkpoint
 from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pairs
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import draw, encode_texts
-from lancet_core.data.samples import Query, Sample, samples_frame
+from lancet_core.data.samples import Prompt, Query, Sample, prompts_frame, samples_frame
 from lancet_core.errors import Cancelled, ConfigError, DataError, NumericalError
 from lancet_core.models.encoding import encode
 from lancet_core.models.loading import load_language_model
 from lancet_core.operations.configs import CorrectConfig
-from lancet_core.operations.correct import run
+from lancet_core.operations.correct import _validation_prompts, run
 from lancet_core.progress import silent
 from tests.tiny_models import save_tiny_model
 from tests.written_rows import texts
@@ -146,7 +146,7 @@ import json, os, signal, torch
 from pathlib import Path
 from lancet_core.config import from_dict
 from lancet_core.operations.configs import CorrectConfig
-from lancet_core.operations.correct import run
+from lancet_core.operations.correct import _validation_prompts, run
 torch.set_num_threads(1)
 def progress(step, done=0, total=None, **values):
     if step == "Correcting" and done == 5:
@@ -306,3 +306,19 @@ def test_epsilon_decides_the_direction_on_a_real_model_and_real_rows(shared_data
     )
     probability = recorder.column("query_probability")
     assert (probability[12] < probability[0]) is falls
+
+
+def test_validation_asks_only_what_the_scorer_knows(tmp_path):
+    prompts = [
+        Prompt(f"wrong {index}", "validation", "wrong", "law" if index % 2 else "diet") for index in range(8)
+    ]
+    prompts += [Prompt(f"benign {index}", "validation", "benign", "garden") for index in range(3)]
+    prompts_frame(prompts).to_parquet(tmp_path / "prompts.parquet")
+    settings = CorrectionSettings(validation_prompts=4)
+    drawn = _validation_prompts(str(tmp_path / "prompts.parquet"), settings, known_categories=("law",))
+    assert drawn.groupby(["kind", "category"]).size().to_dict() == {
+        ("wrong", "law"): 4,
+        ("benign", "garden"): 3,
+    }
+    unknown = _validation_prompts(str(tmp_path / "prompts.parquet"), settings, known_categories=())
+    assert set(unknown["category"]) == {"law", "diet", "garden"}
