@@ -85,7 +85,8 @@ def test_everything_that_was_built_loads(builds):
     assert dict(prompts["split"].value_counts()) == {"unseen": 28, "validation": 8}
     for name in ("model", "safe_model"):
         lm = load_language_model(str(folder / manifest[name]))
-        assert lm.tokenizer.bos_token_id is not None and lm.tokenizer.pad_token_id is not None
+        assert lm.tokenizer.bos_token_id is not None
+        assert lm.tokenizer.pad_token_id is not None
         assert lm.tokenizer.chat_template is None
     for name in ("harmful_scorer", "helpful_scorer"):
         assert load_scorer(folder / manifest[name]).card.higher_is == name.removesuffix("_scorer")
