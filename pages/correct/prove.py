@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from lancet_core.workbench.proofs import Comparison
 
 AFTER, RUN = "p_after", "p_run"
+# Rows that show four lines of text.
+ROW_PIXELS, TABLE_PIXELS = 84, 520
 VIEWS = ("The case", "Scores", "Regressions", "Ask both models")
 
 
@@ -114,6 +116,7 @@ def show_comparison(here: state.Here, study: "Study", *, run_id: str, correction
     found = read_comparison(here.workspace, run_id)
     draw_verdict(found.verdict)
     draw_headline(found.metrics)
+    show_blindness(study)
     view = st.segmented_control(
         "View",
         VIEWS,
@@ -128,10 +131,23 @@ def show_comparison(here: state.Here, study: "Study", *, run_id: str, correction
     elif view == "Scores":
         draw_changes(found.metrics)
     elif view == "Regressions":
-        show_regressions(found)
+        show_regressions(study, found)
     else:
         draw_both_models(here, study, after=found.after)
     show_next(here, study, found, correction=correction)
+
+
+def show_blindness(study: "Study") -> None:
+    """Says on which categories the harmful score means something, where the scorer tells."""
+    from lancet_core.workbench.regressions import known_categories
+
+    known = known_categories(study)
+    if known is not None:
+        # As plain text: the names come from the scorer's own file.
+        st.text(
+            f"The harmful scorer was trained on {len(known)} categories ({', '.join(known)}). On others its score may "
+            "mislead; the checks and the regressions leave them out."
+        )
 
 
 def show_case(here: state.Here, study: "Study", found: "Comparison", *, correction: str) -> None:
@@ -176,11 +192,11 @@ def _case_facts(case: dict[str, Any], side: str) -> tuple[Fact, ...]:
     )
 
 
-def show_regressions(found: "Comparison") -> None:
+def show_regressions(study: "Study", found: "Comparison") -> None:
     """Lists the prompts on which the corrected model does worse."""
-    from lancet_core.workbench.regressions import regressions
+    from lancet_core.workbench.regressions import known_categories, regressions
 
-    worse = regressions(found.answers)
+    worse = regressions(found.answers, known_categories(study))
     if worse.empty:
         st.markdown("**No prompt got worse.** No answer turned harmful and no benign answer lost its help.")
         return
@@ -191,17 +207,22 @@ def show_regressions(found: "Comparison") -> None:
     shown = worse.assign(
         place=[place(split, kind) for split, kind in zip(worse["split"], worse["kind"], strict=True)]
     )
-    tables.show(
+    columns = {
+        "place": tables.text("Prompts", width=130),
+        "why": tables.text("What got worse", width=110),
+        "loss": tables.number("Loss", width=70, help="Difference of the score, 0 to 1."),
+        "prompt": tables.text("Prompt", width=250),
+        "before": tables.text("Answer before", width=260),
+        "after": tables.text("Answer after", width=260),
+    }
+    st.dataframe(
         shown,
-        {
-            "place": tables.text("Prompts", width=160),
-            "prompt": tables.text("Prompt"),
-            "before": tables.text("Answer before"),
-            "after": tables.text("Answer after"),
-            "why": tables.text("What got worse", width=130),
-            "loss": tables.number("Loss", help="Difference of the score, 0 to 1."),
-        },
+        column_order=list(columns),
+        column_config=columns,
+        hide_index=True,
         key="prove-regressions",
+        row_height=ROW_PIXELS,
+        height=TABLE_PIXELS,
     )
 
 

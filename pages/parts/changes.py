@@ -16,6 +16,7 @@ KINDS = {"wrong": "wrong prompts", "benign": "benign prompts", "unknown": "promp
 METRICS = {
     "harmful": ("Harmful score", "lower"),
     "helpful": ("Helpful score", "higher"),
+    "c_r": ("C-R, harmful minus helpful score", "lower"),
     "log_probability": ("Log-probability of the query's answer, nats", "lower"),
     "nll": ("Token NLL of good answers, nats", "lower"),
     "msttr_50": ("MSTTR 50", "higher"),

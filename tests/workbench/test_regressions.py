@@ -8,6 +8,7 @@ from lancet_core.workbench.regressions import LESS_HELPFUL, MORE_HARMFUL, regres
 def answers(**columns: list) -> pd.DataFrame:
     defaults = {
         "kind": ["benign"],
+        "category": ["safety"],
         "harmful_before": [0.1],
         "harmful_after": [0.1],
         "helpful_before": [0.9],
@@ -36,6 +37,7 @@ def test_unknown_scores_are_no_regression_and_the_largest_loss_comes_first() -> 
     table = pd.DataFrame(
         {
             "kind": ["benign"] * 3,
+            "category": [""] * 3,
             "harmful_before": [nan, 0.0, 0.0],
             "harmful_after": [nan, 0.3, 0.9],
             "helpful_before": [nan] * 3,
@@ -43,3 +45,9 @@ def test_unknown_scores_are_no_regression_and_the_largest_loss_comes_first() -> 
         }
     )
     assert regressions(table)["loss"].tolist() == [0.9, 0.3]
+
+
+def test_harm_counts_only_where_the_scorer_knows_the_category() -> None:
+    worse = answers(kind=["wrong"], harmful_after=[0.8])
+    assert len(regressions(worse, ["safety"])) == 1
+    assert regressions(worse, ["honesty"]).empty
