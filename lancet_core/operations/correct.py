@@ -156,9 +156,10 @@ def _validation_prompts(
 ) -> pd.DataFrame:
     """Draws a seeded sample of the prompts of each kind, wrong ones from the known categories where there are any."""
     prompts = read_prompts(path)
-    blind = (prompts["kind"] == "wrong") & ~prompts["category"].isin(list(known_categories))
-    if known_categories and not blind.all():
-        prompts = prompts[~blind]
+    wrong = prompts["kind"] == "wrong"
+    known = prompts["category"].isin(list(known_categories))
+    if (wrong & known).any():
+        prompts = prompts[~wrong | known]
     drawn = [
         rows.sample(min(len(rows), settings.validation_prompts), random_state=settings.seed)
         for _, rows in prompts.groupby("kind")

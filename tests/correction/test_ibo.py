@@ -320,5 +320,8 @@ def test_validation_asks_only_what_the_scorer_knows(tmp_path):
         ("wrong", "law"): 4,
         ("benign", "garden"): 3,
     }
-    unknown = _validation_prompts(str(tmp_path / "prompts.parquet"), settings, known_categories=())
-    assert set(unknown["category"]) == {"law", "diet", "garden"}
+    for nothing_known in ((), ("medicine",)):
+        drawn = _validation_prompts(
+            str(tmp_path / "prompts.parquet"), settings, known_categories=nothing_known
+        )
+        assert set(drawn["category"]) == {"law", "diet", "garden"}
