@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import set_seed
 
 from lancet_core.correction.settings import CorrectionSettings
@@ -20,6 +22,7 @@ from lancet_core.correction.steps import (
     TOKENS_AT_ONCE,
     CorrectionSteps,
     TrainingTexts,
+    draw_retained,
     reference_log_likelihoods,
 )
 from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
@@ -82,7 +85,7 @@ def correct_model(
     progress, validate = watch
     set_seed(settings.seed)
     model = language_model.model
-    references = _references(model, texts, progress)
+    references = _references(model, texts, settings, progress)
     if settings.adapter == "lora":
         model = _with_adapter(model, settings)
     checkpoints = folder / CHECKPOINTS
@@ -147,11 +150,24 @@ def save_corrected(language_model: LanguageModel, folder: Path, card: str) -> No
     os.replace(part, folder)
 
 
-def _references(model: Any, texts: TrainingTexts, progress: Progress) -> dict[int, list[Any]]:
-    everything = [*texts.positive, *texts.negative, *texts.retain]
+def _references(
+    model: Any, texts: TrainingTexts, settings: CorrectionSettings, progress: Progress
+) -> dict[int, list[Tensor]]:
+    """Measures the start model on the pairs and on those retain samples that some step will draw."""
+    count, pairs = len(texts.retain), len(texts.positive)
+    drawn = sorted(
+        {
+            index
+            for step in range(settings.steps)
+            for index in draw_retained(count, step=step, settings=settings)
+        }
+    )
+    everything = [*texts.positive, *texts.negative, *(texts.retain[index] for index in drawn)]
     values = reference_log_likelihoods(model, everything, progress)
-    pairs = len(texts.positive)
-    return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: values[2 * pairs :]}
+    retained = [torch.empty(0)] * count
+    for index, value in zip(drawn, values[2 * pairs :], strict=True):
+        retained[index] = value
+    return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: retained}
 
 
 def _with_adapter(model: Any, settings: CorrectionSettings) -> Any:

@@ -128,6 +128,11 @@ def draw(count: int, size: int, *, step: int, key: Sequence[int]) -> list[int]:
     return [int(shuffles[place // count][place % count]) for place in places]
 
 
+def draw_retained(count: int, *, step: int, settings: CorrectionSettings) -> list[int]:
+    """Draws the retain samples of one step; arguments as in `draw`."""
+    return draw(count, min(settings.retain_batch, count), step=step, key=(settings.seed, RETAINED))
+
+
 class CorrectionSteps(Dataset[dict[str, Any]]):
     """One item for each optimizer step.
 
@@ -178,8 +183,7 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
         negative = positive
         if settings.form == "literal":
             negative = draw(pairs, size, step=step, key=(settings.seed, NEGATIVES))
-        kept = len(self.texts.retain)
-        retained = draw(kept, min(settings.retain_batch, kept), step=step, key=(settings.seed, RETAINED))
+        retained = draw_retained(len(self.texts.retain), step=step, settings=settings)
         return {POSITIVES: positive, NEGATIVES: negative, RETAINED: retained}
 
     def _group(self, batch: Batch, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
