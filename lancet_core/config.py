@@ -63,7 +63,9 @@ def describe(settings_class: type) -> list[Setting]:
         if "help" not in field.metadata:
             continue
         kind, optional = _plain_type(hints[field.name])
-        described.append(Setting(name=field.name, kind=kind, default=field.default, optional=optional, **field.metadata))
+        described.append(
+            Setting(name=field.name, kind=kind, default=field.default, optional=optional, **field.metadata)
+        )
     return described
 
 
@@ -100,12 +102,16 @@ def from_dict(settings_class: type[T], values: Mapping[str, Any]) -> T:
     missing = [
         name
         for name, field in fields.items()
-        if name not in values and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise ConfigError(f"{settings_class.__name__} needs a value for {', '.join(missing)}")
     hints = typing.get_type_hints(settings_class)
-    return settings_class(**{name: _checked(fields[name], hints[name], value) for name, value in values.items()})
+    return settings_class(
+        **{name: _checked(fields[name], hints[name], value) for name, value in values.items()}
+    )
 
 
 def _plain_type(hint: Any) -> tuple[type, bool]:
@@ -135,7 +141,9 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
 def _checked_items(hint: Any, values: Sequence[Any]) -> tuple[Any, ...]:
     (item, *_rest) = typing.get_args(hint)
     if dataclasses.is_dataclass(item):
-        return tuple(from_dict(cast(type, item), value) if isinstance(value, Mapping) else value for value in values)
+        return tuple(
+            from_dict(cast(type, item), value) if isinstance(value, Mapping) else value for value in values
+        )
     return tuple(values)
 
 
@@ -150,4 +158,6 @@ def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
 
 
 def _article(kind: type) -> str:
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(kind, kind.__name__)
+    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(
+        kind, kind.__name__
+    )

@@ -137,7 +137,9 @@ def extra_of(row: pd.Series) -> dict[str, object]:
 
 def _read_table(path: str | Path, columns: tuple[str, ...], what: str) -> pd.DataFrame:
     if not Path(path).is_file():
-        raise DataError(f"the file of {what} {path} does not exist; create the study again or restore the file")
+        raise DataError(
+            f"the file of {what} {path} does not exist; create the study again or restore the file"
+        )
     frame = pd.read_parquet(path)
     missing = [column for column in columns if column not in frame.columns]
     if missing:

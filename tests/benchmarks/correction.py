@@ -104,7 +104,11 @@ def random_queue(demo, seed):
 
 def scorer_queue(demo, seed):
     """Most harmful beside least harmful by the harmful score."""
-    ids = demo.samples.reset_index(drop=True).sort_values(["harmful", "id"], ascending=[False, True])["id"].tolist()
+    ids = (
+        demo.samples.reset_index(drop=True)
+        .sort_values(["harmful", "id"], ascending=[False, True])["id"]
+        .tolist()
+    )
     half = len(ids) // 2
     return [(left, right, 1.0, -1.0) for left, right in zip(ids[:half], reversed(ids[half:]), strict=False)]
 

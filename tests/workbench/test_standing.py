@@ -24,7 +24,9 @@ def study(workspace: Workspace) -> Study:
     return add_study(workspace, NewStudy("s", "model"))
 
 
-def finish(workspace: Workspace, operation: str, *, config: dict | None = None, result: dict | None = None) -> None:
+def finish(
+    workspace: Workspace, operation: str, *, config: dict | None = None, result: dict | None = None
+) -> None:
     """Enters a finished run as its worker would have left it."""
     run_id = f"{operation}-{len(list(workspace.runs.iterdir()))}"
     folder = workspace.runs / run_id
