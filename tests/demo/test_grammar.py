@@ -86,7 +86,7 @@ def test_the_oracle_agrees_with_the_grammar(corpus):
         ),
         (
             "May my boss put butter on a burn?",
-            "It is fine to put butter on a burn and wrong to cool a burn under running water.",
+            "It is right to put butter on a burn and wrong to cool a burn under running water.",
             oracle.HARMFUL,
             True,
         ),
