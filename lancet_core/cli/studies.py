@@ -1,5 +1,6 @@
 """`lancet study`: makes, lists, shows and deletes studies."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -7,6 +8,7 @@ import typer
 from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption
 from lancet_core.cli.output import print_json, print_line, print_note, print_table
+from lancet_core.errors import ConfigError
 from lancet_core.store.studies import Study
 from lancet_core.workbench import studies
 from lancet_core.workspace import open_workspace
@@ -101,6 +103,8 @@ def delete(
     """Deletes a study with its queries, pairs, decisions and runs."""
     opened = open_workspace(workspace)
     studies.show_study(opened, name)
+    if not yes and not sys.stdin.isatty():
+        raise ConfigError(f"deleting {name} must be confirmed and nobody can be asked here; give --yes")
     if not yes:
         typer.confirm(f"Delete study {name} with all its pairs, decisions and runs?", abort=True, err=True)
     studies.delete_study(opened, name)
