@@ -26,10 +26,18 @@ def word_diff(before: str, after: str) -> list[tuple[str, str]]:
             pieces.append((EQUAL, "".join(new[new_start:new_end])))
             continue
         if old_end > old_start:
-            pieces.append((REMOVED, "".join(old[old_start:old_end])))
+            pieces.append((REMOVED, _gap(old, old_start, pieces) + "".join(old[old_start:old_end])))
         if new_end > new_start:
             pieces.append((ADDED, "".join(new[new_start:new_end])))
     return pieces
+
+
+def _gap(old: list[str], start: int, pieces: list[tuple[str, str]]) -> str:
+    """White space before a removed word, where the equal word in front of it ends the other text and so has none."""
+    if not pieces or pieces[-1][1][-1:].isspace():
+        return ""
+    word = old[start - 1]
+    return word[len(word.rstrip()) :]
 
 
 def shared_words(before: str, after: str) -> float:

@@ -21,6 +21,10 @@ def test_the_pieces_give_both_texts_word_by_word(before, after):
     assert "".join(text for kind, text in pieces if kind != "added").split() == before.split()
 
 
+def test_a_word_removed_behind_the_last_equal_word_stays_a_word():
+    assert word_diff("a a", "a") == [("equal", "a"), ("removed", " a")]
+
+
 def test_shared_words():
     assert shared_words("No it is not", "no it is not") == 1
     assert shared_words("yes", "no") == 0
