@@ -33,4 +33,7 @@ screenshots: $(INSTALLED)
 	$(BIN)/python -m tests.browser.screenshots
 
 bench: $(INSTALLED)
-	$(BIN)/python -m tests.benchmarks
+	@.ci/chromium $(BIN)
+	$(BIN)/python -m tests.benchmarks.attribution
+	$(BIN)/python -m tests.benchmarks.speed
+	$(BIN)/python -m tests.benchmarks.correction --folder build/bench
