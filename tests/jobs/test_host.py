@@ -150,7 +150,7 @@ def test_a_warm_run_cancels_while_it_works_and_while_it_waits(host):
 
 def test_a_warm_run_of_a_killed_host_is_failed_and_resumes_in_a_worker(host):
     client.ensure(host)
-    run_id = launcher.start(host, "count", FakeConfig(steps=60, pause_seconds=0.02), warm=True)
+    run_id = launcher.start(host, "count", FakeConfig(steps=400, pause_seconds=0.02), warm=True)
     folder = RunFolder(host.runs / run_id)
     until((folder.path / "checkpoint.json").exists)
     os.kill(client.ping(host)["pid"], signal.SIGKILL)
