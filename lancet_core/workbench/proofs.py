@@ -9,13 +9,14 @@ import pandas as pd
 
 from lancet_core.config import fingerprint
 from lancet_core.data.inputs import load_prompts
-from lancet_core.data.samples import Query, read_prompts
+from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.operations.configs import CompareConfig, EvaluateConfig
+from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study
 from lancet_core.workbench.cases import study_queries
@@ -103,7 +104,7 @@ def start_evaluation(
     """
     settings = settings or ProofSettings()
     queries = tuple(study_queries(workspace, study))
-    path = _prompts_path(study, prompts)
+    path = _prompts_path(workspace, study, prompts)
     if not path and not queries:
         raise DataError(f"study {study.name!r} has no prompts and no queries to answer; give --prompts FILE")
     config = EvaluateConfig(
@@ -186,7 +187,7 @@ def compare_models(
         before=study.model,
         after=_checked_model(after),
         template=study.template,
-        prompts=_prompts_path(study, ""),
+        prompts=_prompts_path(workspace, study, ""),
         queries=queries,
         case=case,
         harmful_scorer=study.harmful_scorer,
@@ -267,6 +268,15 @@ def export_model(workspace: Workspace, correction_run_id: str, folder: str | Pat
     return target
 
 
+def _query_prompts(workspace: Workspace, study: Study) -> pd.DataFrame:
+    """The prompts of the queries whose category is known."""
+    queries = list_queries(workspace, study.name)
+    known = queries[queries["category"].fillna("") != ""]
+    kinds = known["polarity"].map({UNDESIRABLE: "wrong"}).fillna("unknown")
+    rows = zip(known["prompt"], kinds, known["category"], strict=True)
+    return prompts_frame([Prompt(prompt, "queries", kind, category) for prompt, kind, category in rows])
+
+
 def _checked_model(model: str | Path) -> str:
     """Makes a model folder absolute.
 
@@ -280,16 +290,17 @@ def _checked_model(model: str | Path) -> str:
     return str(folder.resolve())
 
 
-def _prompts_path(study: Study, prompts: str | Path) -> str:
+def _prompts_path(workspace: Workspace, study: Study, prompts: str | Path) -> str:
     """Path of the prompts to answer, kept in the study and named by content; empty where there are none.
 
-    The study's own come without the validation split: what settings and checkpoints were chosen on proves nothing.
+    The study's own come without the validation split: what settings and checkpoints were chosen on proves nothing. Those of its
+    queries come with their category, which decides whether a scorer can judge the answers.
     """
     if prompts:
         frame = load_prompts(Path(prompts).expanduser())
     elif study.prompts is not None:
         frame = read_prompts(study.prompts)
-        frame = frame[frame["split"] != "validation"]
+        frame = pd.concat([_query_prompts(workspace, study), frame[frame["split"] != "validation"]])
     else:
         return ""
     if frame.empty:
