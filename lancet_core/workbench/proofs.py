@@ -298,11 +298,9 @@ def _prompts_path(workspace: Workspace, study: Study, prompts: str | Path) -> st
     """
     if prompts:
         frame = load_prompts(Path(prompts).expanduser())
-    elif study.prompts is not None:
-        frame = read_prompts(study.prompts)
-        frame = pd.concat([_query_prompts(workspace, study), frame[frame["split"] != "validation"]])
     else:
-        return ""
+        own = prompts_frame([]) if study.prompts is None else read_prompts(study.prompts)
+        frame = pd.concat([_query_prompts(workspace, study), own[own["split"] != "validation"]])
     if frame.empty:
         return ""
     folder = study.folder / "evaluations"

@@ -260,7 +260,7 @@ def test_a_comparison_leaves_validation_prompts_out(workspace, study, tmp_path, 
     proofs.start_comparison(workspace, study, run_id, CASE)
     (operation, config, more) = started[0]
     assert (operation, more["parents"], config.case) == ("compare", (run_id,), CASE)
-    assert set(pd.read_parquet(config.prompts)["split"]) == {"unseen"}
+    assert set(pd.read_parquet(config.prompts)["split"]) == {"queries", "unseen"}
     assert config.after.endswith("model")
 
 
