@@ -3,9 +3,8 @@
 Pair i of a query cluster is its i-th most positive and its i-th most negative training sample.
 """
 
-import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,8 +42,9 @@ class _Claim:
 def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
     """Pairs influential samples, in the order in which they are to be reviewed.
 
-    A sample stands in at most one pair: where several clusters claim it the strongest claim wins and the next in line moves up
-    (deferred acceptance, so that the result does not depend on the order of the rows).
+    The clusters draw in turn, one pair each, until there are enough. A sample stands in at most one pair: where several clusters
+    claim it in the same turn the strongest claim wins and the next in line moves up (deferred acceptance, so that the result does
+    not depend on the order of the rows). The first pairs do not depend on how many are asked for.
 
     Args:
         scores: One row for each cluster and scored sample: `cluster`, `sample_id`, `influence`.
@@ -66,7 +66,7 @@ def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSet
     else:
         claims = claims.assign(queue=claims["cluster"])
     ranked = _ranked(claims)
-    pairs = _until_enough(ranked, settings.count)
+    pairs = _in_turns(ranked, settings.count)
     if not pairs:
         raise DataError(_nothing_to_pair(scores, claims))
     return pd.DataFrame(pairs[: settings.count])
@@ -213,69 +213,75 @@ def _ranked(claims: pd.DataFrame) -> dict[Place, list[_Claim]]:
     return ranked
 
 
-def _until_enough(ranked: dict[Place, list[_Claim]], count: int) -> list[dict[str, Any]]:
-    """Lets every queue claim more samples until there are enough pairs or nothing is left to claim."""
-    queues = list(dict.fromkeys(queue for queue, _ in ranked))
-    longest = max((len(claims) for claims in ranked.values()), default=0)
-    places = math.ceil(count / max(len(queues), 1))
-    while True:
-        pairs = _pair_up(queues, _settle(ranked, places))
-        if len(pairs) >= count or places >= longest:
-            return pairs
-        places += max(1, (count - len(pairs)) // len(queues))
+def _in_turns(ranked: dict[Place, list[_Claim]], count: int) -> list[dict[str, Any]]:
+    """Lets the queues draw one pair each in turn until there are enough or no queue has two sides left.
 
-
-def _settle(ranked: dict[Place, list[_Claim]], places: int) -> dict[Place, list[_Claim]]:
-    """Gives each queue and sign at most `places` samples by deferred acceptance: a sample stays with its strongest claim."""
-    holder: dict[str, tuple[Place, _Claim]] = {}
+    What a turn gives depends on the turns before it alone: asking for more pairs leaves the first ones as they are.
+    """
     waiting = {place: deque(claims) for place, claims in ranked.items()}
-    held = dict.fromkeys(ranked, 0)
-    open_places = deque(ranked)
-    while open_places:
-        place = open_places.popleft()
-        while held[place] < places and waiting[place]:
-            claim = waiting[place].popleft()
+    pairs: list[dict[str, Any]] = []
+    rank = 0
+    while len(pairs) < count and waiting:
+        rank += 1
+        drawn = _one_turn(waiting)
+        pairs += _pair_up(drawn, rank)
+        taken = {claim.sample_id for claim in drawn.values()}
+        waiting = {
+            place: deque(claim for claim in waiting[place] if claim.sample_id not in taken) for place in drawn
+        }
+    return pairs
+
+
+def _one_turn(waiting: dict[Place, deque[_Claim]]) -> dict[Place, _Claim]:
+    """Gives each queue one sample of each sign by deferred acceptance; queues that are left with one side get none."""
+    while True:
+        drawn = _accept(waiting)
+        lonely = {queue for queue, sign in waiting if not {(queue, sign), (queue, -sign)} <= drawn.keys()}
+        if not lonely:
+            return drawn
+        waiting = {place: claims for place, claims in waiting.items() if place[0] not in lonely}
+
+
+def _accept(waiting: dict[Place, deque[_Claim]]) -> dict[Place, _Claim]:
+    """Deferred acceptance: a sample goes to its strongest claim, and who loses it claims its next one."""
+    holder: dict[str, tuple[Place, _Claim]] = {}
+    left = {place: iter(claims) for place, claims in waiting.items()}
+    claiming = deque(waiting)
+    while claiming:
+        place = claiming.popleft()
+        for claim in left[place]:
             rival = holder.get(claim.sample_id)
             if rival is not None and abs(rival[1].scaled) >= abs(claim.scaled):
                 continue
             holder[claim.sample_id] = (place, claim)
-            held[place] += 1
             if rival is not None:
-                held[rival[0]] -= 1
-                open_places.append(rival[0])
-    settled: dict[Place, list[_Claim]] = {place: [] for place in ranked}
-    for place, claim in holder.values():
-        settled[place].append(claim)
-    for claims in settled.values():
-        claims.sort(key=lambda claim: (-abs(claim.scaled), claim.sample_id))
-    return settled
+                claiming.append(rival[0])
+            break
+    return dict(holder.values())
 
 
-def _pair_up(queues: Iterable[Any], settled: dict[Place, list[_Claim]]) -> list[dict[str, Any]]:
+def _pair_up(drawn: dict[Place, _Claim], rank: int) -> list[dict[str, Any]]:
+    """Makes the pairs of one turn, strongest positive minus negative first."""
     pairs = []
-    for queue in queues:
-        sides = zip(settled.get((queue, POSITIVE), []), settled.get((queue, NEGATIVE), []), strict=False)
-        for rank, (positive, negative) in enumerate(sides, start=1):
-            pairs.append(
-                {
-                    "pair_id": content_id(positive.sample_id, negative.sample_id),
-                    "cluster": positive.cluster,
-                    "rank": rank,
-                    "positive_id": positive.sample_id,
-                    "negative_id": negative.sample_id,
-                    "positive_influence": positive.scaled,
-                    "negative_influence": negative.scaled,
-                    "positive_raw": positive.raw,
-                    "negative_raw": negative.raw,
-                }
-            )
+    for (queue, sign), positive in drawn.items():
+        if sign == NEGATIVE:
+            continue
+        negative = drawn[queue, NEGATIVE]
+        pairs.append(
+            {
+                "pair_id": content_id(positive.sample_id, negative.sample_id),
+                "cluster": positive.cluster,
+                "rank": rank,
+                "positive_id": positive.sample_id,
+                "negative_id": negative.sample_id,
+                "positive_influence": positive.scaled,
+                "negative_influence": negative.scaled,
+                "positive_raw": positive.raw,
+                "negative_raw": negative.raw,
+            }
+        )
     return sorted(
-        pairs,
-        key=lambda pair: (
-            pair["rank"],
-            pair["negative_influence"] - pair["positive_influence"],
-            pair["pair_id"],
-        ),
+        pairs, key=lambda pair: (pair["negative_influence"] - pair["positive_influence"], pair["pair_id"])
     )
 
 

@@ -75,6 +75,19 @@ def test_the_strongest_claim_wins_and_the_next_in_line_moves_up():
     assert pairs.loc[1, "positive_id"] == "y"
 
 
+def test_asking_for_more_pairs_leaves_the_first_ones_as_they_are():
+    # Cluster 1 claims x more strongly (.98 against .9), but only in its second turn: by then cluster 0 has it.
+    scores = scores_of(
+        {
+            0: {"x": 1.8, "p": 1.0, "n": -2.0, "m": -0.8},
+            1: {"y": 5.0, "x": 4.9, "z": 1.0, "o": -5.0, "r": -1.0},
+        }
+    )
+    asked = [sides(propose_pairs(scores, samples_of(scores), PairSettings(count=n))) for n in (1, 2, 3, 100)]
+    assert asked[-1] == [("y", "o"), ("x", "n"), ("p", "m"), ("z", "r")]
+    assert all(pairs == asked[-1][: len(pairs)] for pairs in asked)
+
+
 def test_a_sample_wanted_on_both_sides_stands_on_one():
     scores = scores_of({0: {"x": 1.0, "p": 0.2, "n": -1.0}, 1: {"x": -0.5, "m": -0.1, "r": 1.0}})
     pairs = propose_pairs(scores, samples_of(scores), PairSettings(count=2)).set_index("cluster")
