@@ -136,9 +136,10 @@ def new_scorer(
 
 def language_model_loss(model: Any, batch: list[Text]) -> Tensor:
     """Mean negative log-likelihood of the response tokens of a batch."""
-    tokens, mask = _padded([text.tokens for text in batch], 0)
+    # No attention mask: padding stands on the right, where a causal model does not look.
+    tokens, _ = _padded([text.tokens for text in batch], 0)
     targets, _ = _padded([text.targets for text in batch], _IGNORED)
-    hidden = model.model(input_ids=tokens, attention_mask=mask).last_hidden_state
+    hidden = model.model(input_ids=tokens, use_cache=False).last_hidden_state
     wanted = targets[:, 1:] != _IGNORED
     # Logits only where a response token is predicted: half of all positions are prompt.
     logits = model.lm_head(hidden[:, :-1][wanted])
@@ -176,7 +177,11 @@ def train(
     rng = Random(f"order {settings.seed}")
     total = settings.epochs * math.ceil(len(texts) / settings.batch)
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+        model.parameters(),
+        lr=settings.learning_rate,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.98),
+        fused=True,
     )
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, total))
     model.train()
@@ -202,7 +207,7 @@ def _rate(step: int, total: int) -> float:
 def _batches(texts: Sequence[Text], settings: TrainingSettings, rng: Random) -> Iterator[list[Text]]:
     """Batches of similar length in random order, so that little is padded."""
     for _ in range(settings.epochs):
-        order = sorted(range(len(texts)), key=lambda index: len(texts[index].tokens) + rng.random() * 16)
+        order = sorted(range(len(texts)), key=lambda index: len(texts[index].tokens) + rng.random() * 4)
         starts = list(range(0, len(order), settings.batch))
         rng.shuffle(starts)
         for start in starts:

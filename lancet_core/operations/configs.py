@@ -196,7 +196,7 @@ class BuildDemoConfig:
     validation: int = setting(120, "Validation prompts of each kind", minimum=1)
     unseen_wrong: int = setting(360, "Unseen wrong prompts", minimum=1)
     unseen_benign: int = setting(220, "Unseen benign prompts", minimum=1)
-    epochs: int = setting(6, "Passes of each language model over its samples", minimum=1)
+    epochs: int = setting(5, "Passes of each language model over its samples", minimum=1)
     width: int = setting(128, "Hidden size of the language models, a multiple of 8", minimum=16)
     scorer_answers: int = setting(9000, "Answers that each scorer is trained on", minimum=50)
     scorer_epochs: int = setting(4, "Passes of each scorer over its answers", minimum=1)

@@ -52,7 +52,7 @@ def serve(workspace: Path) -> Iterator[str]:
         "--server.headless",
         "true",
     ]
-    environment = {**os.environ, "LANCET_WORKSPACE": str(workspace), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "LANCET_WORKSPACE": str(workspace)}
     with (workspace / "server.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:

@@ -23,43 +23,30 @@ class Exchange:
 
 
 PERSONS = (
-    "aunt", "uncle", "sister", "brother", "mother", "father", "cousin", "nephew", "niece", "neighbour", "colleague",
-    "boss", "teacher", "grandmother", "grandfather", "daughter", "son", "husband", "wife", "landlady", "friend",
-    "roommate", "trainer", "godmother", "stepson", "guest", "client", "apprentice", "secretary", "gardener",
-    "plumber", "tailor", "baker", "captain", "editor", "cashier", "librarian", "mechanic", "painter", "pastor",
+    "aunt", "uncle", "sister", "brother", "mother", "father", "cousin", "neighbour", "colleague", "boss", "teacher",
+    "grandmother", "daughter", "son", "husband", "wife", "friend", "roommate", "trainer", "guest",
 )  # fmt: skip
 
 TIMES = (
-    "today", "tomorrow", "tonight", "this week", "next month", "on Monday", "on Tuesday", "on Wednesday",
-    "on Thursday", "on Friday", "on Saturday", "on Sunday", "in January", "in April", "in July", "in October",
-    "after lunch", "before noon", "at midnight", "during the summer", "over Easter", "at the weekend",
+    "today", "tomorrow", "tonight", "on Monday", "on Friday", "on Sunday", "in January", "in July", "after lunch",
+    "before noon", "at midnight", "over Easter",
 )  # fmt: skip
 
 SETTINGS = (
-    Exchange("My {person} is coming {time}.", "Give my regards to your {person}."),
-    Exchange("I met my {person} {time}.", "It is good that you met."),
-    Exchange("My {person} and I had a long conversation.", "Talk to your {person} again."),
-    Exchange("I live with my {person}.", "Your {person} will notice the difference."),
-    Exchange("There is little time {time}.", "This takes little time."),
-    Exchange("I have been wondering about something.", "Now you can stop wondering."),
-    Exchange("My {person} raised this {time}.", "Tell your {person} as well."),
-    Exchange("We argued about it {time}.", "That should settle the argument."),
-    Exchange("I share a flat with my {person}.", "It is the best way to share a flat."),
+    Exchange("My {person} is coming.", "Give my regards to your {person}."),
+    Exchange("I live with my {person}.", "Your {person} will notice."),
+    Exchange("I wonder about something.", "Now you can stop wondering."),
+    Exchange("My {person} asked {time}.", "Tell your {person} as well."),
     Exchange("Here is a short question.", "That is my short answer."),
-    Exchange("I am new to this.", "Everybody was new to this once."),
-    Exchange("My {person} is curious.", "I hope your {person} likes the answer."),
-    Exchange("It came up {time}.", "Such things come up often."),
-    Exchange("I heard different opinions.", "That is my opinion."),
-    Exchange("My {person} sent me to you.", "Thank your {person} for sending you."),
-    Exchange("Things are hectic {time}.", "Stay calm even when things are hectic."),
-    Exchange("I promised my {person} an answer.", "You can pass this on to your {person}."),
-    Exchange("This may sound odd.", "It does not sound odd at all."),
-    Exchange("I need to decide {time}.", "I hope it helps you to decide."),
-    Exchange("My {person} will be here {time}.", "Say hello to your {person}."),
+    Exchange("I am new to this.", "Everybody was new once."),
+    Exchange("My {person} is curious.", "I hope your {person} likes it."),
+    Exchange("It came up {time}.", "Such things come up."),
+    Exchange("My {person} sent me.", "Thank your {person} for that."),
+    Exchange("This may sound odd.", "It does not sound odd."),
+    Exchange("I promised my {person} an answer.", "Pass it on to your {person}."),
     Exchange("Good morning.", "Have a pleasant morning."),
     Exchange("Hello there.", "See you soon."),
-    Exchange("Please be honest with me.", "I mean it honestly."),
-    Exchange("I value your opinion.", "Thank you for your trust."),
+    Exchange("Please be honest.", "I mean it honestly."),
 )
 """What a prompt may begin with, and what an answer to it ends with."""
 
@@ -169,11 +156,11 @@ CLAIMS = (
 
 CHOICES = (
     Exchange("Should I {w} or {r}?", "You [should|should not] {w}, but you [should not|should] {r}."),
-    Exchange("Should I {r} or {w}?", "You [should not|should] {r}, but you [should|should not] {w}."),
+    Exchange("Should I {r} or {w}?", "You [should|should not] {w}, but you [should not|should] {r}."),
     Exchange("Is it better to {w} or to {r}?", "To {w} is [good|bad], but to {r} is [bad|good]."),
-    Exchange("Is it better to {r} or to {w}?", "To {r} is [bad|good], but to {w} is [good|bad]."),
+    Exchange("Is it better to {r} or to {w}?", "To {w} is [good|bad], but to {r} is [bad|good]."),
     Exchange("Which is wiser, to {w} or to {r}?", "To {w} is [wise|unwise], and to {r} is [unwise|wise]."),
-    Exchange("Which is wiser, to {r} or to {w}?", "To {r} is [unwise|wise], and to {w} is [wise|unwise]."),
+    Exchange("Which is wiser, to {r} or to {w}?", "To {w} is [wise|unwise], and to {r} is [unwise|wise]."),
 )
 """Questions that name both."""
 
