@@ -63,11 +63,12 @@ class CorrectionSettings:
         choices=WEIGHTINGS,
     )
     beta: float = setting(
-        0.1,
-        "Steepness of the bounded correction term in 1/nat; smaller moves the model further.",
+        1.0,
+        "Steepness of the bounded correction term in 1/nat: a pair stops pulling once it is about 3/beta nats apart. "
+        "Smaller moves the model further, and below .3 it damages words that good and bad answers share.",
         minimum=1e-6,
     )
-    steps: int = setting(300, "Optimizer steps.", minimum=1)
+    steps: int = setting(150, "Optimizer steps.", minimum=1)
     learning_rate: float = setting(1e-4, "Learning rate after warm-up.", minimum=0.0)
     warmup_steps: int = setting(10, "Steps over which the learning rate rises from 0.", minimum=0)
     pair_batch: int = setting(8, "Pairs in each step.", minimum=1)
