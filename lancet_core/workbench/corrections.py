@@ -139,14 +139,15 @@ def file_source(
 def attribution_source(
     workspace: Workspace, study: Study, *, run_id: str, settings: PairSettings
 ) -> CorrectionSource:
-    """Proposes pairs from an attribution and takes them as they are, unreviewed.
+    """Proposes pairs from an attribution and takes them as they are, unreviewed: the first, with up to half of all samples.
 
     Raises:
         DataError: No pair can be made, or no sample is left to retain.
         StoreError: There is no such run.
         JobError: The run is not done.
     """
-    pairs = tuple(reviews.pairs_from_attribution(workspace, study.name, run_id, settings))
+    proposed = reviews.pairs_from_attribution(workspace, study.name, run_id, settings)
+    pairs = tuple(proposed[: max(1, len(read_samples(study.samples)) // 4)])
     return CorrectionSource(pairs, _retain(study, pairs, get_run(workspace, run_id), settings), (run_id,))
 
 

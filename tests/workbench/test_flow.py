@@ -10,7 +10,7 @@ import pytest
 from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.inputs import load_prompts
-from lancet_core.data.samples import Query
+from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
 from lancet_core.jobs import launcher
@@ -223,6 +223,9 @@ def test_pairs_of_an_attribution_are_taken_unreviewed(workspace, study, tmp_path
     source = corrections.attribution_source(workspace, study, run_id=batch, settings=PairSettings(count=5))
     assert len(source.pairs) == 5
     assert source.parents == (batch,)
+    every = corrections.attribution_source(workspace, study, run_id=batch, settings=PairSettings())
+    assert 0 < len(every.pairs) * 2 <= len(read_samples(study.samples)) / 2
+    assert every.retain
 
 
 def adopt_correction(workspace, folder, study, model):
