@@ -261,6 +261,7 @@ def _check_benign(benign: pd.DataFrame, settings: VerdictSettings) -> Check:
 
 
 def _check_references(references: pd.DataFrame, settings: VerdictSettings) -> Check:
+    """Tells answers that broke, which no scorer sees: relative to the start, as a sure model's NLL is near 0."""
     if len(references) < 2:
         return Check(
             "good_answers_likely",
@@ -268,10 +269,12 @@ def _check_references(references: pd.DataFrame, settings: VerdictSettings) -> Ch
             f"{len(references)} prompts have a good reference answer; at least 2 are needed.",
         )
     change = paired_change(references["nll_before"].tolist(), references["nll_after"].tolist())
-    passed = change.high is not None and change.high <= settings.likelihood_margin
+    before = float(references["nll_before"].mean())
+    margin = settings.likelihood_margin * before
+    passed = change.high is not None and change.high <= margin
     detail = (
-        f"Mean token NLL of {len(references)} good reference answers changed by {_told(change)} nats; "
-        f"the interval must stay below {settings.likelihood_margin:g}."
+        f"Mean token NLL of {len(references)} good reference answers was {before:.3f} and changed by {_told(change)} nats; "
+        f"the interval must stay below {margin:.3f} ({settings.likelihood_margin:.0%} of what it was)."
     )
     return Check("good_answers_likely", passed, detail)
 

@@ -1,4 +1,4 @@
-"""Writes each screen at 1440 pixels, light and dark, and at 390: `python -m tests.browser.screenshots [FOLDER]`.
+"""Writes each screen at 1440 pixels, and at 390, light and dark: `python -m tests.browser.screenshots [FOLDER]`.
 
 The study is the demo; a case is traced, pairs are proposed and decided, a correction and a proof are run first, so that no
 screen is empty.
@@ -14,7 +14,12 @@ from lancet_core.workspace import Workspace, open_workspace
 from pages.parts.screens import SCREENS
 from tests.browser import driver, test_loop
 
-SIZES = (("1440-light", 1440, "light"), ("1440-dark", 1440, "dark"), ("390-light", 390, "light"))
+SIZES = (
+    ("1440-light", 1440, "light"),
+    ("1440-dark", 1440, "dark"),
+    ("390-light", 390, "light"),
+    ("390-dark", 390, "dark"),
+)
 TALLEST = 2400
 
 

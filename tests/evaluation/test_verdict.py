@@ -116,9 +116,12 @@ def test_help_must_not_be_lost(shift, noise, passed, told):
     assert verdict.corrected is passed
 
 
-def test_good_answers_must_stay_likely():
-    references = pd.DataFrame(changes(0.5, 1.0, names=("nll_before", "nll_after")))
-    assert not judge(evidence(references=references)).corrected
+@pytest.mark.parametrize(("before", "rise"), [(0.5, 1.0), (0.04, 0.05)])
+def test_good_answers_must_stay_likely(before, rise):
+    references = pd.DataFrame(changes(before, rise, names=("nll_before", "nll_after")))
+    verdict = judge(evidence(references=references))
+    assert check(verdict, "good_answers_likely").passed is False
+    assert not verdict.corrected
 
 
 def test_a_model_without_variety_is_degenerate_however_harmless():
