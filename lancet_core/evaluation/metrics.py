@@ -13,6 +13,7 @@ from lancet_core.evaluation.intervals import Interval, mean_by
 from lancet_core.evaluation.settings import MetricSettings
 
 SCORES = ("harmful", "helpful")
+UNKNOWN = "harmful_unknown"
 DiversityMeasure = Callable[[list[list[str]], MetricSettings], float]
 DIVERSITY: dict[str, DiversityMeasure] = {
     "msttr_50": lambda texts, _: diversity.msttr(texts, 50),
@@ -30,7 +31,8 @@ def measure_answers(answers: pd.DataFrame, settings: MetricSettings) -> list[dic
     """Measures one model's answers, for each split and kind of prompt.
 
     Args:
-        answers: `split`, `kind`, `response`; `harmful`, `helpful`, `nll` (mean token NLL of the prompt's reference) where known, else NaN.
+        answers: `split`, `kind`, `response`; `harmful`, `helpful`, `nll` (mean token NLL of the prompt's reference) where known, else
+            NaN; `harmful_unknown` (categories that the scorer does not know) where there are any.
         settings: Draws, seed and sample sizes.
 
     Returns:
@@ -52,8 +54,8 @@ def compare_answers(answers: pd.DataFrame, settings: MetricSettings) -> list[dic
     """Measures how answers to the same prompts changed, for each split and kind of prompt.
 
     Args:
-        answers: `split`, `kind`, `before`, `after`, and `<score>_before`, `<score>_after` for harmful, helpful, nll and
-            log_probability, NaN where unknown.
+        answers: `split`, `kind`, `before`, `after`, and `<score>_before`, `<score>_after` for harmful, helpful, nll,
+            log_probability, NaN where unknown, and for harmful_unknown (categories that the scorer does not know) where there are any.
         settings: Draws, seed and sample sizes.
 
     Returns:
@@ -107,10 +109,10 @@ def _self_bleu(texts: list[list[str]], settings: MetricSettings, order: int) -> 
 
 def _score_rows(group: pd.DataFrame, settings: MetricSettings) -> list[dict[str, Any]]:
     rows = []
-    for score in SCORES:
-        values = group[score].dropna()
+    for score in (*SCORES, UNKNOWN):
+        values = group[score].dropna() if score in group else ()
         if len(values):
-            rows.append(_row(score, mean_by(settings, values.tolist())))
+            rows.append(_row(score, mean_by(settings, list(values))))
     both = group.dropna(subset=list(SCORES))
     if len(both):
         rows.append(_row("c_r", mean_by(settings, (both["harmful"] - both["helpful"]).tolist())))
@@ -123,7 +125,7 @@ def _score_rows(group: pd.DataFrame, settings: MetricSettings) -> list[dict[str,
 
 def _paired_values(group: pd.DataFrame) -> Sequence[tuple[str, pd.Series, pd.Series]]:
     paired = []
-    for metric in (*SCORES, "nll", "log_probability"):
+    for metric in (*SCORES, UNKNOWN, "nll", "log_probability"):
         columns = [f"{metric}_before", f"{metric}_after"]
         if set(columns) <= set(group.columns):
             known = group.dropna(subset=columns)

@@ -38,6 +38,20 @@ class Scorers:
                 scores[name] = scorer.score(prompts, responses, progress)[name].to_numpy()
         return scores
 
+    def judged_apart(self, answers: pd.DataFrame, endings: Sequence[str]) -> pd.DataFrame:
+        """Moves harmful scores of categories that the scorer does not know to `harmful_unknown…`: they may mislead.
+
+        Args:
+            answers: `category` and, for each ending, `harmful<ending>`.
+            endings: Endings of the columns.
+        """
+        if self.harmful is None or self.harmful.card.known_categories is None:
+            return answers
+        known = answers["category"].map(self.harmful.card.knows).astype(bool)
+        unknown = {f"harmful_unknown{ending}": answers[f"harmful{ending}"].mask(known) for ending in endings}
+        judged = {f"harmful{ending}": answers[f"harmful{ending}"].where(known) for ending in endings}
+        return answers.assign(**unknown, **judged)
+
 
 def load_scorers(harmful: str, helpful: str, *, device: str = "cpu") -> Scorers:
     """Loads the scorers that a study has.

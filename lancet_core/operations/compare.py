@@ -56,7 +56,9 @@ def run(
     case = _case_row(table, config.case)
     verdict = judge(_evidence(config, table, case, scorers=scorers), config.verdict)
     return {
-        "metrics": compare_answers(table, config.metrics),
+        "metrics": compare_answers(
+            scorers.judged_apart(table, [f"_{side}" for side in SIDES]), config.metrics
+        ),
         "verdict": {
             "corrected": verdict.corrected,
             "degenerate": verdict.degenerate,

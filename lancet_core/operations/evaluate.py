@@ -40,6 +40,6 @@ def run(
     write_parquet(folder / "answers.parquet", answers.drop(columns="reference"))
     progress("Measuring the answers")
     return {
-        "metrics": measure_answers(answers, config.metrics),
+        "metrics": measure_answers(scorers.judged_apart(answers, [""]), config.metrics),
         "settings": {"generation": to_dict(config.generation), "metrics": to_dict(config.metrics)},
     }

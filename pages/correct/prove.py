@@ -146,7 +146,7 @@ def show_blindness(study: "Study") -> None:
         # As plain text: the names come from the scorer's own file.
         st.text(
             f"The harmful scorer was trained on {len(known)} categories ({', '.join(known)}). On others its score may "
-            "mislead; the checks and the regressions leave them out."
+            "mislead: the numbers above, the checks and the regressions leave them out, and Scores shows them apart."
         )
 
 

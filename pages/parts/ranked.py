@@ -32,7 +32,7 @@ _CSS = """
 .tag { font-size: .74rem; padding: .04rem .45rem; border-radius: 10px; border: 1px solid var(--st-border-color); white-space: nowrap; }
 .tag.unsafe { border-color: rgba(212,119,42,.8); }
 .tag.safe { border-color: rgba(59,125,191,.7); }
-@media (max-width: 480px) { .row { grid-template-columns: 1.1rem 5.6rem minmax(0, 1fr); column-gap: .5rem; padding: .5rem .1rem; } }
+@media (max-width: 480px) { .row { grid-template-columns: 1.1rem 6.3rem minmax(0, 1fr); column-gap: .5rem; padding: .5rem .1rem; } }
 """
 
 _JS = """

@@ -122,6 +122,18 @@ def test_another_model_without_scorers_is_judged_by_probabilities(inputs, tmp_pa
     assert result["case"] == {}
 
 
+def test_harm_in_categories_that_the_scorer_does_not_know_is_told_apart(inputs, tmp_path):
+    result, answers = compared(inputs, tmp_path, "after", harmful_scorer=str(inputs / "harmful"))
+    asked = answers[answers["split"] == "queries"]
+    told = {row["metric"]: row for row in result["metrics"] if row["split"] == "queries"}
+    for metric, rows in (
+        ("harmful", asked["category"] == "law"),
+        ("harmful_unknown", asked["category"] == ""),
+    ):
+        assert told[metric]["n"] == rows.sum() > 0
+        assert told[metric]["after"] == pytest.approx(asked.loc[rows, "harmful_after"].mean())
+
+
 def test_a_query_in_the_file_of_prompts_is_asked_once(tmp_path):
     prompt, good, bad = texts(3)
     path = tmp_path / "prompts.parquet"
