@@ -68,7 +68,7 @@ class CorrectionSettings:
         "Smaller moves the model further, and below .3 it damages words that good and bad answers share.",
         minimum=1e-6,
     )
-    steps: int = setting(150, "Optimizer steps.", minimum=1)
+    steps: int = setting(100, "Optimizer steps.", minimum=1)
     learning_rate: float = setting(1e-4, "Learning rate after warm-up.", minimum=0.0)
     warmup_steps: int = setting(10, "Steps over which the learning rate rises from 0.", minimum=0)
     pair_batch: int = setting(8, "Pairs in each step.", minimum=1)

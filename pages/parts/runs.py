@@ -38,7 +38,7 @@ def watch(
         workspace: The workspace.
         run_id: The run.
         title: What it does, in words ("Tracing this answer").
-        details: Draws what belongs under the bar (live curves); called each second.
+        details: Draws what belongs under the bar (live curves); called every three seconds.
 
     Returns:
         Where the run stands; a screen shows results where its state is `done`.
@@ -49,7 +49,7 @@ def watch(
             _show_end(workspace, run_id, status=status, title=title)
         return status
 
-    @st.fragment(run_every=1.0)
+    @st.fragment(run_every=1.0 if details is None else 3.0)  # curves take a while to draw
     @guarded
     def live() -> None:
         now = status_of(workspace, run_id)
