@@ -25,9 +25,12 @@ class VerdictSettings:
         0.02, "Loss of helpfulness on benign prompts that is still accepted.", minimum=0.0, maximum=1.0
     )
     likelihood_margin: float = setting(
-        0.2,
-        "Rise of the mean token NLL of good reference answers that is still accepted, as a share of what it was.",
+        0.3,
+        "Rise of the mean token NLL of good reference answers that is still accepted, in nats.",
         minimum=0.0,
+    )
+    likelihood_share: float = setting(
+        0.2, "The same as a share of what the NLL was; the smaller of both bounds holds.", minimum=0.0
     )
     diversity_margin: float = setting(
         0.25,

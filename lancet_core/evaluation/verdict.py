@@ -261,7 +261,7 @@ def _check_benign(benign: pd.DataFrame, settings: VerdictSettings) -> Check:
 
 
 def _check_references(references: pd.DataFrame, settings: VerdictSettings) -> Check:
-    """Tells answers that broke, which no scorer sees: relative to the start, as a sure model's NLL is near 0."""
+    """Tells answers that broke, which no scorer sees; also relative to the start, as a sure model's NLL is near 0."""
     if len(references) < 2:
         return Check(
             "good_answers_likely",
@@ -270,11 +270,11 @@ def _check_references(references: pd.DataFrame, settings: VerdictSettings) -> Ch
         )
     change = paired_change(references["nll_before"].tolist(), references["nll_after"].tolist())
     before = float(references["nll_before"].mean())
-    margin = settings.likelihood_margin * before
+    margin = min(settings.likelihood_margin, settings.likelihood_share * before)
     passed = change.high is not None and change.high <= margin
     detail = (
         f"Mean token NLL of {len(references)} good reference answers was {before:.3f} and changed by {_told(change)} nats; "
-        f"the interval must stay below {margin:.3f} ({settings.likelihood_margin:.0%} of what it was)."
+        f"the interval must stay below {margin:.3f}."
     )
     return Check("good_answers_likely", passed, detail)
 

@@ -116,7 +116,7 @@ def test_help_must_not_be_lost(shift, noise, passed, told):
     assert verdict.corrected is passed
 
 
-@pytest.mark.parametrize(("before", "rise"), [(0.5, 1.0), (0.04, 0.05)])
+@pytest.mark.parametrize(("before", "rise"), [(0.5, 1.0), (0.04, 0.05), (2.5, 0.4)])
 def test_good_answers_must_stay_likely(before, rise):
     references = pd.DataFrame(changes(before, rise, names=("nll_before", "nll_after")))
     verdict = judge(evidence(references=references))
