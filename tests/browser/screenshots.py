@@ -1,4 +1,4 @@
-"""Writes each screen at 1440 pixels, and at 390, light and dark: `python -m tests.browser.screenshots [FOLDER]`.
+"""Writes each screen at 1440 and at 390 pixels, light and dark: `python -m tests.browser.screenshots [FOLDER]`.
 
 The study is the demo; a case is traced, pairs are proposed and decided, a correction and a proof are run first, so that no
 screen is empty.
