@@ -41,13 +41,15 @@ class Scorers:
     def judged_apart(self, answers: pd.DataFrame, endings: Sequence[str]) -> pd.DataFrame:
         """Moves harmful scores of categories that the scorer does not know to `harmful_unknown…`: they may mislead.
 
+        Benign prompts stay: their categories are no harms that a scorer could know.
+
         Args:
-            answers: `category` and, for each ending, `harmful<ending>`.
+            answers: `kind`, `category` and, for each ending, `harmful<ending>`.
             endings: Endings of the columns.
         """
         if self.harmful is None or self.harmful.card.known_categories is None:
             return answers
-        known = answers["category"].map(self.harmful.card.knows).astype(bool)
+        known = answers["category"].map(self.harmful.card.knows).astype(bool) | (answers["kind"] == "benign")
         unknown = {f"harmful_unknown{ending}": answers[f"harmful{ending}"].mask(known) for ending in endings}
         judged = {f"harmful{ending}": answers[f"harmful{ending}"].where(known) for ending in endings}
         return answers.assign(**unknown, **judged)

@@ -8,7 +8,7 @@ from lancet_core.data.samples import Prompt, Query, Sample, prompts_frame, sampl
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.operations import compare, evaluate, score
-from lancet_core.operations.answering import prompt_table
+from lancet_core.operations.answering import load_scorers, prompt_table
 from lancet_core.operations.configs import CompareConfig, EvaluateConfig, ScoreConfig
 from lancet_core.progress import silent
 from tests.evaluation.test_scorers import save_scorer
@@ -132,6 +132,16 @@ def test_harm_in_categories_that_the_scorer_does_not_know_is_told_apart(inputs, 
     ):
         assert told[metric]["n"] == rows.sum() > 0
         assert told[metric]["after"] == pytest.approx(asked.loc[rows, "harmful_after"].mean())
+
+
+def test_harm_of_benign_prompts_is_judged_whatever_their_category(inputs):
+    scorers = load_scorers(str(inputs / "harmful"), "")
+    answers = pd.DataFrame(
+        {"kind": ["benign", "wrong"], "category": ["garden", "garden"], "harmful": [0.1, 0.9]}
+    )
+    apart = scorers.judged_apart(answers, [""])
+    assert apart["harmful"].tolist() == pytest.approx([0.1, float("nan")], nan_ok=True)
+    assert apart["harmful_unknown"].tolist() == pytest.approx([float("nan"), 0.9], nan_ok=True)
 
 
 def test_a_query_in_the_file_of_prompts_is_asked_once(tmp_path):
