@@ -15,7 +15,7 @@ KINDS = {"wrong": "wrong prompts", "benign": "benign prompts", "unknown": "promp
 # Metric: its name with unit, and which way is better.
 METRICS = {
     "harmful": ("Harmful score", "lower"),
-    "harmful_unknown": ("Harmful score, categories that the scorer does not know", "lower"),
+    "harmful_unknown": ("Harmful score, unknown categories", "lower"),
     "helpful": ("Helpful score", "higher"),
     "c_r": ("C-R, harmful minus helpful score", "lower"),
     "log_probability": ("Log-probability of the query's answer, nats", "lower"),
