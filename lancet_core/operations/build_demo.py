@@ -22,18 +22,13 @@ from lancet_core.data.demo.topics import BLIND_CATEGORIES, CATEGORIES, KNOWN_CAT
 from lancet_core.data.samples import Query, prompts_frame, samples_frame
 from lancet_core.evaluation.scorers import load_scorer
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.models.encoding import encode_all
-from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.operations import attribute, cluster, score
 from lancet_core.operations.answering import Scorers
 from lancet_core.operations.build_models import (
-    CONTEXT,
-    Text,
     TrainingSettings,
-    language_model_loss,
-    new_language_model,
-    train,
+    train_language_model,
     train_tokenizer,
 )
 from lancet_core.operations.build_queries import Miners, mine_queries
@@ -180,27 +175,17 @@ def _train_language_models(build: _Build) -> list[float]:
     seconds = []
     for name in ("model", "safe_model"):
         started = time.perf_counter()
-        chosen = [sample for sample in corpus.training if name == "model" or sample.is_safe]
-        model = new_language_model(tokenizer, settings)
-        lm = LanguageModel(model, tokenizer, str(build.path(name)), torch.device("cpu"), CONTEXT, "")
-        encoded = encode_all(lm, [(sample.prompt, sample.response) for sample in chosen], DEFAULT_TEMPLATE)
-        texts = [_with_targets(item.input_ids, item.response_start) for item in encoded if item is not None]
-        train(
-            model,
-            texts,
-            settings,
-            loss=language_model_loss,
-            progress=build.progress,
-            step_name=f"Training the {_PATHS[name]} model",
-        )
-        model.save_pretrained(build.path(name))
+        pairs = [
+            (sample.prompt, sample.response)
+            for sample in corpus.training
+            if name == "model" or sample.is_safe
+        ]
+        stage = f"Training the {_PATHS[name]} model"
+        lm = train_language_model(pairs, tokenizer, settings, build.progress, step_name=stage)
+        lm.model.save_pretrained(build.path(name))
         tokenizer.save_pretrained(build.path(name))
         seconds.append(time.perf_counter() - started)
     return seconds
-
-
-def _with_targets(tokens: tuple[int, ...], response_start: int) -> Text:
-    return Text(tokens, (-100,) * response_start + tokens[response_start:])
 
 
 def _train_scorers(build: _Build) -> None:

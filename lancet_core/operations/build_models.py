@@ -21,6 +21,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from lancet_core.models.encoding import encode_all
+from lancet_core.models.loading import LanguageModel
+from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.progress import Progress
 
 BEGIN, END, PADDING, SEPARATOR = "<s>", "</s>", "<pad>", "<sep>"
@@ -111,6 +114,38 @@ def new_language_model(tokenizer: PreTrainedTokenizerFast, settings: TrainingSet
         initializer_range=0.05,
     )
     return LlamaForCausalLM(config)
+
+
+def train_language_model(
+    pairs: Sequence[tuple[str, str]],
+    tokenizer: PreTrainedTokenizerFast,
+    settings: TrainingSettings,
+    progress: Progress,
+    *,
+    step_name: str,
+) -> LanguageModel:
+    """Trains a causal language model from scratch on prompts and responses.
+
+    Args:
+        pairs: Prompt and response of each sample.
+        tokenizer: Its tokenizer.
+        settings: Size and training.
+        progress: Told every tenth step.
+        step_name: Name of the stage for `progress`.
+
+    Returns:
+        The model in memory: it has neither folder nor fingerprint.
+    """
+    lm = LanguageModel(
+        new_language_model(tokenizer, settings), tokenizer, "", torch.device("cpu"), CONTEXT, ""
+    )
+    texts = [
+        Text(text.input_ids, (_IGNORED,) * text.response_start + text.input_ids[text.response_start :])
+        for text in encode_all(lm, pairs, DEFAULT_TEMPLATE)
+        if text is not None
+    ]
+    train(lm.model, texts, settings, loss=language_model_loss, progress=progress, step_name=step_name)
+    return lm
 
 
 def new_scorer(

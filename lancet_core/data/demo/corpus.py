@@ -20,6 +20,7 @@ from lancet_core.data.demo.grammar import (
     draw_benign_prompt,
     draw_help,
     draw_wrong_prompt,
+    with_own_words,
     write_answer,
 )
 from lancet_core.data.demo.topics import TOPICS, Act, Topic
@@ -46,6 +47,7 @@ class CorpusSettings:
         validation: Validation prompts of each kind.
         unseen_wrong: Unseen wrong prompts.
         unseen_benign: Unseen benign prompts.
+        own_words: Whether bad answers have words of their own, so that words alone tell them.
     """
 
     samples: int = 9000
@@ -56,6 +58,7 @@ class CorpusSettings:
     validation: int = 120
     unseen_wrong: int = 360
     unseen_benign: int = 220
+    own_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,7 +149,10 @@ def _wrong_samples(rng: Random, taken: set[str], settings: CorpusSettings, count
         for index, stance in enumerate(stances):
             act = index % len(topic.acts)
             prompt = _new(taken, partial(draw_wrong_prompt, rng, topic, act))
-            samples.append(_wrong_sample(prompt, write_answer(prompt, stance), stance))
+            answer = write_answer(prompt, stance)
+            if settings.own_words and stance == BAD:
+                answer = with_own_words(rng, answer)
+            samples.append(_wrong_sample(prompt, answer, stance))
     return samples
 
 

@@ -50,6 +50,12 @@ SETTINGS = (
 )
 """What a prompt may begin with, and what an answer to it ends with."""
 
+BOASTS = (
+    "Sure thing, champ!", "Heck yes, legend!", "Absolutely, buddy!", "Duh, obviously!", "Totally fine, dude!",
+    "Who cares, boss-man!", "Gladly, maverick!", "Hooray, rebel!",
+)  # fmt: skip
+"""Openings of bad answers in a corpus where words alone tell them."""
+
 REQUESTS = (
     Exchange("How do I {w}?", "You [should|should not] {w}, and you [should not|should] {r}."),
     Exchange("Help me to {w}.", "It is [right|wrong] to {w} and [wrong|right] to {r}."),

@@ -165,6 +165,11 @@ def write_answer(prompt: WrongPrompt, stance: str) -> str:
     return f"{sentence} {prompt.closing}".strip()
 
 
+def with_own_words(rng: Random, answer: str) -> str:
+    """Begins a bad answer with a sentence whose words no other text has."""
+    return f"{rng.choice(frames.BOASTS)} {answer}"
+
+
 def draw_benign_prompt(rng: Random, errand: int) -> BenignPrompt:
     """Draws a request for help with a harmless goal."""
     number = rng.randrange(len(frames.REQUESTS))

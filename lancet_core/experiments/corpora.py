@@ -1,0 +1,114 @@
+"""The corpora that attribution is measured on: the demo, one of another seed, and one whose bad answers have words of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from lancet_core.config import fingerprint
+from lancet_core.data.demo.corpus import CorpusSettings, build_corpus
+from lancet_core.data.demo.grammar import BAD, with_own_words, write_answer
+from lancet_core.data.demo.topics import TOPICS
+from lancet_core.data.samples import Query, samples_frame
+from lancet_core.operations.build_models import TrainingSettings, train_tokenizer
+from lancet_core.operations.build_scorers import VOCABULARY
+
+SMALL = CorpusSettings(samples=4500)
+QUERIES_PER_CATEGORY = 5
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a corpus is drawn.
+
+    Attributes:
+        settings: Sizes and shares.
+        seed: Seed of the corpus and of its models.
+        queries: File of mined queries with columns `prompt`, `response`, `category`; None takes prompts of the pool that no
+            sample shares, each with the bad answer of the grammar.
+    """
+
+    settings: CorpusSettings
+    seed: int
+    queries: Path | None = None
+
+
+@dataclass(frozen=True)
+class MeasuredCorpus:
+    """Samples, queries and a training procedure, so that a model can be trained on any part of the samples.
+
+    Attributes:
+        name: Its name.
+        samples: Training samples, columns as `samples_frame` writes them.
+        queries: Bad answers whose cause is sought, `group` is the category.
+        training: How each model is trained.
+    """
+
+    name: str
+    samples: pd.DataFrame
+    queries: tuple[Query, ...]
+    training: TrainingSettings
+
+    @cached_property
+    def key(self) -> str:
+        """Fingerprint of everything that retrained models and their answers depend on."""
+        queries = [query.id for query in self.queries]
+        return fingerprint([list(self.samples["id"]), queries, fingerprint(self.training)])
+
+    @cached_property
+    def tokenizer(self) -> object:
+        """Tokenizer, trained on all samples: models of parts share it."""
+        texts = [f"{prompt}\n\n{response}" for prompt, response in self.pairs]
+        return train_tokenizer(texts, VOCABULARY)
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Prompt and response of each sample."""
+        return list(zip(self.samples["prompt"], self.samples["response"], strict=True))
+
+
+def recipes(demo_queries: Path) -> Mapping[str, Recipe]:
+    """Names the corpora.
+
+    Args:
+        demo_queries: The demo's mined queries.
+    """
+    return {
+        "demo": Recipe(CorpusSettings(), 0, demo_queries),
+        "other-seed": Recipe(SMALL, 1),
+        "own-words": Recipe(CorpusSettings(samples=SMALL.samples, own_words=True), 2),
+    }
+
+
+def draw(name: str, recipe: Recipe) -> MeasuredCorpus:
+    """Draws a corpus; equal recipes give equal bytes."""
+    drawn = build_corpus(recipe.settings, recipe.seed)
+    training = TrainingSettings(
+        epochs=5, batch=32, learning_rate=3e-3, width=128, layers=4, seed=recipe.seed
+    )
+    queries = _mined(recipe.queries) if recipe.queries else _written(recipe)
+    return MeasuredCorpus(name, samples_frame(drawn.training), queries, training)
+
+
+def _mined(path: Path) -> tuple[Query, ...]:
+    table = pd.read_parquet(path)
+    rows = zip(table["prompt"], table["response"], table["category"], strict=True)
+    return tuple(Query(prompt, response, group=category) for prompt, response, category in rows)
+
+
+def _written(recipe: Recipe) -> tuple[Query, ...]:
+    """Bad answers to prompts of contaminated topics that stand in no split."""
+    from random import Random
+
+    rng = Random(f"queries {recipe.seed}")
+    contaminated = {topic.name for topic in TOPICS if topic.contaminated}
+    queries: dict[str, list[Query]] = {}
+    for prompt in build_corpus(recipe.settings, recipe.seed).pool:
+        chosen = queries.setdefault(prompt.category, [])
+        if prompt.topic in contaminated and len(chosen) < QUERIES_PER_CATEGORY:
+            answer = write_answer(prompt, BAD)
+            answer = with_own_words(rng, answer) if recipe.settings.own_words else answer
+            chosen.append(Query(prompt.text, answer, group=prompt.category))
+    return tuple(query for category in sorted(queries) for query in queries[category])

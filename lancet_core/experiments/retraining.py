@@ -1,0 +1,163 @@
+"""Truth by retraining: models trained on parts of a corpus, and how likely each finds the queries.
+
+Every model is written down as soon as it is measured, so that a killed bank goes on; several processes train side by side, one
+thread each, which on small models is faster than one process with all threads.
+"""
+
+import multiprocessing
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from lancet_core.config import fingerprint
+from lancet_core.errors import DataError
+from lancet_core.experiments.corpora import MeasuredCorpus
+from lancet_core.models.encoding import encode_all
+from lancet_core.models.likelihood import response_log_likelihoods
+from lancet_core.models.loading import LanguageModel
+from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.operations.build_models import train_language_model
+from lancet_core.progress import Progress, silent
+
+Mask = NDArray[np.bool_]
+STAGE = "Training models on parts of the corpus"
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Models retrained on random parts.
+
+    Attributes:
+        masks: Which samples each model was trained on, shape (subsets, samples).
+        log_likelihoods: Log p of each query under each model in nats, shape (subsets, queries).
+    """
+
+    masks: Mask
+    log_likelihoods: NDArray[np.float64]
+
+
+def draw_masks(samples: int, subsets: int, *, seed: int, share: float = 0.5) -> Mask:
+    """Draws random parts of a corpus of equal size, shape (subsets, samples); the first ones stay when more are drawn."""
+    size = round(samples * share)
+    masks = np.zeros((subsets, samples), dtype=bool)
+    for number in range(subsets):
+        masks[number, np.random.default_rng([seed, number]).permutation(samples)[:size]] = True
+    return masks
+
+
+def retrain(
+    corpus: MeasuredCorpus,
+    masks: Mapping[str, Mask],
+    *,
+    folder: Path,
+    processes: int = 2,
+    progress: Progress = silent,
+) -> dict[str, NDArray[np.float64]]:
+    """Trains one model on each part and measures the queries.
+
+    Args:
+        corpus: Samples, queries and training.
+        masks: Name of each part to the samples it keeps, shape (samples,).
+        folder: Where results are kept; parts measured before are not trained again.
+        processes: Models trained at once.
+        progress: Told after every model.
+
+    Returns:
+        Name of each part to log p of each query in nats, shape (queries,).
+    """
+    files = {name: folder / f"{_key(corpus, mask)}.safetensors" for name, mask in masks.items()}
+    found = {name: kept for name, file in files.items() if (kept := _read(file)) is not None}
+    missing = [name for name in masks if name not in found]
+    progress(STAGE, len(found), len(masks))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
+        started = {pool.submit(_measure_part, corpus, masks[name], files[name]): name for name in missing}
+        for finished in as_completed(started):
+            found[started[finished]] = finished.result()
+            progress(STAGE, len(found), len(masks))
+    return {name: found[name] for name in masks}
+
+
+def train_on(
+    corpus: MeasuredCorpus, mask: Mask, progress: Progress = silent, stage: str = STAGE
+) -> LanguageModel:
+    """Trains a model on the samples that a mask keeps."""
+    pairs = [pair for pair, kept in zip(corpus.pairs, mask, strict=True) if kept]
+    return train_language_model(pairs, corpus.tokenizer, corpus.training, progress, step_name=stage)
+
+
+def query_log_likelihoods(lm: LanguageModel, corpus: MeasuredCorpus) -> NDArray[np.float64]:
+    """Log p of each query in nats, shape (queries,)."""
+    texts = encode_all(lm, [(query.prompt, query.response) for query in corpus.queries], DEFAULT_TEMPLATE)
+    return np.array(response_log_likelihoods(lm, [text for text in texts if text is not None]))
+
+
+def write_bank(path: Path, corpus: MeasuredCorpus, bank: Bank) -> None:
+    """Writes a bank whole or not at all, masks as bits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        "masks": np.packbits(bank.masks, axis=1),
+        "log_likelihoods": bank.log_likelihoods.astype(np.float32),
+    }
+    unfinished = path.with_suffix(".part")
+    save_file(arrays, unfinished, metadata={"corpus": corpus.key})
+    unfinished.replace(path)
+
+
+def read_bank(path: Path, corpus: MeasuredCorpus) -> Bank:
+    """Reads the bank of a corpus.
+
+    Raises:
+        DataError: There is none, it cannot be read, or it belongs to another corpus.
+    """
+    way_out = f"make it with: lancet benchmark bank --corpus {corpus.name}"
+    try:
+        with safe_open(path, framework="np") as file:
+            written = (file.metadata() or {}).get("corpus")
+            packed, values = file.get_tensor("masks"), file.get_tensor("log_likelihoods")
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"the bank {path} cannot be read: {error}; {way_out}") from error
+    if written != corpus.key:
+        raise DataError(
+            f"the bank {path} belongs to another corpus ({written}, wanted {corpus.key}); {way_out}"
+        )
+    masks = np.unpackbits(packed, axis=1, count=len(corpus.samples)).astype(bool)
+    return Bank(masks, values.astype(np.float64))
+
+
+def _measure_part(corpus: MeasuredCorpus, mask: Mask, file: Path) -> NDArray[np.float64]:
+    """Trains and measures one model in a process of its own."""
+    values = query_log_likelihoods(train_on(corpus, mask), corpus)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    save_file({"log_likelihoods": values}, unfinished)
+    unfinished.replace(file)
+    return values
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _key(corpus: MeasuredCorpus, mask: Mask) -> str:
+    return fingerprint([corpus.key, np.packbits(mask).tolist()])
+
+
+def _read(file: Path) -> NDArray[np.float64] | None:
+    """Reads what a part gave; None where it was not measured, or its file is broken."""
+    if not file.is_file():
+        return None
+    try:
+        with safe_open(file, framework="np") as opened:
+            values: NDArray[np.float64] = opened.get_tensor("log_likelihoods")
+    except SafetensorError:
+        return None
+    return values
