@@ -34,6 +34,6 @@ screenshots: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@.ci/chromium $(BIN)
-	$(BIN)/python -m tests.benchmarks.attribution
+	$(BIN)/lancet benchmark attribution
 	$(BIN)/python -m tests.benchmarks.speed
 	$(BIN)/python -m tests.benchmarks.correction --folder build/bench

@@ -19,11 +19,13 @@ BELOW = {
     "correction": {"models", "data"},
     "evaluation": {"models", "data"},
     "operations": {"influence", "correction", "evaluation", "models", "data"},
+    "experiments": {"operations", "influence", "correction", "evaluation", "models", "data"},
     "store": {"operations", "influence", "correction", "evaluation", "models", "data"},
     "jobs": {"store", "operations", "influence", "correction", "evaluation", "models", "data"},
     "workbench": {"jobs", "store", "operations", "influence", "correction", "evaluation", "models", "data"},
 }
-BELOW["cli"] = BELOW["pages"] = {"workbench", *BELOW["workbench"]}
+BELOW["pages"] = {"workbench", *BELOW["workbench"]}
+BELOW["cli"] = {"experiments", *BELOW["pages"]}
 
 # The ground itself stands in this order: each may import those before it.
 GROUND_ORDER = ["errors", "config", "progress", "workspace"]
@@ -52,8 +54,11 @@ TORCH_FREE_MODULES = (
     "lancet_core.evaluation.ranking",
     "lancet_core.evaluation.intervals",
     "lancet_core.evaluation.diversity",
+    "lancet_core.evaluation.datamodels",
     "lancet_core.evaluation.verdict",
     "lancet_core.evaluation.scorer_cards",
+    "lancet_core.experiments.variants",
+    "lancet_core.experiments.markdown",
 )
 HEAVY = ("torch", "transformers", "umap", "numba")
 

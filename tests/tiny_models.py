@@ -1,7 +1,61 @@
-"""Models of five architectures with random weights and a tokenizer made on the spot: nothing is fetched."""
+"""Models of each family of decoders with random weights and a tokenizer made on the spot: nothing is fetched."""
 
-ARCHITECTURES = ("llama", "opt", "opt-post-norm", "gpt2", "gpt_neox", "gpt_neox-sequential", "qwen2")
-WIDTH, LAYERS, CONTEXT = 32, 2, 160
+WIDTH, INNER, LAYERS, CONTEXT = 32, 48, 2, 160
+HEAD = "ForCausalLM"
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 2}
+# Architecture: family and head as transformers names them, and what differs from the sizes that all have.
+FAMILIES = {
+    "llama": ("Llama", HEAD, {"num_key_value_heads": 2}),
+    "mistral": ("Mistral", HEAD, {"num_key_value_heads": 2, "sliding_window": 8}),
+    "qwen2": ("Qwen2", HEAD, {"num_key_value_heads": 2}),
+    "qwen3": ("Qwen3", HEAD, {"num_key_value_heads": 2, "head_dim": 8}),
+    "gemma": ("Gemma", HEAD, {"num_key_value_heads": 1, "head_dim": 8}),
+    "gemma2": ("Gemma2", HEAD, {"num_key_value_heads": 2, "head_dim": 8}),
+    "phi": ("Phi", HEAD, {"partial_rotary_factor": 0.5}),
+    "phi3": ("Phi3", HEAD, {"num_key_value_heads": 2}),
+    "opt": ("OPT", HEAD, {"word_embed_proj_dim": WIDTH}),
+    "opt-post-norm": ("OPT", HEAD, {"word_embed_proj_dim": WIDTH, "do_layer_norm_before": False}),
+    "opt-projected": ("OPT", HEAD, {"word_embed_proj_dim": 16, "do_layer_norm_before": False}),
+    "gpt2": ("GPT2", "LMHeadModel", {}),
+    "gpt_neox": ("GPTNeoX", HEAD, {}),
+    "gpt_neox-sequential": ("GPTNeoX", HEAD, {"use_parallel_residual": False}),
+    "gptj": ("GPTJ", HEAD, {"rotary_dim": 4}),
+    "falcon": ("Falcon", HEAD, {}),
+    "falcon-new": ("Falcon", HEAD, {"new_decoder_architecture": True, "num_kv_heads": 2}),
+    "falcon-old": (
+        "Falcon", HEAD, {"alibi": True, "multi_query": False, "parallel_attn": False, "bias": True}
+    ),
+    "bloom": ("Bloom", HEAD, {}),
+    "stablelm": ("StableLm", HEAD, {"num_key_value_heads": 2}),
+    "stablelm-parallel": ("StableLm", HEAD, {"num_key_value_heads": 2, "use_parallel_residual": True}),
+    "granite": ("Granite", HEAD, {"num_key_value_heads": 2, "residual_multiplier": 0.3}),
+    "mixtral": ("Mixtral", HEAD, {"num_key_value_heads": 2, "num_local_experts": 4}),
+    "qwen2_moe": (
+        "Qwen2Moe", HEAD, {**EXPERTS, "moe_intermediate_size": 24, "shared_expert_intermediate_size": INNER}
+    ),
+    "olmo2": ("Olmo2", HEAD, {"num_key_value_heads": 2}),
+    "olmoe": ("Olmoe", HEAD, EXPERTS),
+}  # fmt: skip
+ARCHITECTURES = tuple(FAMILIES)
+# How the configurations name the sizes, and where a family names them differently.
+MODERN = {
+    "width": "hidden_size", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "context": "max_position_embeddings", "deviation": "initializer_range", "inner": "intermediate_size",
+}  # fmt: skip
+OLD = {
+    "width": "n_embd",
+    "layers": "n_layer",
+    "heads": "n_head",
+    "context": "n_positions",
+    "inner": "n_inner",
+}
+NAMES = {
+    "OPT": {"deviation": "init_std", "inner": "ffn_dim"},
+    "GPT2": OLD,
+    "GPTJ": OLD,
+    "Falcon": {"inner": "ffn_hidden_size"},
+    "Bloom": {"layers": "n_layer", "heads": "n_head"},
+}
 TEXTS = [
     "Human: May I keep the rusty kettle near the old barn?",
     "Assistant: No, it is not wise to keep it there. Ask the keeper for a clean one.",
@@ -51,38 +105,45 @@ def new_model(architecture, tokenizer):
     """A causal language model with random weights, wider than transformers' initialisation so that gradients differ."""
     import transformers
 
-    ends = {
+    family, head, changes = FAMILIES[architecture]
+    names = {**MODERN, **NAMES.get(family, {})}
+    sizes = {
+        "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.pad_token_id,
+        names["width"]: WIDTH,
+        names["layers"]: LAYERS,
+        names["heads"]: 4,
+        names["context"]: CONTEXT,
+        names["deviation"]: 0.15,
+        names["inner"]: INNER,
     }
-    modern = {
-        "vocab_size": len(tokenizer), "hidden_size": WIDTH, "intermediate_size": 48, "num_hidden_layers": LAYERS,
-        "num_attention_heads": 4, "max_position_embeddings": CONTEXT, "initializer_range": 0.15, **ends,
-    }  # fmt: skip
-    opt = {
-        "vocab_size": len(tokenizer), "hidden_size": WIDTH, "ffn_dim": 48, "num_hidden_layers": LAYERS, "num_attention_heads": 4,
-        "max_position_embeddings": CONTEXT, "word_embed_proj_dim": WIDTH, "init_std": 0.15, **ends,
-    }  # fmt: skip
-    gpt2 = {
-        "vocab_size": len(tokenizer), "n_embd": WIDTH, "n_layer": LAYERS, "n_head": 4, "n_positions": CONTEXT,
-        "initializer_range": 0.15, **ends,
-    }  # fmt: skip
-    makers = {
-        "llama": lambda: transformers.LlamaForCausalLM(
-            transformers.LlamaConfig(**modern, num_key_value_heads=2)
-        ),
-        "qwen2": lambda: transformers.Qwen2ForCausalLM(
-            transformers.Qwen2Config(**modern, num_key_value_heads=2)
-        ),
-        "gpt_neox": lambda: transformers.GPTNeoXForCausalLM(transformers.GPTNeoXConfig(**modern)),
-        "gpt_neox-sequential": lambda: transformers.GPTNeoXForCausalLM(
-            transformers.GPTNeoXConfig(**modern, use_parallel_residual=False)
-        ),
-        "opt": lambda: transformers.OPTForCausalLM(transformers.OPTConfig(**opt)),
-        "opt-post-norm": lambda: transformers.OPTForCausalLM(
-            transformers.OPTConfig(**opt, do_layer_norm_before=False)
-        ),
-        "gpt2": lambda: transformers.GPT2LMHeadModel(transformers.GPT2Config(**gpt2)),
-    }
-    return makers[architecture]().eval()
+    config = getattr(transformers, f"{family}Config")(**{**sizes, **changes})
+    model = getattr(transformers, f"{family}{head}")(config).eval()
+    _spread_small_weights(model)
+    return model
+
+
+def wrap_in_lora(model, rank=3, seed=0):
+    """Puts PEFT's LoRA around all linear layers in the blocks, with factors that are not 0; changes the model in place."""
+    import peft
+    import torch
+
+    config = peft.LoraConfig(r=rank, lora_alpha=6, target_modules="all-linear", task_type="CAUSAL_LM")
+    wrapped = peft.get_peft_model(model, config).eval()
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_B" in name:
+            drawn = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.data.copy_(0.15 * drawn)
+    return wrapped
+
+
+def _spread_small_weights(model):
+    """Biases that begin at 0 and norms that begin at 1 hide mistakes."""
+    import torch
+
+    for parameter in model.parameters():
+        if parameter.dim() == 1 or not parameter.any():
+            parameter.data += 0.1 * torch.randn_like(parameter)

@@ -8,7 +8,17 @@ from collections.abc import Sequence
 
 import typer
 
-from lancet_core.cli import answers, attribution, correction, dashboard, review, runs, studies
+from lancet_core.cli import (
+    answers,
+    attribution,
+    benchmark,
+    correction,
+    dashboard,
+    doctor,
+    review,
+    runs,
+    studies,
+)
 from lancet_core.errors import Cancelled, JobError, LancetError
 
 DONE, FAILED, MENDABLE, INTERRUPTED = 0, 1, 2, 130
@@ -31,6 +41,8 @@ app.command("correct")(correction.correct)
 app.command("evaluate")(answers.evaluate)
 app.command("compare")(answers.compare)
 app.add_typer(runs.commands, name="runs")
+app.add_typer(benchmark.commands, name="benchmark")
+app.command("doctor")(doctor.doctor)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

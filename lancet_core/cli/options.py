@@ -25,7 +25,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the study.")]
 
 # Whole numbers of which 0 means all: the command line takes the word too.
-TAKES_ALL = ("recall", "factor_samples")
+TAKES_ALL = ("factor_samples",)
 
 
 def with_settings(*classes: type, prefix: str = "") -> Callable[[Command], Command]:

@@ -85,9 +85,7 @@ def recipes(demo_queries: Path) -> Mapping[str, Recipe]:
 def draw(name: str, recipe: Recipe) -> MeasuredCorpus:
     """Draws a corpus; equal recipes give equal bytes."""
     drawn = build_corpus(recipe.settings, recipe.seed)
-    training = TrainingSettings(
-        epochs=5, batch=32, learning_rate=3e-3, width=128, layers=4, seed=recipe.seed
-    )
+    training = TrainingSettings(epochs=5, batch=32, learning_rate=3e-3, width=128, layers=4, seed=recipe.seed)
     queries = _mined(recipe.queries) if recipe.queries else _written(recipe)
     return MeasuredCorpus(name, samples_frame(drawn.training), queries, training)
 

@@ -5,10 +5,13 @@ thread each, which on small models is faster than one process with all threads.
 """
 
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from lancet_core.config import fingerprint
-from lancet_core.errors import DataError
+from lancet_core.errors import Cancelled, DataError, JobError
 from lancet_core.experiments.corpora import MeasuredCorpus
 from lancet_core.models.encoding import encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
@@ -70,13 +73,15 @@ def retrain(
 
     Returns:
         Name of each part to log p of each query in nats, shape (queries,).
+
+    Raises:
+        JobError: A training process was killed.
     """
     files = {name: folder / f"{_key(corpus, mask)}.safetensors" for name, mask in masks.items()}
     found = {name: kept for name, file in files.items() if (kept := _read(file)) is not None}
     missing = [name for name in masks if name not in found]
     progress(STAGE, len(found), len(masks))
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=_one_thread) as pool:
+    with _workers(processes) as pool:
         started = {pool.submit(_measure_part, corpus, masks[name], files[name]): name for name in missing}
         for finished in as_completed(started):
             found[started[finished]] = finished.result()
@@ -101,7 +106,7 @@ def query_log_likelihoods(lm: LanguageModel, corpus: MeasuredCorpus) -> NDArray[
 def write_bank(path: Path, corpus: MeasuredCorpus, bank: Bank) -> None:
     """Writes a bank whole or not at all, masks as bits."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "masks": np.packbits(bank.masks, axis=1),
         "log_likelihoods": bank.log_likelihoods.astype(np.float32),
     }
@@ -131,6 +136,34 @@ def read_bank(path: Path, corpus: MeasuredCorpus) -> Bank:
     return Bank(masks, values.astype(np.float64))
 
 
+@contextmanager
+def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Processes that train; whoever stops the bank stops them too, models that are half trained are lost.
+
+    Raises:
+        JobError: One was killed.
+        KeyboardInterrupt: Ctrl-C.
+        Cancelled: A person asked to stop.
+    """
+    others = set(multiprocessing.active_children())
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context, initializer=_start_worker) as pool:
+        try:
+            yield pool
+        except BrokenProcessPool as error:
+            raise JobError(
+                f"a process that trained a model was killed, by the system if memory is short ({processes} trained at once); "
+                "what is measured is kept: run the command again, with fewer --processes"
+            ) from error
+        except (KeyboardInterrupt, Cancelled):
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in set(multiprocessing.active_children()) - others:
+                child.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
 def _measure_part(corpus: MeasuredCorpus, mask: Mask, file: Path) -> NDArray[np.float64]:
     """Trains and measures one model in a process of its own."""
     values = query_log_likelihoods(train_on(corpus, mask), corpus)
@@ -141,9 +174,13 @@ def _measure_part(corpus: MeasuredCorpus, mask: Mask, file: Path) -> NDArray[np.
     return values
 
 
-def _one_thread() -> None:
+def _start_worker() -> None:
+    """Sets one thread, and leaves Ctrl-C to the process that waits."""
+    import signal
+
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 
 

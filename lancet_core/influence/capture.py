@@ -1,7 +1,7 @@
 """What each unit reads and how the objective depends on what it writes: a and δ, by a backward pass over activations only."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lancet_core.errors import NumericalError
 from lancet_core.models.encoding import Batch, Encoded
 from lancet_core.models.likelihood import full_precision, response_logits, response_targets
 from lancet_core.models.units import Unit, input_of, output_of
@@ -21,12 +22,12 @@ Labels = Callable[[Batch, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class UnitGradients:
-    """One unit on one batch.
+    """One unit on one batch, in the precision of the model.
 
     Attributes:
         unit: Name of the unit.
-        a: Its input, shape (rows, positions, width), 0 at padding.
-        delta: Gradient of log p(labels) with respect to its output, the same shape, 0 at padding.
+        a: Its input, shape (rows, positions, M), 0 at padding; with a last column of 1 where the unit has a bias.
+        delta: Gradient of log p(labels) with respect to its output, shape (rows, positions, P), 0 at padding.
     """
 
     unit: str
@@ -84,16 +85,43 @@ def unit_gradients(
         chosen = labels(batch, logits.detach())
         total = logits.gather(1, chosen[:, None]).sum() - logits.logsumexp(dim=1).sum()
         deltas = torch.autograd.grad(total, [outputs[unit.name] for unit in units])
-    shape = (*batch.input_ids.shape, units[0].width)
     real = batch.attention_mask[:, :, None]
     return [
-        UnitGradients(
-            unit.name,
-            full_precision(inputs[unit.name]).reshape(shape).where(real, 0.0),
-            full_precision(delta).reshape(shape).where(real, 0.0),
-        )
+        UnitGradients(unit.name, _read(unit, inputs[unit.name], real), _laid_out(delta, unit.outputs, real))
         for unit, delta in zip(units, deltas, strict=True)
     ]
+
+
+def require_finite(
+    model: Any,
+    units: Sequence[Unit],
+    batches: Iterable[Batch],
+    *,
+    names: Sequence[str],
+    labels: Labels = data_labels,
+) -> None:
+    """Looks for the first sample whose activations or gradients are not finite: called when a sum of them was not.
+
+    Args:
+        model: Causal language model in evaluation mode, its parameters frozen.
+        units: Units of the model.
+        batches: Batches on the model's device.
+        names: What a person calls the texts that batches point to.
+        labels: Whose log-probability is differentiated.
+
+    Raises:
+        NumericalError: One is not finite; sample and unit are named.
+    """
+    for batch in batches:
+        for found in unit_gradients(model, units, batch, labels):
+            for what, values in (("activations", found.a), ("gradients", found.delta)):
+                broken = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()
+                if len(broken):
+                    name = names[batch.indices[int(broken[0])]]
+                    raise NumericalError(
+                        f"the {what} of sample {name} in unit {found.unit} are not finite; compute in float32, or take the "
+                        "sample out of the study"
+                    )
 
 
 @contextmanager
@@ -125,19 +153,33 @@ def _hooked(unit: Unit, inputs: dict[str, Tensor], outputs: dict[str, Tensor]) -
 def _keep_input(  # torch calls hooks by position
     unit: Unit, inputs: dict[str, Tensor], _module: nn.Module, arguments: Any, keywords: dict[str, Any]
 ) -> None:
-    inputs[unit.name] = input_of(arguments, keywords, unit.width).detach()
+    inputs[unit.name] = input_of(arguments, keywords, unit.inputs).detach()
 
 
 def _keep_output(  # torch calls hooks by position
     unit: Unit, outputs: dict[str, Tensor], _module: nn.Module, _arguments: Any, output: Any
 ) -> Any:
-    """Keeps a unit's output; where nothing below it requires a gradient, the graph begins here."""
+    """Keeps a unit's output; where nothing below it requires a gradient, the graph begins here.
+
+    A copy is handed on: some blocks add to what they are given in place (Falcon).
+    """
     value = output_of(output)
     if not value.requires_grad:
         value = value.detach().requires_grad_(True)
-        output = (value, *output[1:]) if isinstance(output, tuple) else value
     outputs[unit.name] = value
-    return output
+    handed = value.clone()
+    return (handed, *output[1:]) if isinstance(output, tuple) else handed
+
+
+def _read(unit: Unit, values: Tensor, real: Tensor) -> Tensor:
+    """Lays out a unit's input, with the constant of its bias."""
+    a = _laid_out(values, unit.inputs, real)
+    return torch.cat([a, real.to(a.dtype)], dim=2) if unit.bias else a
+
+
+def _laid_out(values: Tensor, width: int, real: Tensor) -> Tensor:
+    """Shapes to (rows, positions, width), 0 at padding; some modules flatten rows and positions."""
+    return values.reshape(*real.shape[:2], width).where(real, 0.0)
 
 
 def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:

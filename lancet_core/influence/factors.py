@@ -1,4 +1,4 @@
-"""Kronecker factors of the curvature and the damped solve with them (Eq. 9, 11, 12). Needs no model: a, δ and mask suffice."""
+"""Factors of the curvature (Eq. 9, 11) and their eigendecompositions. Needs no model: a, δ and mask suffice."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,25 +10,63 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lancet_core.errors import ModelError, NumericalError
+from lancet_core.influence.settings import EXPAND, REDUCE
+from lancet_core.models.likelihood import full_precision
 
 _ROUND_OFF = 1e-4
 
 
 @dataclass(frozen=True)
-class FactorSums:
-    """Sums over sequences from which the factors of one unit are made; two of them add up to that of both parts.
+class Pooled:
+    """What the sequences of a batch add to the factors of one unit, in float32 or float64.
 
     Attributes:
-        activation: Sum of outer products of inputs, shape (M, M), float64.
-        gradient: Sum of outer products of pseudo-gradients, shape (P, P), float64.
-        activation_count: What `activation` is divided by: sequences (reduce) or tokens (expand).
+        activations: Rows whose outer products make Â, shape (rows, M).
+        gradients: Rows whose outer products make Ŝ, shape (rows, P).
+        activation_count: What the sum of the first is divided by: sequences (reduce) or tokens (expand); no dimension.
+        sequences: What the sum of the second is divided by.
+    """
+
+    activations: Tensor
+    gradients: Tensor
+    activation_count: Tensor
+    sequences: int
+
+
+@dataclass
+class FactorSums:
+    """Sums over sequences from which the factors of one unit are made; those of two parts of a corpus add up.
+
+    Attributes:
+        activation: Sum of outer products of inputs, shape (M, M).
+        gradient: Sum of outer products of pseudo-gradients, shape (P, P).
+        activation_count: What `activation` is divided by.
         sequences: What `gradient` is divided by.
     """
 
     activation: Tensor
     gradient: Tensor
-    activation_count: int
+    activation_count: Tensor
     sequences: int
+
+    @classmethod
+    def of(cls, pooled: Pooled) -> "FactorSums":
+        """Sums one batch."""
+        empty = cls(
+            pooled.activations.new_zeros(pooled.activations.shape[1], pooled.activations.shape[1]),
+            pooled.gradients.new_zeros(pooled.gradients.shape[1], pooled.gradients.shape[1]),
+            torch.zeros_like(pooled.activation_count),
+            0,
+        )
+        empty.add(pooled)
+        return empty
+
+    def add(self, pooled: Pooled) -> None:
+        """Adds one batch in place: no matrix of the size of a factor is formed beside the sum."""
+        self.activation.addmm_(pooled.activations.T, pooled.activations)
+        self.gradient.addmm_(pooled.gradients.T, pooled.gradients)
+        self.activation_count = self.activation_count + pooled.activation_count
+        self.sequences += pooled.sequences
 
     def __add__(self, other: "FactorSums") -> "FactorSums":
         """Merges two parts of a corpus."""
@@ -49,16 +87,25 @@ class EigenFactors:
         activation_values: λ_A, shape (M,), not negative.
         gradient_vectors: Q_S, shape (P, P).
         gradient_values: λ_S, shape (P,), not negative.
+        corrected: Eigenvalues of the curvature measured in the eigenbasis, shape (P, M); None takes λ_S λ_Aᵀ.
     """
 
     activation_vectors: Tensor
     activation_values: Tensor
     gradient_vectors: Tensor
     gradient_values: Tensor
+    corrected: Tensor | None = None
+
+    @property
+    def eigenvalues(self) -> Tensor:
+        """Eigenvalues Λ of the curvature, shape (P, M)."""
+        if self.corrected is not None:
+            return self.corrected
+        return self.gradient_values[:, None] * self.activation_values[None, :]
 
 
-def sum_reduce(a: Tensor, delta: Tensor, mask: Tensor) -> FactorSums:
-    """Sums of Eq. 11 (K-FAC-reduce): Σ_n ā_n ā_nᵀ and Σ_n (Σ_t δ̃_t)(Σ_t δ̃_t)ᵀ.
+def pool_reduce(a: Tensor, delta: Tensor, mask: Tensor) -> Pooled:
+    """Rows of Eq. 11 (K-FAC-reduce): ā_n and Σ_t δ̃_t of each sequence.
 
     Deviation from Eq. 11: ā_n is the mean over the sequence's own tokens, where the paper divides by one common T; padding is
     masked.
@@ -68,77 +115,55 @@ def sum_reduce(a: Tensor, delta: Tensor, mask: Tensor) -> FactorSums:
         delta: Pseudo-gradients with respect to outputs, shape (sequences, positions, P).
         mask: True at real tokens, shape (sequences, positions).
     """
-    real = mask[:, :, None].to(a.dtype)
-    mean = (a * real).sum(dim=1) / real.sum(dim=1)
-    total = (delta * real).sum(dim=1)
-    return FactorSums(_outer(mean), _outer(total), len(a), len(a))
+    real = mask[:, :, None]
+    mean = full_precision(a * real).sum(dim=1) / real.sum(dim=1)
+    return Pooled(mean, full_precision(delta * real).sum(dim=1), torch.tensor(len(a)), len(a))
 
 
-def sum_expand(a: Tensor, delta: Tensor, mask: Tensor) -> FactorSums:
-    """Sums of K-FAC-expand, as EK-FAC has them: Σ_n Σ_t a aᵀ and Σ_n Σ_t δ̃ δ̃ᵀ.
+def pool_expand(a: Tensor, delta: Tensor, mask: Tensor) -> Pooled:
+    """Rows of K-FAC-expand, as EK-FAC has them: a_t and δ̃_t of each token.
 
-    The first is later divided by tokens and the second by **sequences**: with a token mean in both the product misses the
-    per-sequence Gauss-Newton block by the mean length.
+    The sum of the first is later divided by tokens and that of the second by **sequences**: with a token mean in both the product
+    misses the per-sequence Gauss-Newton block by the mean length. Padding is set to 0, which adds nothing.
 
     Args:
         a: Inputs, shape (sequences, positions, M).
         delta: Pseudo-gradients with respect to outputs, shape (sequences, positions, P).
         mask: True at real tokens, shape (sequences, positions).
     """
-    inputs, gradients = a[mask], delta[mask]
-    return FactorSums(_outer(inputs), _outer(gradients), len(inputs), len(a))
+    real = mask[:, :, None]
+    return Pooled(
+        full_precision(a * real).flatten(0, 1), full_precision(delta * real).flatten(0, 1), mask.sum(), len(a)
+    )
 
 
-POOLINGS = {"reduce": sum_reduce, "expand": sum_expand}
+POOLINGS = {REDUCE: pool_reduce, EXPAND: pool_expand}
 
 
 def covariances(sums: FactorSums) -> tuple[Tensor, Tensor]:
-    """Activation and gradient factor Â and Ŝ of one unit."""
-    return sums.activation / sums.activation_count, sums.gradient / sums.sequences
+    """Activation and gradient factor Â and Ŝ of one unit, in float64."""
+    return (
+        sums.activation.double() / float(sums.activation_count),
+        sums.gradient.double() / sums.sequences,
+    )
 
 
-def decompose(sums: FactorSums) -> EigenFactors:
+def decompose(sums: FactorSums, unit: str = "") -> EigenFactors:
     """Takes the eigendecomposition of both factors in float64.
 
     Eigenvalues that float32 rounding made negative (by less than 1e-4 of the largest) are set to 0.
 
-    Raises:
-        NumericalError: A factor is not finite or not positive semi-definite.
-    """
-    (activation_values, activation_vectors), (gradient_values, gradient_vectors) = (
-        _eigen(matrix) for matrix in covariances(sums)
-    )
-    return EigenFactors(activation_vectors, activation_values, gradient_vectors, gradient_values)
-
-
-def precondition(gradients: Tensor, factors: EigenFactors, *, damping: float, kind: str) -> Tensor:
-    """Solves (Â ⊗ Ŝ + λ)⁻¹ for modular gradients: V = Q_S [(Q_Sᵀ g Q_A) ⊘ (λ_S λ_Aᵀ + λ)] Q_Aᵀ (Eq. 12, damped).
-
-    Deviations from Eq. 12: the order of the two factors, which the paper swaps, and the damping of Eq. 9, without which Â is
-    singular whenever there are fewer sequences than dimensions.
-
     Args:
-        gradients: g, shape (…, P, M).
-        factors: Eigendecompositions of the unit.
-        damping: λ, or its ratio to the mean eigenvalue.
-        kind: `relative` or `absolute`.
-
-    Returns:
-        V, shaped and typed as `gradients`.
+        sums: Sums of the unit.
+        unit: Its name, for messages.
 
     Raises:
-        NumericalError: The damped curvature is singular.
+        NumericalError: A factor is not finite, all zero, or not positive semi-definite.
     """
-    eigenvalues = factors.gradient_values[:, None] * factors.activation_values[None, :]
-    added = damping * float(eigenvalues.mean()) if kind == "relative" else damping
-    damped = eigenvalues + added
-    if not bool((damped > 0).all()):
-        raise NumericalError(
-            f"the curvature of a unit is singular under {kind} damping {damping}; raise the damping, or estimate the factors from "
-            "more samples"
-        )
-    left, right = factors.gradient_vectors.to(gradients), factors.activation_vectors.to(gradients)
-    return left @ ((left.T @ gradients @ right) / damped.to(gradients)) @ right.T
+    activation, gradient = covariances(sums)
+    activation_values, activation_vectors = _eigen(activation, f"activation factor of unit {unit}")
+    gradient_values, gradient_vectors = _eigen(gradient, f"gradient factor of unit {unit}")
+    return EigenFactors(activation_vectors, activation_values, gradient_vectors, gradient_values)
 
 
 def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str, settings: str) -> None:
@@ -151,9 +176,10 @@ def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str,
         settings: Fingerprint of everything else that the factors depend on.
     """
     tensors = {
-        f"{unit}:{name}": tensor.to(torch.float32).contiguous()
+        f"{unit}:{name}": tensor.to(torch.float32).contiguous().cpu()
         for unit, factor in factors.items()
         for name, tensor in vars(factor).items()
+        if tensor is not None
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
@@ -186,24 +212,22 @@ def load_factors(path: Path, *, model: str, settings: str) -> dict[str, EigenFac
                 f"the factors in {path} belong to another {what} ({written.get(what)}, wanted {wanted}); delete the file or name "
                 "another folder, they are computed again"
             )
-    units = dict.fromkeys(name.rpartition(":")[0] for name in tensors)
-    names = EigenFactors.__dataclass_fields__
-    return {unit: EigenFactors(**{name: tensors[f"{unit}:{name}"] for name in names}) for unit in units}
+    units: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        unit, _, field = name.rpartition(":")
+        units.setdefault(unit, {})[field] = tensor
+    return {unit: EigenFactors(**fields) for unit, fields in units.items()}
 
 
-def _outer(rows: Tensor) -> Tensor:
-    """Σ of outer products of rows, in the rows' precision, then widened to float64 for summing over batches."""
-    return (rows.T @ rows).double()
-
-
-def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+def _eigen(matrix: Tensor, what: str) -> tuple[Tensor, Tensor]:
     if not bool(torch.isfinite(matrix).all()):
+        raise NumericalError(f"the {what} is not finite; the model's gradients overflow: compute in float32")
+    if not bool(matrix.any()):
         raise NumericalError(
-            "a curvature factor is not finite; the model's gradients overflow: compute in float32"
+            f"the {what} is all zero: nothing that the samples say passes through it; leave the unit out (tracked, "
+            "last_blocks), or estimate the factors from other samples"
         )
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     if float(values[0]) < -_ROUND_OFF * float(values[-1].abs()):
-        raise NumericalError(
-            f"a curvature factor has the eigenvalue {float(values[0]):.3g}; it must not be negative"
-        )
+        raise NumericalError(f"the {what} has the eigenvalue {float(values[0]):.3g}; it must not be negative")
     return values.clamp(min=0.0), vectors

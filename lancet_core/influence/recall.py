@@ -1,4 +1,4 @@
-"""Recall: choosing candidates by TF-IDF before exact scoring. Torch-free."""
+"""Recall by words: choosing candidates by TF-IDF or BM25 before exact scoring. Torch-free."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.errors import DataError
+from lancet_core.influence.settings import BM25
 
 RECALL_TEXTS = ("prompt+response", "prompt")
+_WORDS = r"(?u)\b\w+\b"
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,12 @@ def build_tfidf(samples: pd.DataFrame, text: str = "prompt+response") -> TfidfIn
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=r"(?u)\b\w+\b", dtype=np.float32)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORDS, dtype=np.float32)
     try:
         matrix = vectorizer.fit_transform(_texts(list(samples["prompt"]), list(samples["response"]), text))
     except ValueError as error:
         raise DataError(
-            f"the training samples hold no word that TF-IDF could compare ({error}); set recall to 0 to score all of them"
+            f"the training samples hold no word that TF-IDF could compare ({error}); set recall to all to score every one"
         ) from error
     return TfidfIndex(vectorizer, matrix, text)
 
@@ -62,12 +64,67 @@ def similarities(index: TfidfIndex, queries: Sequence[tuple[str, str]]) -> NDArr
     return np.asarray((vectors @ index.matrix.T).toarray(), dtype=np.float64)
 
 
+def bm25_scores(
+    samples: pd.DataFrame, queries: Sequence[tuple[str, str]], text: str = "prompt+response"
+) -> NDArray[np.float64]:
+    """Okapi BM25 of samples for queries, with the parameters of Lucene; shape (queries, samples), 0 without a common word.
+
+    Args:
+        samples: Columns `prompt` and `response`.
+        queries: Prompt and response of each query.
+        text: `prompt+response` or `prompt`.
+
+    Raises:
+        DataError: The samples hold no word.
+    """
+    import bm25s
+
+    def words(prompts: Sequence[str], responses: Sequence[str]) -> list[list[str]]:
+        texts = _texts(prompts, responses, text)
+        found: list[list[str]] = bm25s.tokenize(
+            texts, token_pattern=_WORDS, stopwords=[], return_ids=False, show_progress=False
+        )
+        return found
+
+    corpus = words(list(samples["prompt"]), list(samples["response"]))
+    if not any(corpus):
+        raise DataError(
+            "the training samples hold no word that BM25 could compare; set recall to all to score every one"
+        )
+    index = bm25s.BM25()
+    index.index(corpus, show_progress=False)
+    asked = words(*zip(*queries, strict=True))
+    known = set(index.vocab_dict)
+    rows = [[word for word in query if word in known] for query in asked]
+    found = [index.get_scores(row) if row else np.zeros(len(samples)) for row in rows]
+    return np.stack(found).astype(np.float64)
+
+
+def word_similarities(
+    kind: str, samples: pd.DataFrame, queries: Sequence[tuple[str, str]], *, text: str
+) -> NDArray[np.float64]:
+    """Similarity of queries and samples by words, shape (queries, samples), 0 without a common word.
+
+    Args:
+        kind: `tfidf` or `bm25`.
+        samples: Columns `prompt` and `response`.
+        queries: Prompt and response of each query.
+        text: `prompt+response` or `prompt`.
+
+    Raises:
+        DataError: The samples hold no word.
+    """
+    if kind == BM25:
+        return bm25_scores(samples, queries, text)
+    return similarities(build_tfidf(samples, text), queries)
+
+
 def most_similar(similarity: NDArray[np.float64], count: int) -> NDArray[np.int64]:
     """Chooses a query's candidates: the most similar samples that share a word with it.
 
     Args:
         similarity: Similarity of the query to each sample, shape (samples,).
-        count: Candidates wanted; 0 takes all samples, similar or not.
+        count: Candidates wanted.
 
     Returns:
         Indices of samples, most similar first; fewer than `count` where fewer share a word. The first of equals comes first.
@@ -75,13 +132,11 @@ def most_similar(similarity: NDArray[np.float64], count: int) -> NDArray[np.int6
     Raises:
         DataError: No sample shares a word with the query.
     """
-    if count == 0:
-        return np.arange(len(similarity))
     order = np.argsort(-similarity, kind="stable")[:count]
     chosen = order[similarity[order] > 0]
     if not len(chosen):
         raise DataError(
-            "no training sample shares a word with the query, so there is no candidate; set recall to 0 to score all of them"
+            "no training sample shares a word with the query, so there is no candidate; set recall to all to score every one"
         )
     return chosen
 

@@ -1,6 +1,6 @@
 """Influence scores: preconditioned query gradients, one pass over the candidates for all queries, and its decompositions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lancet_core.errors import NumericalError
-from lancet_core.influence.capture import frozen, unit_gradients
-from lancet_core.influence.factors import EigenFactors, precondition
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.capture import frozen, require_finite, unit_gradients
+from lancet_core.influence.gradients import contract, modular_gradient, position_products
+from lancet_core.influence.preconditioner import Preconditioner
+from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.units import UnitModel
 
-Tell = Callable[[int], None]
-"""Told how many samples are done."""
+Gradients = dict[str, Tensor]
+"""Unit names to matrices of each query, shape (queries, P, M)."""
 
 
 @dataclass(frozen=True)
@@ -37,48 +38,14 @@ class Decomposition:
         return float(self.unit_influence.sum())
 
 
-def modular_gradient(a: Tensor, delta: Tensor) -> Tensor:
-    """Modular gradients g = Σ_t δ_t a_tᵀ (Eq. 10), without forming a weight gradient in the network.
-
-    Args:
-        a: Inputs, shape (rows, positions, M), 0 at padding.
-        delta: Gradients with respect to outputs, shape (rows, positions, P), 0 at padding.
-
-    Returns:
-        Shape (rows, P, M).
-    """
-    return delta.transpose(1, 2) @ a
-
-
-def contract(a: Tensor, delta: Tensor, directions: Tensor) -> Tensor:
-    """Scalar products ⟨V_q, g_n⟩ of all queries with all samples, by the cheaper of two ways.
-
-    With T positions and Q queries, g costs T·P·M and then Q·P·M for each sample; δ_tᵀ V a_t costs Q·T·P·M and never forms g.
-
-    Args:
-        a: Inputs of the samples, shape (rows, positions, M).
-        delta: Their gradients with respect to outputs, shape (rows, positions, P).
-        directions: V of each query, shape (queries, P, M).
-
-    Returns:
-        Shape (rows, queries).
-    """
-    queries, positions = len(directions), a.shape[1]
-    if queries * positions <= positions + queries:
-        return torch.stack([position_products(a, delta, V).sum(dim=1) for V in directions], dim=1)
-    return modular_gradient(a, delta).flatten(1) @ directions.flatten(1).T
-
-
-def position_products(a: Tensor, delta: Tensor, direction: Tensor) -> Tensor:
-    """δ_tᵀ V a_t at each position, shape (rows, positions), for one query's V of shape (P, M)."""
-    return ((a @ direction.T) * delta).sum(dim=2)
-
-
-def query_gradients(network: UnitModel, *, encoded: Sequence[Encoded], max_tokens: int) -> dict[str, Tensor]:
+def query_gradients(network: UnitModel, *, encoded: Sequence[Encoded], max_tokens: int) -> Gradients:
     """Takes the modular gradient of log p(response) of each query.
 
     Returns:
         Unit names to gradients of shape (queries, P, M), in the order given, on the model's device.
+
+    Raises:
+        NumericalError: One is not finite; query and unit are named.
     """
     rows: dict[str, list[Tensor]] = {unit.name: [torch.empty(0)] * len(encoded) for unit in network.units}
     with frozen(network.lm.model):
@@ -87,10 +54,13 @@ def query_gradients(network: UnitModel, *, encoded: Sequence[Encoded], max_token
                 gradients = modular_gradient(found.a, found.delta)
                 for index, gradient in zip(batch.indices, gradients, strict=True):
                     rows[found.unit][index] = gradient
-    return {unit: torch.stack(gradients) for unit, gradients in rows.items()}
+    stacked = {unit: torch.stack(gradients) for unit, gradients in rows.items()}
+    if not all(bool(torch.isfinite(values).all()) for values in stacked.values()):
+        _name_broken(network, encoded, [f"{number} of the queries" for number in range(1, len(encoded) + 1)])
+    return stacked
 
 
-def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int]]) -> Gradients:
     """Averages query gradients within groups (Eq. 13); a group of one leaves its query as it is.
 
     Args:
@@ -106,18 +76,13 @@ def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int
     }
 
 
-def directions_of(
-    gradients: Mapping[str, Tensor], factors: Mapping[str, EigenFactors], settings: InfluenceSettings
-) -> dict[str, Tensor]:
+def directions_of(gradients: Mapping[str, Tensor], curvature: Mapping[str, Preconditioner]) -> Gradients:
     """Preconditions query gradients: V_u of each query, unit names to shape (queries, P, M).
 
     Raises:
-        NumericalError: A damped curvature is singular, or a result is not finite.
+        NumericalError: A result is not finite.
     """
-    directions = {
-        unit: precondition(values, factors[unit], damping=settings.damping, kind=settings.damping_kind)
-        for unit, values in gradients.items()
-    }
+    directions = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
     broken = next(
         (unit for unit, values in directions.items() if not bool(torch.isfinite(values).all())), None
     )
@@ -135,6 +100,7 @@ def score_samples(
     directions: Mapping[str, Tensor],
     max_tokens: int,
     tell: Tell,
+    normaliser: Mapping[str, Preconditioner] | None = None,
 ) -> NDArray[np.float64]:
     """Scores training samples for all queries in one pass: I = Σ_u ⟨V_u, g_u⟩.
 
@@ -146,9 +112,14 @@ def score_samples(
         directions: V_u of the queries.
         max_tokens: Tokens in one forward pass.
         tell: Told before every batch.
+        normaliser: Curvature by which each sample's influence on itself is measured, whose root divides its scores; None leaves
+            them as they are.
 
     Returns:
         Shape (samples, queries), in the order given.
+
+    Raises:
+        NumericalError: A score is not finite; sample and unit are named where activations or gradients are not.
     """
     order: list[int] = []
     parts = []
@@ -158,10 +129,21 @@ def score_samples(
             order += batch.indices
             found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             # Summed on the device and fetched at the end: no batch waits for the one before.
-            parts.append(
-                torch.stack([contract(one.a, one.delta, directions[one.unit]) for one in found]).sum(dim=0)
+            products = torch.stack([contract(one.a, one.delta, directions[one.unit]) for one in found]).sum(
+                dim=0
             )
+            if normaliser is not None:
+                own = [normaliser[one.unit].self_influence(one.a, one.delta) for one in found]
+                products = products / torch.stack(own).sum(dim=0).sqrt()[:, None]
+            parts.append(products)
     scores = torch.cat(parts).double().cpu().numpy()
+    if not np.isfinite(scores).all():
+        broken = [order[row] for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
+        texts = [encoded[index] for index in broken[:1]]
+        _name_broken(
+            network, texts, [f"{network.lm.tokenizer.decode(text.input_ids)[:60]!r}" for text in texts]
+        )
+        raise NumericalError("an influence score is not finite; compute in float32, or raise the damping")
     placed = np.empty_like(scores)
     placed[order] = scores
     return placed
@@ -202,3 +184,14 @@ def decompose_samples(
                 own = by_unit[row, :, : len(encoded[index].input_ids)]
                 found[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
     return [one for one in found if one is not None]
+
+
+def _name_broken(network: UnitModel, encoded: Sequence[Encoded], names: Sequence[str]) -> None:
+    """Looks again, sample by sample, for what is not finite.
+
+    Raises:
+        NumericalError: It was found; sample and unit are named.
+    """
+    batches = (batch.to(network.lm.device) for batch in pack(encoded, 1))
+    with frozen(network.lm.model):
+        require_finite(network.lm.model, network.units, batches, names=names)

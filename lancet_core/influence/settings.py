@@ -5,11 +5,41 @@ from dataclasses import dataclass
 from lancet_core.config import setting
 from lancet_core.models.settings import DEVICES, DTYPES
 
-LINFAC, LINFAC_EXPAND, TFIDF, RANDOM = "linfac", "linfac-expand", "tfidf", "random"
-METHODS = (LINFAC, LINFAC_EXPAND, TFIDF, RANDOM)
+LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT = "linfac", "linfac-expand", "ekfac", "graddot"
+TFIDF, BM25, EMBEDDING, RANDOM = "tfidf", "bm25", "embedding", "random"
+METHODS = (LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT, TFIDF, BM25, EMBEDDING, RANDOM)
+ALL, INDEX = "all", "index"
+RECALLS = (TFIDF, BM25, INDEX, ALL)
+SUBLAYERS, LINEARS = "sublayers", "linears"
+REDUCE, EXPAND = "reduce", "expand"
+KRONECKER, CORRECTED, IDENTITY = "kronecker", "corrected", "identity"
+AS_METHOD = "as the method"
 # On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
-POOLING = {LINFAC: "reduce", LINFAC_EXPAND: "expand"}
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What makes one gradient method differ from another.
+
+    Attributes:
+        units: `sublayers` (attention and MLP blocks taken whole) or `linears` (each linear layer).
+        pooling: `reduce` (one vector for each sequence) or `expand` (one for each token).
+        eigenvalues: `kronecker` (λ_S λ_Aᵀ), `corrected` (measured in the eigenbasis), or `identity` (no curvature at all).
+    """
+
+    units: str
+    pooling: str
+    eigenvalues: str
+
+
+CURVATURES = {
+    LINFAC: Curvature(SUBLAYERS, REDUCE, KRONECKER),
+    LINFAC_EXPAND: Curvature(SUBLAYERS, EXPAND, KRONECKER),
+    EKFAC: Curvature(LINEARS, EXPAND, CORRECTED),
+    GRADDOT: Curvature(SUBLAYERS, REDUCE, IDENTITY),
+}
+"""Methods that take gradients; the others compare words or hidden states."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +48,52 @@ class InfluenceSettings:
 
     method: str = setting(
         LINFAC,
-        "linfac: factors over whole sequences (the paper); linfac-expand: factors over tokens; "
-        "tfidf: similarity of words; random: the control",
+        "linfac: factors of attention and MLP blocks over whole sequences (the paper); linfac-expand: over tokens; "
+        "ekfac: factors of each linear layer; graddot: gradients without curvature; tfidf, bm25: words in common; "
+        "embedding: mean hidden states; random: the control",
         choices=METHODS,
+    )
+    recall: str = setting(
+        TFIDF,
+        "How candidates are chosen before scoring: tfidf or bm25 by words, index by the study's gradient index, all takes "
+        "every training sample",
+        choices=RECALLS,
+    )
+    candidates: int = setting(
+        100, "Candidates for each query; without meaning where all are taken", minimum=1
+    )
+    recall_text: str = setting(
+        "prompt+response", "Text that recall by words compares", choices=("prompt+response", "prompt")
+    )
+    units: str = setting(
+        AS_METHOD,
+        "What is treated as one linear map: sublayers or linears",
+        choices=(AS_METHOD, SUBLAYERS, LINEARS),
+    )
+    pooling: str = setting(
+        AS_METHOD,
+        "Factors over whole sequences (reduce) or over tokens (expand)",
+        choices=(AS_METHOD, REDUCE, EXPAND),
+    )
+    eigenvalues: str = setting(
+        AS_METHOD,
+        "Eigenvalues of the curvature: kronecker (from the factors) or corrected (measured in a second pass)",
+        choices=(AS_METHOD, KRONECKER, CORRECTED),
+    )
+    tracked: str = setting(
+        "all",
+        "Units that count: all, those in attention, or those in MLPs",
+        choices=("all", "attention", "mlp"),
+    )
+    last_blocks: int = setting(0, "Only the last blocks of the network; 0 takes all", minimum=0)
+    merge_blocks: int = setting(
+        1, "Consecutive MLP blocks merged into one unit (paper, section 4.4)", minimum=1
     )
     fisher: str = setting(
         "sampled",
-        "Labels behind the curvature: sampled from the model at each position, or empirical (the data's own)",
-        choices=("sampled", "empirical"),
+        "Labels behind the curvature: sampled from the model at each position, generated (whole responses), or "
+        "empirical (the data's own)",
+        choices=("sampled", "generated", "empirical"),
     )
     damping: float = setting(0.1, "Added to the curvature's eigenvalues before inverting", minimum=0.0)
     damping_kind: str = setting(
@@ -33,14 +101,18 @@ class InfluenceSettings:
         "relative: in units of each unit's mean eigenvalue; absolute: as it is",
         choices=("relative", "absolute"),
     )
+    refine_steps: int = setting(
+        0,
+        "Conjugate-gradient steps towards the exact solve, each one more pass over the factor samples",
+        minimum=0,
+    )
+    normalise: str = setting(
+        "none",
+        "self: divide by the root of each sample's influence on itself, so that outliers do not lead every ranking",
+        choices=("none", "self"),
+    )
     factor_samples: int = setting(
         2000, "Training samples that the curvature is estimated from; 0 takes all", minimum=0
-    )
-    recall: int = setting(
-        100, "Candidates per query, chosen by TF-IDF before scoring; 0 scores the whole corpus", minimum=0
-    )
-    recall_text: str = setting(
-        "prompt+response", "Text that TF-IDF compares", choices=("prompt+response", "prompt")
     )
     max_tokens: int = setting(
         0,
@@ -52,6 +124,37 @@ class InfluenceSettings:
     )
     dtype: str = setting("float32", "Precision of the model", choices=DTYPES)
     device: str = setting("auto", "Where to compute; auto takes a GPU where there is one", choices=DEVICES)
+
+    @property
+    def curvature(self) -> Curvature:
+        """Units, pooling and eigenvalues: the method's, where they are not chosen apart."""
+        preset = CURVATURES[self.method]
+        chosen = (self.units, self.pooling, self.eigenvalues)
+        own = (preset.units, preset.pooling, preset.eigenvalues)
+        return Curvature(
+            *(mine if value == AS_METHOD else value for value, mine in zip(chosen, own, strict=True))
+        )
+
+    @property
+    def takes_gradients(self) -> bool:
+        """Whether scores come from gradients, and so spread over tokens and units."""
+        return self.method in CURVATURES
+
+
+@dataclass(frozen=True)
+class IndexSettings:
+    """How much the gradient index keeps of each sample."""
+
+    numbers_per_sample: int = setting(
+        1024,
+        "Numbers kept of each sample; more find more of the exact top, and cost as many bytes in int8",
+        minimum=8,
+    )
+    precision: str = setting("int8", "How each number is stored", choices=("int8", "float16"))
+    pool: int = setting(32768, "Coordinates with the most energy that the numbers are made of", minimum=64)
+    basis_samples: int = setting(
+        2000, "Samples that choose the coordinates and their principal directions", minimum=16
+    )
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 Arrays = dict[str, NDArray[np.generic]]
+Tell = Callable[[int], None]
+"""Told how many samples of a pass are done."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,17 @@ class Shards:
             number: Number of the shard.
             function: Computes it.
         """
-        if self.folder is None:
-            return function()
-        path = self.folder / f"{self.name}-{number:05d}.safetensors"
-        kept = self._read(path)
+        kept = self.read(number)
         if kept is not None:
             return kept
         result = function()
-        self._write(path, result)
+        self._write(self._path(number), result)
         return result
 
-    def _read(self, path: Path) -> Arrays | None:
-        if not path.is_file():
+    def read(self, number: int) -> Arrays | None:
+        """Reads the result of one shard; None where it was not written whole, or belongs to another key."""
+        path = self._path(number)
+        if path is None or not path.is_file():
             return None
         try:
             with safe_open(path, framework="np") as file:
@@ -54,7 +55,12 @@ class Shards:
         except SafetensorError:
             return None  # A file cut short, by a full disk for one: the shard is computed again.
 
-    def _write(self, path: Path, result: Mapping[str, NDArray[np.generic]]) -> None:
+    def _path(self, number: int) -> Path | None:
+        return self.folder / f"{self.name}-{number:05d}.safetensors" if self.folder is not None else None
+
+    def _write(self, path: Path | None, result: Mapping[str, NDArray[np.generic]]) -> None:
+        if path is None:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_suffix(".part")
         save_file(dict(result), unfinished, metadata={"key": self.key})

@@ -28,6 +28,7 @@ _CONFIGS = "lancet_core.operations.configs"
 OPERATIONS: dict[str, Operation] = {
     "prepare": Operation("lancet_core.operations.prepare", f"{_CONFIGS}:PrepareConfig"),
     "attribute": Operation("lancet_core.operations.attribute", f"{_CONFIGS}:AttributeConfig", warm=True),
+    "index": Operation("lancet_core.operations.index", f"{_CONFIGS}:IndexConfig"),
     "cluster": Operation("lancet_core.operations.cluster", f"{_CONFIGS}:ClusterConfig", warm=True),
     "score": Operation("lancet_core.operations.score", f"{_CONFIGS}:ScoreConfig"),
     "correct": Operation("lancet_core.operations.correct", f"{_CONFIGS}:CorrectConfig"),

@@ -32,19 +32,23 @@ class Encoded:
 
 @dataclass(frozen=True)
 class Batch:
-    """Texts padded to one length.
+    """Texts padded to one length. `padded_batch` makes it on the host, so that a GPU never waits for the size of a mask.
 
     Attributes:
         indices: Places of the rows in the sequence that was packed.
         input_ids: Token ids, shape (rows, positions).
         attention_mask: True at real tokens, the same shape.
         response_mask: True at response tokens, end token included, the same shape.
+        columns: Positions that predict a response token in some row, shape (columns,).
+        places: Where response tokens are predicted in the flattened (rows, columns), in reading order.
     """
 
     indices: tuple[int, ...]
     input_ids: Tensor
     attention_mask: Tensor
     response_mask: Tensor
+    columns: Tensor
+    places: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
         """Moves the tensors to a device."""
@@ -53,7 +57,19 @@ class Batch:
             self.input_ids.to(device),
             self.attention_mask.to(device),
             self.response_mask.to(device),
+            self.columns.to(device),
+            self.places.to(device),
         )
+
+
+def padded_batch(
+    indices: Sequence[int], input_ids: Tensor, *, attention_mask: Tensor, response_mask: Tensor
+) -> Batch:
+    """Makes a batch of texts that are padded on either side; tensors on the host, shapes as in `Batch`."""
+    predicted = response_mask[:, 1:]
+    columns = predicted.any(dim=0).nonzero().squeeze(1)
+    places = predicted[:, columns].flatten().nonzero().squeeze(1)
+    return Batch(tuple(indices), input_ids, attention_mask, response_mask, columns, places)
 
 
 def format_prompt(tokenizer: Any, prompt: str, template: str = DEFAULT_TEMPLATE) -> str:
@@ -155,7 +171,8 @@ def _padded(encoded: Sequence[Encoded], indices: Sequence[int]) -> Batch:
     rows = [[*encoded[index].input_ids, *[0] * (width - len(encoded[index].input_ids))] for index in indices]
     positions = torch.arange(width)
     real = positions < lengths[:, None]
-    return Batch(tuple(indices), torch.tensor(rows), real, real & (positions >= starts[:, None]))
+    response = real & (positions >= starts[:, None])
+    return padded_batch(indices, torch.tensor(rows), attention_mask=real, response_mask=response)
 
 
 def _response_text(tokenizer: Any, text: tuple[str, str], *, template: str, prefix: str) -> str:

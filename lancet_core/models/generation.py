@@ -73,22 +73,47 @@ def generate(  # noqa: PLR0917
         ConfigError: The answer's length leaves no place for a prompt.
     """
     encoded = [encode_prompt(lm, prompt, template, settings.max_new_tokens) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda index: -len(encoded[index]))
-    answers = [""] * len(prompts)
+    answers = continue_texts(lm, encoded, settings, progress, seeds=prompts)
+    progress(STAGE, len(prompts), len(prompts))
+    return [_clean(lm.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in answers]
+
+
+def continue_texts(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    settings: GenerationSettings,
+    progress: Progress = silent,
+    *,
+    seeds: Sequence[str] = (),
+) -> list[list[int]]:
+    """Continues texts that are given as token ids, in batches of similar length.
+
+    Args:
+        lm: The model.
+        prompts: Token ids to go on from, each with room for `max_new_tokens` in the context.
+        settings: Length, temperature, seed and batch size.
+        progress: Told at every token.
+        seeds: What the noise of each text depends on beside the seed; its token ids where nothing is given.
+
+    Returns:
+        New token ids of each text, without the token that ended it.
+    """
+    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
+    named = seeds or [str(list(prompt)) for prompt in prompts]
+    continued: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), settings.batch_size):
         rows = order[start : start + settings.batch_size]
-        choices = [_Choice(prompts[index], settings) for index in rows]
+        choices = [_Choice(named[index], settings) for index in rows]
 
         def tell(done: int = start) -> None:
             progress(STAGE, done, len(prompts))
 
-        new_tokens = _generate_batch(
-            lm, [encoded[index] for index in rows], _Choices(choices, tell), settings
+        found = _generate_batch(
+            lm, [list(prompts[index]) for index in rows], _Choices(choices, tell), settings
         )
-        for index, tokens in zip(rows, new_tokens, strict=True):
-            answers[index] = _clean(lm.tokenizer.decode(tokens, skip_special_tokens=True))
-    progress(STAGE, len(prompts), len(prompts))
-    return answers
+        for index, tokens in zip(rows, found, strict=True):
+            continued[index] = tokens
+    return continued
 
 
 def stream(  # noqa: PLR0917

@@ -23,7 +23,6 @@ def response_logits(model: Any, batch: Batch) -> Tensor:
     Returns:
         Logits of shape (response tokens of the batch in reading order, vocabulary).
     """
-    predicted = batch.response_mask[:, 1:]
     inputs: dict[str, Any] = {
         "input_ids": batch.input_ids,
         "attention_mask": batch.attention_mask.long(),
@@ -32,17 +31,17 @@ def response_logits(model: Any, batch: Batch) -> Tensor:
     accepted = _accepted(_unwrapped(model))
     if "position_ids" in accepted:
         inputs["position_ids"] = (batch.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
-    if "logits_to_keep" in accepted and not batch.input_ids.is_cuda:
-        # Positions that predict a response token in some row; finding them would make a GPU wait.
-        columns = predicted.any(dim=0).nonzero().squeeze(1)
-        logits = model(**inputs, logits_to_keep=columns).logits
-        return logits[predicted[:, columns]]  # type: ignore[no-any-return]
-    return model(**inputs).logits[:, :-1][predicted]  # type: ignore[no-any-return]
+    if "logits_to_keep" in accepted:
+        logits = model(**inputs, logits_to_keep=batch.columns).logits
+    else:
+        logits = model(**inputs).logits[:, batch.columns]
+    chosen: Tensor = logits.flatten(0, 1)[batch.places]
+    return chosen
 
 
 def response_targets(batch: Batch) -> Tensor:
     """Token ids that `response_logits` predicts, in the same order."""
-    return batch.input_ids[:, 1:][batch.response_mask[:, 1:]]
+    return batch.input_ids[:, batch.columns + 1].flatten()[batch.places]
 
 
 def token_log_likelihoods(model: Any, batch: Batch) -> Tensor:
@@ -63,9 +62,9 @@ def token_log_likelihoods(model: Any, batch: Batch) -> Tensor:
     return spread.masked_scatter(predicted, chosen)
 
 
-def full_precision(logits: Tensor) -> Tensor:
-    """Widens half-precision logits to float32: their logarithms are summed over many tokens."""
-    return logits if logits.dtype in {torch.float32, torch.float64} else logits.float()
+def full_precision(values: Tensor) -> Tensor:
+    """Widens half precision to float32: sums over many tokens are taken of it."""
+    return values if values.dtype in {torch.float32, torch.float64} else values.float()
 
 
 def response_log_likelihoods(lm: LanguageModel, encoded: Sequence[Encoded]) -> list[float]:

@@ -13,6 +13,8 @@ from lancet_core.models.fingerprints import check_model_folder, fingerprint_mode
 
 CONTEXT_WHERE_UNLIMITED = 2048
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+# The default kernel of mixture-of-experts blocks has no float64.
+_KERNELS = {"float64": {"experts_implementation": "eager"}}
 _UNLIMITED = 1_000_000
 
 
@@ -68,6 +70,7 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
+            **_KERNELS.get(dtype, {}),
         )
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         reason = next(

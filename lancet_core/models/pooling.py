@@ -14,9 +14,18 @@ TOKENS_AT_ONCE = 4096
 
 
 def mean_hidden_states(
-    lm: LanguageModel, encoded: Sequence[Encoded], progress: Progress = silent
+    lm: LanguageModel,
+    encoded: Sequence[Encoded],
+    progress: Progress = silent,
+    stage: str = "Reading the queries",
 ) -> NDArray[np.float64]:
     """Averages the last hidden state over each text's tokens, prompt and response.
+
+    Args:
+        lm: The model.
+        encoded: Texts.
+        progress: Told at every batch.
+        stage: Name of the stage for `progress`.
 
     Returns:
         Shape (texts, hidden size), in the order given.
@@ -25,7 +34,7 @@ def mean_hidden_states(
     done = 0
     with torch.no_grad():
         for batch in pack(encoded, TOKENS_AT_ONCE):
-            progress("Reading the queries", done, len(encoded))
+            progress(stage, done, len(encoded))
             moved = batch.to(lm.device)
             output = lm.model(
                 input_ids=moved.input_ids,

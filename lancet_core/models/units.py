@@ -1,36 +1,80 @@
 """Units: the parts of a network that influence treats as one linear map, found from its modules, never from its name."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby, takewhile
 from typing import Any
 
-import torch
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
-from lancet_core.errors import ModelError
+from lancet_core.errors import ConfigError, ModelError
 from lancet_core.models.loading import LanguageModel
+from lancet_core.models.unit_layout import (
+    PROBE_POSITIONS,
+    Part,
+    Probe,
+    describe_children,
+    find_blocks,
+    hidden_size,
+    output_of,
+    parts_of,
+    probe,
+    tensor_of_width,
+    with_writers,
+)
 
-_PROBE_TOKENS = 6
-_TOLERANCE = 1e-4
+__all__ = [
+    "Unit",
+    "UnitModel",
+    "Untracked",
+    "find_linears",
+    "find_sublayers",
+    "input_of",
+    "list_untracked",
+    "output_of",
+    "select_units",
+]
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A sublayer (attention block or MLP block) taken whole.
+    """A part of the network treated as one linear map: a sublayer taken whole, or a linear layer.
 
     Attributes:
-        name: Path of the sublayer in the module tree.
-        reader: Module whose input is the unit's input a: what enters the sublayer's first projections, after the norm.
-        writer: Module whose output is the unit's output s: what the sublayer adds to the residual stream.
-        width: Size of both, the hidden size.
+        name: Path in the module tree.
+        reader: Module whose input is the unit's input a. Of a sublayer: what enters its first projections, after the norm.
+        writer: Module whose output is the unit's output s. Of a sublayer: what it adds to the residual stream.
+        inputs: Size M of a, without the constant of a bias.
+        outputs: Size P of s.
+        kind: `attention` or `mlp`: what the unit is, or what it stands in.
+        block: Number of the block that it stands in, from 0; of merged MLPs the last.
+        bias: Whether a constant input of 1 belongs to a (linear layers with a bias).
+        covers: Modules whose parameters it stands for; where empty, reader and writer.
     """
 
     name: str
     reader: nn.Module
     writer: nn.Module
-    width: int
+    inputs: int
+    outputs: int
+    kind: str
+    block: int
+    bias: bool = False
+    covers: tuple[nn.Module, ...] = field(default=(), compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Untracked:
+    """Parameters that no unit covers.
+
+    Attributes:
+        name: Path of the module that holds them; modules at the same place of several blocks are one, as in `model.layers.0-11.norm`.
+        share: Their share of the model's parameters, between 0 and 1.
+    """
+
+    name: str
+    share: float
 
 
 @dataclass(frozen=True)
@@ -46,32 +90,16 @@ class UnitModel:
     units: tuple[Unit, ...]
 
 
-@dataclass
-class _Block:
-    """What one block of the network read and wrote in the probing pass, each of shape (tokens, width).
-
-    Attributes:
-        norms: The block's norms (children without projections) with what entered and left each.
-        streams: What entered and left the block and its norms.
-        outputs: Unit names to what their writers gave.
-    """
-
-    module: nn.Module
-    norms: list[tuple[nn.Module, Tensor, Tensor]]
-    streams: list[Tensor]
-    outputs: dict[str, Tensor]
-
-
 def find_sublayers(model: Any) -> list[Unit]:
-    """Finds the attention and MLP sublayers of a decoder, in the order in which they stand.
+    """Finds the attention and MLP sublayers of a decoder, in the order in which they run.
 
     Blocks are the children of the module list that holds most parameters. A child of a block that holds projections
     (matrices) is one sublayer; projections that stand in the block itself (OPT) make one sublayer together. A short forward pass
-    then checks that each output is indeed added to the residual stream, so that an unknown layout is refused and not misread;
-    where it passes a norm of its own first (Gemma, OLMo 2), that norm's output is taken.
+    then finds in each the module whose output is added to the residual stream, so that an unknown layout is refused and not
+    misread. A sublayer is attention where its output at a position depends on its input at others, else an MLP.
 
     Args:
-        model: Causal language model of transformers.
+        model: Causal language model of transformers, LoRA of PEFT around it or not, in any mode and precision.
 
     Returns:
         The units, names unique.
@@ -79,177 +107,245 @@ def find_sublayers(model: Any) -> list[Unit]:
     Raises:
         ModelError: The layout is not understood; the modules found are named.
     """
-    width = int(model.config.get_text_config().hidden_size)
-    path, blocks = _find_blocks(model)
+    path, blocks = find_blocks(model)
+    parts = parts_of(path, blocks)
+    found = probe(model, blocks, parts)
+    width = hidden_size(model)
+    units = []
+    for number, block in enumerate(blocks):
+        settled, unread = with_writers(block, [part for part in parts if part.block == number], found)
+        if unread:
+            raise ModelError(
+                f"the layout of this model is not understood: what {unread[0]} writes is not added to the residual stream; "
+                f"modules found in {path}.{number}: {describe_children(block)}; "
+                "give a decoder such as Llama, OPT, GPT-2, GPT-NeoX or Qwen2"
+            )
+        units += [
+            Unit(
+                name=part.name,
+                reader=part.reader,
+                writer=part.writer,
+                inputs=width,
+                outputs=width,
+                kind=_kind(part, found),
+                block=number,
+                covers=part.modules,
+            )
+            for part in settled
+        ]
+    return units
+
+
+def find_linears(model: Any) -> list[Unit]:
+    """Finds the linear layers in the blocks of a decoder, in the order in which they stand.
+
+    A layer counts if the probing pass calls it once, on every position: experts that see some tokens do not. Where LoRA stands
+    around the model, its two factors count and the layers that they adapt do not, for these do not learn.
+
+    Args:
+        model: Causal language model of transformers, LoRA of PEFT around it or not, in any mode and precision.
+
+    Returns:
+        The units, names unique.
+
+    Raises:
+        ModelError: There is no such layer.
+    """
+    path, blocks = find_blocks(model)
+    parts = parts_of(path, blocks)
+    found = probe(model, blocks, parts)
+    names = {module: name for name, module in model.named_modules()}
+    candidates = _adapter_modules(model) or set(names)
     units = [
-        unit
-        for number, block in enumerate(blocks)
-        for unit in _sublayers_of(f"{path}.{number}", block, width)
+        _linear_unit(names[module], module, part, found)
+        for part in parts
+        for whole in part.modules
+        for module in whole.modules()
+        if module in candidates and _is_linear(module) and _sees_each_position(module, found)
     ]
-    observed = _observe(model, list(blocks), units)
-    unread = {name for block in observed for name in _not_added(block)}
-    if unread:
-        units = [_behind_own_norm(unit, observed) if unit.name in unread else unit for unit in units]
-        unread = {name for block in _observe(model, list(blocks), units) for name in _not_added(block)}
-    if unread:
+    if not units:
         raise ModelError(
-            f"the layout of this model is not understood: what {min(unread)} writes is not added to the residual stream; "
-            f"modules found in {path}.0: {_children(blocks[0])}; give a decoder such as Llama, OPT, GPT-2, GPT-NeoX or Qwen2"
+            f"no linear layer in {path} sees every token once; modules found in {path}.0: {describe_children(blocks[0])}; "
+            "take sublayers as units"
         )
     return units
 
 
+def select_units(
+    units: Sequence[Unit], *, tracked: str = "all", last_blocks: int = 0, merge_blocks: int = 1
+) -> list[Unit]:
+    """Keeps the units that count, and merges MLP sublayers.
+
+    Args:
+        units: Units of one model, in the order in which they stand.
+        tracked: `all`, `attention` or `mlp`.
+        last_blocks: Only units of that many last blocks; 0 takes all.
+        merge_blocks: So many consecutive MLP sublayers become one unit, with the first one's input; its output is their sum,
+            on which log p depends as it does on what the last one writes (paper, section 4.4). The last unit may hold fewer.
+
+    Returns:
+        The units, a merged one in the place of its last sublayer.
+
+    Raises:
+        ConfigError: No unit is left, or there is no MLP sublayer to merge.
+    """
+    first = max((unit.block for unit in units), default=0) + 1 - last_blocks if last_blocks else 0
+    kept = [unit for unit in units if unit.block >= first and tracked in ("all", unit.kind)]
+    if not kept:
+        raise ConfigError(
+            f"no unit is left of {len(units)}: tracked = {tracked}, last_blocks = {last_blocks}; "
+            "track all, attention or mlp, in blocks that have them (last_blocks = 0 takes every block)"
+        )
+    if merge_blocks == 1:
+        return kept
+    if any(_is_linear(unit.reader) and unit.reader is unit.writer for unit in kept):
+        raise ConfigError(
+            f"merge_blocks = {merge_blocks} merges MLP sublayers, but these units are linear layers; "
+            "set merge_blocks = 1, or take sublayers as units"
+        )
+    return _merged(kept, merge_blocks)
+
+
+def list_untracked(model: Any, units: Sequence[Unit]) -> list[Untracked]:
+    """Lists the parameters that no unit covers, by the largest modules that hold nothing else, largest share first.
+
+    Tied weights count once. The shares and the share that units cover sum to 1.
+
+    Args:
+        model: The model of the units.
+        units: Units that are tracked.
+    """
+    covered = {
+        id(parameter) for unit in units for module in _covers(unit) for parameter in module.parameters()
+    }
+    path, _blocks = find_blocks(model)
+    places: dict[tuple[str, str], tuple[list[int], int]] = {}
+    for name, count in _uncovered(model, "", covered):
+        place, number = _place(name, path)
+        numbers, total = places.get(place, ([], 0))
+        places[place] = ([*numbers, *number], total + count)
+    whole = sum(parameter.numel() for parameter in model.parameters())
+    listed = [
+        Untracked(".".join(filter(None, (before, _ranges(numbers), after))), total / whole)
+        for (before, after), (numbers, total) in places.items()
+    ]
+    return sorted(listed, key=lambda untracked: -untracked.share)
+
+
 def input_of(arguments: tuple[Any, ...], keywords: dict[str, Any], width: int) -> Tensor:
-    """Takes a module's input of the hidden size from the arguments of its call.
+    """Takes a module's input of a width from the arguments of its call.
 
     Raises:
         ModelError: There is none.
     """
-    for value in (*arguments, *keywords.values()):
-        if torch.is_tensor(value) and value.is_floating_point() and value.shape[-1] == width:
-            return value
-    raise ModelError(
-        f"a sublayer was called without an input of the hidden size {width}; its layout is not understood"
-    )
-
-
-def output_of(output: Any) -> Tensor:
-    """Takes a module's output, the first where it gives several."""
-    first: Tensor = output[0] if isinstance(output, tuple) else output
-    return first
-
-
-def _find_blocks(model: Any) -> tuple[str, nn.ModuleList]:
-    lists = [
-        (name, module)
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) and any(_projections(child) for child in module)
-    ]
-    if not lists:
-        found = ", ".join(sorted({type(module).__name__ for module in model.modules()}))
+    found = tensor_of_width(arguments, keywords, width)
+    if found is None:
         raise ModelError(
-            f"{type(model).__name__} has no list of blocks with projections, so its sublayers cannot be found; modules found: "
-            f"{found}; give a decoder such as Llama, OPT, GPT-2, GPT-NeoX or Qwen2"
+            f"a unit was called without an input of its width {width}; its layout is not understood"
         )
-    return max(lists, key=lambda item: sum(parameter.numel() for parameter in item[1].parameters()))
+    return found
 
 
-def _sublayers_of(path: str, block: nn.Module, width: int) -> Iterator[Unit]:
-    """Yields the sublayers of one block in the order of its children."""
-    loose: list[tuple[str, nn.Module]] = []
-    for name, child in block.named_children():
-        if _is_projection(child):
-            loose.append((name, child))
-        elif _projections(child):
-            yield Unit(f"{path}.{name}", child, child, width)
-    if loose:
-        (first, reader), (last, writer) = loose[0], loose[-1]
-        yield Unit(f"{path}.{first}+{last}", reader, writer, width)
+def _kind(part: Part, found: Probe) -> str:
+    return "attention" if part.name in found.mixing else "mlp"
 
 
-def _projections(module: nn.Module) -> list[nn.Module]:
-    return [inner for inner in module.modules() if _is_projection(inner)]
+def _linear_unit(name: str, module: Any, part: Part, found: Probe) -> Unit:
+    inputs, outputs = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
+    return Unit(
+        name=name,
+        reader=module,
+        writer=module,
+        inputs=int(inputs),
+        outputs=int(outputs),
+        kind=_kind(part, found),
+        block=part.block,
+        bias=module.bias is not None,
+        covers=(module,),
+    )
 
 
-def _is_projection(module: nn.Module) -> bool:
-    """Whether a module is a matrix (linear layer, Conv1D, adapted layer, stacked experts) and no table of embeddings."""
-    if isinstance(module, nn.Embedding):
+def _covers(unit: Unit) -> tuple[nn.Module, ...]:
+    return unit.covers or (unit.reader, unit.writer)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, Conv1D))
+
+
+def _sees_each_position(module: nn.Module, found: Probe) -> bool:
+    call = found.only_call(module)
+    if call is None or not call.arguments:
         return False
-    return any(parameter.dim() >= 2 for parameter in module.parameters(recurse=False)) or hasattr(
-        module, "base_layer"
-    )
+    read = call.arguments[0]
+    return bool(read.numel() == PROBE_POSITIONS * read.shape[-1])
 
 
-def _not_added(block: _Block) -> list[str]:
-    """Names the units whose output is no difference of two streams of their block.
+def _adapter_modules(model: Any) -> set[nn.Module]:
+    """What adapters such as LoRA put beside the layers that they adapt."""
+    adapted: list[Any] = [module for module in model.modules() if hasattr(module, "base_layer")]
+    inside = {inner for module in adapted for inner in module.modules()}
+    return inside - {inner for module in adapted for inner in module.base_layer.modules()}
 
-    Where attention and MLP run side by side only the sum of both is a difference of streams.
+
+def _merged(units: Sequence[Unit], size: int) -> list[Unit]:
+    mlps = [unit for unit in units if unit.kind == "mlp"]
+    if not mlps:
+        raise ConfigError(
+            f"merge_blocks = {size} merges MLP sublayers, but none is tracked; set merge_blocks = 1, or track mlp"
+        )
+    runs = [list(run) for _, run in groupby(mlps, key=lambda unit: (unit.block - mlps[0].block) // size)]
+    ends = {run[-1].name: run for run in runs}
+    return [
+        _joined(ends[unit.name]) if unit.name in ends else unit
+        for unit in units
+        if unit.kind != "mlp" or unit.name in ends
+    ]
+
+
+def _joined(run: Sequence[Unit]) -> Unit:
+    first, last = run[0], run[-1]
+    if first is last:
+        return last
+    steps = zip(first.name.split("."), last.name.split("."), strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], steps))
+    short = ".".join(last.name.split(".")[common:])
+    covers = tuple(module for unit in run for module in _covers(unit))
+    return replace(last, name=f"{first.name}+{short}", reader=first.reader, covers=covers)
+
+
+def _uncovered(module: nn.Module, name: str, covered: set[int]) -> Iterator[tuple[str, int]]:
+    """Yields the largest modules below one that hold parameters and none of those covered; counts each parameter once.
+
+    Args:
+        module: Where to begin.
+        name: Its path; empty for the whole model, which is never yielded as one.
+        covered: Ids of the parameters that are covered; those met are added.
     """
-    outputs = block.outputs
-    sums = [
-        (names, sum(outputs[name] for name in names))
-        for size in (1, 2)
-        for names in combinations(outputs, size)
-    ]
-    added = {name for names, total in sums if _is_difference(total, block.streams) for name in names}
-    return [name for name in outputs if name not in added]
-
-
-def _behind_own_norm(unit: Unit, observed: list[_Block]) -> Unit:
-    """Moves a unit's output behind the norm that reads it, where there is one."""
-    for block in observed:
-        output = block.outputs.get(unit.name)
-        if output is None:
-            continue
-        for norm, entered, _left in block.norms:
-            if torch.equal(entered, output):
-                return replace(unit, writer=norm)
-    return unit
-
-
-def _observe(model: Any, blocks: list[nn.Module], units: list[Unit]) -> list[_Block]:
-    """Runs a few tokens and keeps what each block, its norms and its units read and wrote."""
-    observed = [_Block(block, [], [], {}) for block in blocks]
-    handles = []
-    for block in observed:
-        inner = {id(module) for module in block.module.modules()}
-        norms = {id(child) for child in block.module.children() if not _projections(child)}
-        for child in (block.module, *block.module.children()):
-            if child is block.module or id(child) in norms:
-                handles.append(
-                    child.register_forward_hook(
-                        partial(_keep_streams, block, units[0].width), with_kwargs=True
-                    )
-                )
-        for unit in units:
-            if id(unit.writer) in inner:
-                handles.append(unit.writer.register_forward_hook(partial(_keep_output, block, unit)))
-    try:
-        tokens = torch.arange(_PROBE_TOKENS, device=next(model.parameters()).device)[None]
-        with torch.no_grad():
-            model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
-    finally:
-        for handle in handles:
-            handle.remove()
-    return observed
-
-
-def _keep_streams(  # noqa: PLR0917  # torch calls hooks by position
-    block: _Block, width: int, module: nn.Module, arguments: Any, keywords: dict[str, Any], output: Any
-) -> None:
-    """Hook of blocks and norms."""
-    left = output_of(output)
-    given = [
-        value
-        for value in (*arguments, *keywords.values())
-        if torch.is_tensor(value) and value.is_floating_point()
-    ]
-    read = [_flat(value, width) for value in given if value.shape[-1] == width]
-    if not read or left.shape[-1] != width:
+    parameters = list(module.parameters())
+    if name and not covered.intersection(map(id, parameters)):
+        covered.update(map(id, parameters))
+        if parameters:
+            yield name, sum(parameter.numel() for parameter in parameters)
         return
-    block.streams += [read[0], _flat(left, width)]
-    if module is not block.module:
-        block.norms.append((module, read[0], _flat(left, width)))
+    own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in covered]
+    covered.update(map(id, own))
+    if own:
+        yield name, sum(parameter.numel() for parameter in own)
+    for child, inner in module.named_children():
+        yield from _uncovered(inner, f"{name}.{child}" if name else child, covered)
 
 
-def _keep_output(block: _Block, unit: Unit, _module: nn.Module, _arguments: Any, output: Any) -> None:
-    """Hook of writers."""
-    block.outputs[unit.name] = _flat(output_of(output), unit.width)
+def _place(name: str, path: str) -> tuple[tuple[str, str], list[int]]:
+    """Splits a path around the number of its block, where it stands in one."""
+    if not name.startswith(f"{path}."):
+        return (name, ""), []
+    number, _, after = name[len(path) + 1 :].partition(".")
+    return (path, after), [int(number)]
 
 
-def _flat(values: Tensor, width: int) -> Tensor:
-    return values.detach().reshape(-1, width).double()
-
-
-def _is_difference(added: Any, streams: list[Tensor]) -> bool:
-    scale = float(added.abs().max())
-    return any(
-        float((after - before - added).abs().max()) <= _TOLERANCE * max(scale, float(after.abs().max()))
-        for before in streams
-        for after in streams
-        if after is not before and after.shape == added.shape == before.shape
-    )
-
-
-def _children(block: nn.Module) -> str:
-    return ", ".join(f"{name} ({type(child).__name__})" for name, child in block.named_children())
+def _ranges(numbers: Sequence[int]) -> str:
+    """`0-2,5` of 0, 1, 2 and 5."""
+    runs = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    ends = [(members[0][1], members[-1][1]) for members in (list(run) for _, run in runs)]
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)

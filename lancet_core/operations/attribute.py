@@ -1,77 +1,45 @@
 """Attribution: which training samples push a model towards or away from some answers."""
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lancet_core.config import fingerprint, to_dict
-from lancet_core.data.samples import Query, content_id, read_samples
-from lancet_core.errors import DataError, NumericalError
-from lancet_core.influence import fitting, scores
-from lancet_core.influence.factors import EigenFactors
-from lancet_core.influence.recall import build_tfidf, most_similar, similarities
+from lancet_core.data.samples import content_id
+from lancet_core.errors import ConfigError, DataError
+from lancet_core.influence import scores
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
-from lancet_core.influence.settings import POOLING, TFIDF, TOKENS_AT_ONCE, InfluenceSettings
+from lancet_core.influence.settings import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded, encode, encode_all
-from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.loading import Loader
+from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.models.token_text import token_texts
-from lancet_core.models.units import UnitModel, find_sublayers
+from lancet_core.operations.attribution_task import Task, prepare_task, text_similarities
 from lancet_core.operations.configs import AttributeConfig
+from lancet_core.operations.engine import Engine, Source, load_model, open_engine
+from lancet_core.operations.index import choose_by_index
 from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress, silent
 
 STAGE = "Scoring training samples"
+READING = "Reading training samples"
 SHARD_SAMPLES = 1024
-WHOLE_BATCH = "batch"
 
 
 @dataclass(frozen=True)
-class _Task:
-    """What is attributed to what.
-
-    Attributes:
-        samples: The study's training samples.
-        queries: Distinct queries.
-        names: Name of each group: a query's id, or the name of a batch.
-        groups: Query indices of each group.
-        candidates: Sample rows that each group is scored on.
-    """
-
-    samples: pd.DataFrame
-    queries: tuple[Query, ...]
-    names: tuple[str, ...]
-    groups: tuple[tuple[int, ...], ...]
-    candidates: tuple[NDArray[np.int64], ...]
-
-    @cached_property
-    def ids(self) -> list[str]:
-        """Id of each sample row."""
-        return list(self.samples["id"])
-
-    @cached_property
-    def all_candidates(self) -> NDArray[np.int64]:
-        """Sample rows that any group is scored on, ascending."""
-        return np.unique(np.concatenate(self.candidates))
-
-
-@dataclass(frozen=True)
-class _Engine:
-    """What every step of a pass with a model needs."""
+class _Pass:
+    """What every step of a pass with gradients needs."""
 
     config: AttributeConfig
-    task: _Task
-    network: UnitModel
-    folder: Path
+    task: Task
+    engine: Engine
     progress: Progress
 
 
@@ -83,16 +51,20 @@ class _Outcome:
     """Scores and their decompositions.
 
     Attributes:
+        task: What was attributed: with recall by the gradient index its candidates are known only now.
         tables: One ranked table for each group.
         tokens: Rows of the token table.
         too_long: Candidates whose response exceeds the model's context, and which are therefore not scored.
         cut: Candidates whose prompt was cut from its left.
+        notes: What a person should know about these scores.
     """
 
+    task: Task
     tables: list[pd.DataFrame]
     tokens: list[dict[str, Any]]
     too_long: int = 0
     cut: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def run(
@@ -110,207 +82,149 @@ def run(
         load: Gives the model; None loads it with the device and precision of the settings.
 
     Returns:
-        Summary: `queries`, `candidates`, `seconds`, `method`, `chance` (share of unsafe among labelled candidates, None without
-        labels), `too_long`, `cut`.
+        Summary: `queries`, `candidates`, `seconds`, `method`, `recall`, `chance` (share of unsafe among labelled candidates, None
+        without labels), `too_long`, `cut`, `notes`.
 
     Raises:
         DataError: There is no query, an empty recall, or a group mixes desirable and undesirable answers.
+        ConfigError: No unit is tracked, the factors would not fit, or there is no gradient index.
         ModelError: The model cannot be loaded or its layout is unknown, or kept factors belong to another.
         NumericalError: The curvature is singular or a result is not finite.
     """
     started = time.perf_counter()
     progress("Choosing candidates")
-    task, similarity = _prepare(config)
-    if config.influence.method in POOLING:
+    task = prepare_task(config)
+    if config.influence.takes_gradients:
         outcome = _by_influence(config, task, folder, progress=progress, load=load)
     else:
-        outcome = _Outcome(_control_tables(config.influence, task, similarity), [])
+        outcome = _by_likeness(config, task, progress, load)
     kept = [ends_by_sign(table, config.top) if config.top else table for table in outcome.tables]
     write_parquet(folder / "tokens.parquet", pd.DataFrame(outcome.tokens, columns=TOKEN_COLUMNS))
     write_parquet(folder / "scores.parquet", pd.concat(kept, ignore_index=True)[SCORE_COLUMNS])
+    task = outcome.task
     labels = task.samples["is_safe"].iloc[task.all_candidates].dropna().astype(bool)
     return {
-        "queries": [_told(task, number) for number in range(len(task.names))],
+        "queries": [task.describe(number) for number in range(len(task.names))],
         "candidates": len(task.all_candidates),
         "seconds": round(time.perf_counter() - started, 3),
         "method": config.influence.method,
+        "recall": config.influence.recall,
         "chance": float((~labels).mean()) if len(labels) else None,
         "too_long": outcome.too_long,
         "cut": outcome.cut,
+        "notes": list(outcome.notes),
     }
 
 
-def _prepare(config: AttributeConfig) -> tuple[_Task, NDArray[np.float64] | None]:
-    """Reads samples, forms groups and recalls their candidates.
-
-    Returns:
-        The task, and the similarity of queries and samples where it was computed.
-
-    Raises:
-        DataError: There is no query, an empty recall, or a mixed group.
-    """
-    queries = tuple(dict.fromkeys(config.queries))
-    if not queries:
-        raise DataError("there is no query to attribute; give at least one prompt with its answer")
-    samples = read_samples(config.samples)
-    names, groups = _groups(queries, config.batch)
+def _by_likeness(config: AttributeConfig, task: Task, progress: Progress, load: Loader | None) -> _Outcome:
+    """Ranks by likeness of words or hidden states, or at random: what influence is compared with."""
     settings = config.influence
-    similarity = None
-    if settings.recall or settings.method == TFIDF:
-        index = build_tfidf(samples, settings.recall_text)
-        similarity = similarities(index, [(query.prompt, query.response) for query in queries])
-    candidates = tuple(_recalled(settings, similarity, members, len(samples)) for members in groups)
-    return _Task(samples, queries, names, groups, candidates), similarity
+    ids = np.array(task.ids)
+    if settings.method in {TFIDF, BM25}:
+        likeness = text_similarities(settings.method, settings, task.samples, task.queries)
+    elif settings.method == EMBEDDING:
+        likeness = _embedding_similarities(config, task, progress, load)
+    else:
+        seeds = [int(content_id(query.id, str(settings.seed)), 16) for query in task.queries]
+        likeness = np.stack([np.random.default_rng(seed).uniform(-1.0, 1.0, len(ids)) for seed in seeds])
+    tables = [
+        score_table(name, list(ids[rows]), likeness[list(members)].mean(axis=0)[rows])
+        for name, members, rows in zip(task.names, task.groups, task.candidates, strict=True)
+    ]
+    return _Outcome(task, tables, [])
 
 
-def _groups(queries: Sequence[Query], batch: bool) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """Names the groups and lists their members; without batches each query is a group, and batches without names are one batch.
+def _embedding_similarities(
+    config: AttributeConfig, task: Task, progress: Progress, load: Loader | None
+) -> NDArray[np.float64]:
+    """Cosine of mean hidden states, centred on the candidates' mean, shape (queries, samples).
+
+    Hidden states share one large direction; uncentred, every sample is like every other. Samples that do not fit the context
+    are as unlike as can be.
 
     Raises:
-        DataError: A group mixes desirable and undesirable answers.
+        DataError: No candidate fits the model's context.
     """
-    if not batch:
-        unique = {query.id: number for number, query in reversed(list(enumerate(queries)))}
-        ordered = sorted(unique, key=lambda name: unique[name])
-        return tuple(ordered), tuple((unique[name],) for name in ordered)
-    named = any(query.group for query in queries)
-    members: dict[str, list[int]] = {}
-    for number, query in enumerate(queries):
-        members.setdefault((query.group or query.id) if named else WHOLE_BATCH, []).append(number)
-    for name, numbers in members.items():
-        if len({queries[number].polarity for number in numbers}) > 1:
-            raise DataError(
-                f"the query batch {name!r} mixes desirable and undesirable answers, which would cancel; attribute them as two "
-                "batches"
-            )
-    return tuple(members), tuple(tuple(numbers) for numbers in members.values())
+    progress("Loading the model")
+    lm = load_model(config.model, config.influence, load)
+    chosen = task.samples.iloc[task.all_candidates]
+    encoded = encode_all(lm, list(zip(chosen["prompt"], chosen["response"], strict=True)), config.template)
+    fitting = [place for place, text in enumerate(encoded) if text is not None]
+    if not fitting:
+        raise DataError(
+            "no candidate fits the model's context; take a model with a longer one, or shorter samples"
+        )
+    states = mean_hidden_states(lm, [text for text in encoded if text is not None], progress, READING)
+    asked = [encode(lm, query.prompt, query.response, config.template) for query in task.queries]
+    queries = mean_hidden_states(lm, asked, progress)
+    centre = states.mean(axis=0)
+    states, queries = _unit_length(states - centre), _unit_length(queries - centre)
+    likeness = np.full((len(task.queries), len(task.samples)), -1.0)
+    likeness[:, task.all_candidates[fitting]] = queries @ states.T
+    return likeness
 
 
-def _recalled(
-    settings: InfluenceSettings, similarity: NDArray[np.float64] | None, members: Sequence[int], count: int
-) -> NDArray[np.int64]:
-    """Sample rows of one group: the union of its queries' recalls, ascending."""
-    if not settings.recall or similarity is None:
-        return np.arange(count)
-    return np.unique(
-        np.concatenate([most_similar(similarity[number], settings.recall) for number in members])
-    )
-
-
-def _control_tables(
-    settings: InfluenceSettings, task: _Task, similarity: NDArray[np.float64] | None
-) -> list[pd.DataFrame]:
-    """Ranks by similarity of words, or at random: what influence is compared with."""
-    ids = np.array(task.ids)
-    tables = []
-    for name, members, rows in zip(task.names, task.groups, task.candidates, strict=True):
-        if settings.method == TFIDF and similarity is not None:
-            values = similarity[list(members)].mean(axis=0)[rows]
-        else:
-            seed = int(content_id(name, str(settings.seed)), 16)
-            values = np.random.default_rng(seed).uniform(-1.0, 1.0, len(ids))[rows]
-        tables.append(score_table(name, list(ids[rows]), values))
-    return tables
+def _unit_length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    scaled: NDArray[np.float64] = vectors / np.where(lengths > 0, lengths, 1.0)
+    return scaled
 
 
 def _by_influence(
-    config: AttributeConfig, task: _Task, folder: Path, *, progress: Progress, load: Loader | None
+    config: AttributeConfig, task: Task, folder: Path, *, progress: Progress, load: Loader | None
 ) -> _Outcome:
-    """Scores by LinFAC, and spreads the strongest scores over tokens and units.
+    """Scores by gradients, and spreads the strongest scores over tokens and units.
 
     Raises:
         DataError: No candidate, or a query, does not fit the model's context.
+        ConfigError: There is no gradient index although recall needs it.
     """
-    progress("Loading the model")
-    lm = _load(config, load)
-    config = _with_batch_size(config, lm)
-    network = UnitModel(lm, tuple(find_sublayers(lm.model)))
-    engine = _Engine(config, task, network, folder, progress)
-    queries = [encode(lm, query.prompt, query.response, config.template) for query in task.queries]
-    texts = _encode_rows(engine, task.all_candidates)
+    source = Source(config.model, task.samples, config.template, config.influence, config.factors, folder)
+    engine = open_engine(source, progress, load)
+    queries = [
+        encode(engine.network.lm, query.prompt, query.response, config.template) for query in task.queries
+    ]
+    directions = engine.directions(queries, task.groups, progress)
+    if config.influence.recall == INDEX:
+        if not config.index:
+            raise ConfigError(
+                "recall by the gradient index needs an index; build it with: lancet index build STUDY"
+            )
+        task = choose_by_index(engine, task, directions, Path(config.index))
+    step = _Pass(config, task, engine, progress)
+    texts = engine.encode_rows(task.all_candidates)
     if not texts:
         raise DataError(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
-    factors = _factors(engine)
-    progress("Preparing the queries")
-    gradients = scores.query_gradients(network, encoded=queries, max_tokens=config.influence.max_tokens)
-    directions = scores.directions_of(scores.mean_by_group(gradients, task.groups), factors, config.influence)
     spread: list[_Spread] = []
-    if len(task.groups) == 1 and len(texts) <= 2 * config.detail:
+    if len(task.groups) == 1 and len(texts) <= 2 * config.detail and config.influence.normalise == "none":
         # Every score is to be spread, and their spreads add up to the scores: one pass does both.
-        spread = [_spread(engine, directions, 0, texts=texts)]
+        spread = [_spread(step, directions, 0, texts=texts)]
         values = np.array([[one.influence] for one in spread[0].values()])
     else:
-        values = _score_all(engine, texts, directions)
+        values = _score_all(step, texts, directions)
     tables = _tables(task, list(texts), values)
     for number in range(len(spread), len(tables)):
         strongest = set(ends(tables[number], config.detail)["sample_id"])
         chosen = {row: text for row, text in texts.items() if task.ids[row] in strongest}
-        spread.append(_spread(engine, directions, number, texts=chosen))
+        spread.append(_spread(step, directions, number, texts=chosen))
     tokens = [
-        row
-        for number, one in enumerate(spread)
-        for row in _token_rows(engine, number, texts=texts, spread=one)
+        row for number, one in enumerate(spread) for row in _token_rows(step, number, texts=texts, spread=one)
     ]
     cut = sum(1 for text in texts.values() if text.cut_tokens)
-    return _Outcome(tables, tokens, len(task.all_candidates) - len(texts), cut)
+    return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, engine.notes)
 
 
-def _with_batch_size(config: AttributeConfig, lm: LanguageModel) -> AttributeConfig:
-    """Sets the tokens of a forward pass where the settings leave them to the device."""
-    chosen = config.influence.max_tokens or TOKENS_AT_ONCE[lm.device.type]
-    return replace(config, influence=replace(config.influence, max_tokens=chosen))
-
-
-def _load(config: AttributeConfig, load: Loader | None) -> LanguageModel:
-    """Takes the model from the caller, unless device or precision are asked for that it may not have."""
-    settings, usual = config.influence, InfluenceSettings()
-    if load is not None and (settings.device, settings.dtype) == (usual.device, usual.dtype):
-        return load(config.model)
-    return load_language_model(config.model, device=settings.device, dtype=settings.dtype)
-
-
-def _encode_rows(engine: _Engine, rows: NDArray[np.int64]) -> dict[int, Encoded]:
-    """Tokenises samples, by row; those whose response exceeds the context are left out."""
-    chosen = engine.task.samples.iloc[rows]
-    texts = list(zip(chosen["prompt"], chosen["response"], strict=True))
-    encoded = encode_all(engine.network.lm, texts, engine.config.template)
-    return {int(row): text for row, text in zip(rows, encoded, strict=True) if text is not None}
-
-
-def _factors(engine: _Engine) -> dict[str, EigenFactors]:
-    """Reads the factors that an earlier run kept, or estimates and keeps them."""
-    config, lm = engine.config, engine.network.lm
-    settings = config.influence
-    ids = engine.task.ids
-    corpus = hashlib.sha256("".join(ids).encode()).hexdigest()[:16]
-    identity = fitting.identify(settings, template=config.template, corpus=corpus)
-    kept = fitting.read_kept_factors(Path(config.factors), lm, identity) if config.factors else None
-    if kept is not None:
-        return kept
-    order = np.random.default_rng(settings.seed).permutation(len(ids))
-    rows = order[: settings.factor_samples] if settings.factor_samples else order
-    texts = list(_encode_rows(engine, rows).values())
-    key = fingerprint([lm.fingerprint, identity.key])
-    shards = Shards(engine.folder / "shards" if len(texts) > fitting.SHARD_SAMPLES else None, "factors", key)
-    factors = fitting.fit_factors(
-        engine.network, encoded=texts, settings=settings, shards=shards, progress=engine.progress
-    )
-    if config.factors:
-        fitting.keep_factors(Path(config.factors), lm, identity, factors)
-    return factors
-
-
-def _score_all(
-    engine: _Engine, texts: dict[int, Encoded], directions: dict[str, Tensor]
-) -> NDArray[np.float64]:
+def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Gradients) -> NDArray[np.float64]:
     """Scores samples for all groups, shard by shard in order of length; shape (samples, groups), in the order of `texts`."""
+    engine, settings = step.engine, step.engine.source.settings
     encoded = list(texts.values())
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place].input_ids))
-    key = fingerprint([to_dict(engine.config), engine.network.lm.fingerprint, engine.task.ids])
-    shards = Shards(engine.folder / "shards" if len(order) > SHARD_SAMPLES else None, "scores", key)
-    values = np.empty((len(order), len(engine.task.groups)))
+    key = fingerprint([to_dict(step.config), engine.network.lm.fingerprint, step.task.ids])
+    folder = engine.source.folder / "shards" if len(order) > SHARD_SAMPLES else None
+    shards = Shards(folder, "scores", key)
+    values = np.empty((len(order), len(step.task.groups)))
     for number, part in enumerate(split(len(order), SHARD_SAMPLES)):
         places = [order[place] for place in part]
 
@@ -319,25 +233,23 @@ def _score_all(
                 engine.network,
                 encoded=[encoded[place] for place in places],
                 directions=directions,
-                max_tokens=engine.config.influence.max_tokens,
-                tell=lambda done: engine.progress(STAGE, start + done, len(order)),
+                max_tokens=settings.max_tokens,
+                tell=lambda done: step.progress(STAGE, start + done, len(order)),
+                normaliser=engine.curvature if settings.normalise == "self" else None,
             )
             return {"scores": found}
 
         values[places] = shards.compute(number, compute)["scores"]
-        engine.progress(STAGE, part.stop, len(order))
+        step.progress(STAGE, part.stop, len(order))
     return values
 
 
-def _tables(task: _Task, rows: Sequence[int], values: NDArray[np.float64]) -> list[pd.DataFrame]:
+def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> list[pd.DataFrame]:
     """Ranks each group's own candidates.
 
     Raises:
-        NumericalError: A score is not finite.
         DataError: No candidate of a group fits the model's context.
     """
-    if not np.isfinite(values).all():
-        raise NumericalError("an influence score is not finite; compute in float32, or raise the damping")
     tables = []
     for number, name in enumerate(task.names):
         own = np.isin(rows, task.candidates[number])
@@ -350,30 +262,28 @@ def _tables(task: _Task, rows: Sequence[int], values: NDArray[np.float64]) -> li
     return tables
 
 
-def _spread(
-    engine: _Engine, directions: dict[str, Tensor], number: int, *, texts: dict[int, Encoded]
-) -> _Spread:
+def _spread(step: _Pass, directions: scores.Gradients, number: int, *, texts: dict[int, Encoded]) -> _Spread:
     """Decomposes the scores of some samples on one group, by row."""
     found = scores.decompose_samples(
-        engine.network,
+        step.engine.network,
         encoded=list(texts.values()),
         direction={unit: values[number] for unit, values in directions.items()},
-        max_tokens=engine.config.influence.max_tokens,
-        tell=lambda done: engine.progress("Spreading influence over tokens", done, len(texts)),
+        max_tokens=step.engine.source.settings.max_tokens,
+        tell=lambda done: step.progress("Spreading influence over tokens", done, len(texts)),
     )
     return dict(zip(texts, found, strict=True))
 
 
 def _token_rows(
-    engine: _Engine, number: int, *, texts: dict[int, Encoded], spread: _Spread
+    step: _Pass, number: int, *, texts: dict[int, Encoded], spread: _Spread
 ) -> list[dict[str, Any]]:
-    units = [unit.name for unit in engine.network.units]
-    tokenizer = engine.network.lm.tokenizer
+    network = step.engine.network
+    units = [unit.name for unit in network.units]
     return [
         {
-            "query_id": engine.task.names[number],
-            "sample_id": engine.task.ids[row],
-            "tokens": token_texts(tokenizer, texts[row].input_ids),
+            "query_id": step.task.names[number],
+            "sample_id": step.task.ids[row],
+            "tokens": token_texts(network.lm.tokenizer, texts[row].input_ids),
             "heat": one.heat.tolist(),
             "response_start": texts[row].response_start,
             "units": units,
@@ -381,15 +291,3 @@ def _token_rows(
         }
         for row, one in spread.items()
     ]
-
-
-def _told(task: _Task, number: int) -> dict[str, Any]:
-    """What the summary says of one group."""
-    members = [task.queries[index] for index in task.groups[number]]
-    return {
-        "query_id": task.names[number],
-        "members": [query.id for query in members],
-        "prompt": members[0].prompt,
-        "polarity": members[0].polarity,
-        "candidates": len(task.candidates[number]),
-    }

@@ -258,11 +258,11 @@ def _attribute(
     _write_result(place, result)
     labels = pd.read_parquet(place / "clusters.parquet").set_index("query_id")["cluster"]
     grouped = tuple(Query(query.prompt, query.response, group=str(labels[query.id])) for query in asked)
-    whole, measured = InfluenceSettings(recall=0), []
+    whole, measured = InfluenceSettings(recall="all"), []
     for method in ("linfac", "tfidf", "random"):
         for name, members, settings in (
             ("within 100 recalled samples", asked, InfluenceSettings(method=method)),
-            ("query batches, whole corpus", grouped, InfluenceSettings(method=method, recall=0)),
+            ("query batches, whole corpus", grouped, InfluenceSettings(method=method, recall="all")),
         ):
             shipped = settings == whole
             folder = build.folder / "runs" / "attribute" if shipped else build.folder / "measuring"

@@ -6,7 +6,7 @@ from lancet_core.config import setting
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.data.samples import Query
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
-from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
+from lancet_core.influence.settings import ClusterSettings, IndexSettings, InfluenceSettings
 from lancet_core.models.settings import GenerationSettings
 
 
@@ -25,6 +25,7 @@ class AttributeConfig:
         top: Scores kept of each sign for each query or group; 0 keeps all.
         detail: Samples of each sign that get their influence by token and by unit.
         factors: Folder where factors are kept for the next run; empty keeps none.
+        index: Folder of the gradient index, for recall by it.
     """
 
     study: str
@@ -36,6 +37,32 @@ class AttributeConfig:
     batch: bool = setting(False, "Attribute the queries of each group as one, by their mean gradient")
     top: int = setting(0, "Scores kept of each sign for each query; 0 keeps all", minimum=0)
     detail: int = setting(50, "Samples of each sign that get their influence by token and by unit", minimum=0)
+    factors: str = ""
+    index: str = ""
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """A gradient index over all training samples.
+
+    Attributes:
+        study: Name of the study.
+        model: Model folder, or id on the Hub.
+        samples: Path of the study's training samples (parquet).
+        template: How prompt and response become one text.
+        to: Folder that the index is written to.
+        influence: Method and curvature that queries will be answered with.
+        index: What is kept of each sample.
+        factors: Folder where factors are kept for the next run; empty keeps none.
+    """
+
+    study: str
+    model: str
+    samples: str
+    template: str
+    to: str
+    influence: InfluenceSettings = InfluenceSettings()
+    index: IndexSettings = IndexSettings()
     factors: str = ""
 
 

@@ -12,7 +12,7 @@ from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
-from lancet_core.influence.settings import POOLING, ClusterSettings, InfluenceSettings
+from lancet_core.influence.settings import ALL, CURVATURES, ClusterSettings, InfluenceSettings
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig
 from lancet_core.store.queries import list_queries
@@ -235,9 +235,8 @@ def is_whole_corpus_batch(run: RunRecord) -> bool:
     """Whether an attribution scored every training sample by influence for batches of queries, and kept every score."""
     values = json.loads((run.folder / "config.json").read_text(encoding="utf-8"))["config"]
     settings = values["influence"]
-    return (
-        bool(values["batch"]) and settings["recall"] == values["top"] == 0 and settings["method"] in POOLING
-    )
+    every = settings["recall"] == ALL and values["top"] == 0
+    return bool(values["batch"]) and every and settings["method"] in CURVATURES
 
 
 def cluster_batches(clusters: pd.DataFrame) -> list[Query]:
@@ -279,7 +278,7 @@ def cluster_attribution_config(
 ) -> AttributeConfig:
     """Describes the attribution of each cluster over the whole corpus completely; arguments as where it is started."""
     queries = tuple(cluster_batches(read_clusters(workspace, cluster_run_id)))
-    whole = replace(settings or InfluenceSettings(), recall=0)
+    whole = replace(settings or InfluenceSettings(), recall=ALL)
     return _attribution_config(study, queries, settings=whole, batch=True)
 
 

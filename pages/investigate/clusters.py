@@ -278,7 +278,7 @@ def _start_batch(here: state.Here, study: "Study", run_id: str, members: "pd.Dat
         return start_cluster_attribution(here.workspace, study, cluster_run_id=run_id)
     queries = [query_of(row, group=group) for row in members.itertuples()]
     return start_attribution(
-        here.workspace, study, queries=queries, settings=InfluenceSettings(recall=0), batch=True
+        here.workspace, study, queries=queries, settings=InfluenceSettings(recall="all"), batch=True
     )
 
 

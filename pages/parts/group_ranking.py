@@ -144,7 +144,7 @@ def _start_single(here: state.Here, study: "Study", members: "pd.DataFrame", que
 
     row = next(members[members["query_id"] == query_id].itertuples())
     return start_attribution(
-        here.workspace, study, queries=[query_of(row)], settings=InfluenceSettings(recall=0)
+        here.workspace, study, queries=[query_of(row)], settings=InfluenceSettings(recall="all")
     )
 
 

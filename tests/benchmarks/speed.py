@@ -73,7 +73,7 @@ def traces(workspace, study, rounds):
         case = cases.iloc[number % len(cases)]
         query = Query(case["prompt"], f"{case['response']} Round {number}.")
         started = time.perf_counter()
-        finish(workspace, start_trace(workspace, study, query, settings=InfluenceSettings(recall=100)))
+        finish(workspace, start_trace(workspace, study, query, settings=InfluenceSettings()))
         times.append(time.perf_counter() - started)
     return times[1:]
 

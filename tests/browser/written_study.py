@@ -130,7 +130,7 @@ def adopt_attribution(
         str(study.samples),
         study.template,
         tuple(cluster_batches(read_clusters(workspace, parent))),
-        InfluenceSettings(recall=0),
+        InfluenceSettings(recall="all"),
         batch=True,
         factors=str(study.factors),
     )

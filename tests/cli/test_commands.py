@@ -131,7 +131,7 @@ def adopt_attribution(place, study):
         samples=str(study.samples),
         template="auto",
         queries=(Query("a?", "b", group="0"),),
-        influence=InfluenceSettings(recall=0),
+        influence=InfluenceSettings(recall="all"),
         batch=True,
     )
     return launcher.adopt(workspace, "attribute", config, results=results, study="mine")
@@ -202,7 +202,7 @@ def test_a_run_that_fails_ends_with_1_and_says_why(lancet, study, place):
     hidden = place / "hidden"
     (place / "model").rename(hidden)
     stop_host(open_workspace(place / "workspace"))
-    code, _out, err = lancet("attribute", "mine", "--prompt", "a?", "--response", "b", "--recall", "5")
+    code, _out, err = lancet("attribute", "mine", "--prompt", "a?", "--response", "b", "--candidates", "5")
     hidden.rename(place / "model")
     assert code == 1
     assert err.startswith("error: run attribute-")

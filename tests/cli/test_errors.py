@@ -17,7 +17,7 @@ from tests.written_rows import plain_rows, write_lines
         (["study", "list", "--depth", "3"], "No such option: --depth"),
         (["attribute", "x", "--method", "guess"], "guess"),
         (["attribute", "x", "--damping", "-1"], "greater than or equal to 0"),
-        (["attribute", "x", "--recall", "most"], "'most' is no amount"),
+        (["attribute", "x", "--factor-samples", "most"], "'most' is no amount"),
         (["study", "show", "nothing"], "there is no study 'nothing'"),
         (["runs", "show", "nothing"], "there is no run 'nothing'"),
         (["runs", "cancel", "nothing"], "there is no run 'nothing'"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lancet_core.models.encoding import Batch, encode, pack
+from lancet_core.models.encoding import encode, pack, padded_batch
 
 TEXTS = [
     ("May I keep the kettle?", "No, it is not wise."),
@@ -35,6 +35,7 @@ def padded():
                 )
                 for values in wide
             ]
-        return Batch(batch.indices, *wide)
+        ids, real, response = wide
+        return padded_batch(batch.indices, ids, attention_mask=real, response_mask=response)
 
     return make

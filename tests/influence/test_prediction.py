@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from lancet_core.influence.factors import decompose, precondition, sum_reduce
-from lancet_core.influence.scores import contract, modular_gradient
+from lancet_core.influence.factors import FactorSums, decompose, pool_reduce
+from lancet_core.influence.gradients import contract, modular_gradient
+from lancet_core.influence.preconditioner import precondition
 
 
 def as_unit(rows, gradients):
@@ -17,9 +18,9 @@ def influence(rows, gradients, curvature, *, query, damping):
     """I of each sample on one query; all given as (input, gradient) of a linear unit."""
     a, delta = as_unit(rows, gradients)
     mask = torch.ones(len(rows), 1, dtype=torch.bool)
-    factors = decompose(sum_reduce(a, as_unit(rows, curvature)[1], mask))
+    factors = decompose(FactorSums.of(pool_reduce(a, as_unit(rows, curvature)[1], mask)))
     query_gradient = modular_gradient(*as_unit(*query)).mean(dim=0, keepdim=True)
-    direction = precondition(query_gradient, factors, damping=damping, kind="absolute")
+    direction = precondition(factors, damping=damping, kind="absolute").solve(query_gradient)
     return contract(a, delta, direction)[:, 0].numpy()
 
 

@@ -10,6 +10,7 @@ import torch
 from lancet_core.errors import DataError, NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen, sampled_labels, unit_gradients
+from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode, pack
@@ -61,12 +62,19 @@ def fit(network, texts, settings, shards=UNKEPT, progress=silent):
     return fitting.fit_factors(network, encoded=texts, settings=settings, shards=shards, progress=progress)
 
 
+def solve(network, gradients, factors, settings):
+    """Directions V of query gradients."""
+    dtype = next(iter(gradients.values())).dtype
+    curvature = preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
+    return scores.directions_of(gradients, curvature)
+
+
 def attribute(network, samples, queries, settings=None, *, factors=None, max_tokens=10**6):
     """Scores of shape (samples, queries), and the directions."""
     settings = settings or DEFAULTS
     factors = factors or fit(network, samples, settings)
     gradients = scores.query_gradients(network, encoded=queries, max_tokens=max_tokens)
-    directions = scores.directions_of(gradients, factors, settings)
+    directions = solve(network, gradients, factors, settings)
     score = partial(scores.score_samples, network, directions=directions, tell=lambda done: None)
     return score(encoded=samples, max_tokens=max_tokens), directions
 
@@ -148,7 +156,7 @@ def test_a_mean_of_queries_is_the_mean_of_their_scores(network):
     single, _ = attribute(own, samples, queries, factors=factors)
     gradients = scores.query_gradients(own, encoded=queries, max_tokens=10**6)
     grouped = scores.mean_by_group(gradients, [(0, 2), (1,)])
-    directions = scores.directions_of(grouped, factors, settings)
+    directions = solve(own, grouped, factors, settings)
     found = scores.score_samples(
         own, encoded=samples, directions=directions, max_tokens=10**6, tell=lambda done: None
     )
@@ -265,4 +273,4 @@ def test_directions_that_overflow_are_refused(network):
     gradients = scores.query_gradients(own, encoded=samples[:1], max_tokens=64)
     broken = {unit: values * float("inf") for unit, values in gradients.items()}
     with pytest.raises(NumericalError, match="not finite"):
-        scores.directions_of(broken, factors, DEFAULTS)
+        solve(own, broken, factors, DEFAULTS)

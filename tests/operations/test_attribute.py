@@ -24,7 +24,7 @@ def config(tiny_model_folder, written_samples, queries):
         samples=str(written_samples),
         template="auto",
         queries=queries,
-        influence=InfluenceSettings(recall=20, factor_samples=30, device="cpu"),
+        influence=InfluenceSettings(candidates=20, factor_samples=30, device="cpu"),
         detail=3,
     )
 
@@ -83,7 +83,7 @@ def test_a_single_query_is_scored_and_spread_in_one_pass(config, run):
 
 
 def test_a_batch_is_the_mean_of_its_queries(config, run):
-    whole = with_influence(config, recall=0)
+    whole = with_influence(config, recall="all")
     _, single, _ = run(whole)
     result, batch, _ = run(replace(whole, batch=True), "batch")
     assert [query["query_id"] for query in result["queries"]] == ["batch"]
@@ -149,7 +149,7 @@ def test_factors_are_kept_and_used_again(config, run, tmp_path, monkeypatch):
     _, first, _ = run(keeping)
     assert len(list((tmp_path / "factors").glob("*.safetensors"))) == 1
     monkeypatch.setattr(fitting, "fit_factors", None)  # would fail if it were called
-    _, second, _ = run(with_influence(keeping, damping=0.1, recall=15), "again")
+    _, second, _ = run(with_influence(keeping, damping=0.1, candidates=15), "again")
     assert len(second) == 45
     joined = first.merge(second, on=["query_id", "sample_id"])
     np.testing.assert_allclose(
@@ -174,7 +174,7 @@ class Killed(Exception):
 
 def test_a_killed_pass_goes_on_from_its_last_whole_shard(config, run, monkeypatch):
     monkeypatch.setattr(attribute, "SHARD_SAMPLES", 16)
-    whole = with_influence(config, recall=0)
+    whole = with_influence(config, recall="all")
     _, expected, _ = run(whole, "uninterrupted")
 
     def kill(step, done=0, total=None, **values):
@@ -220,7 +220,7 @@ def test_long_prompts_are_cut_and_long_responses_left_out(config, run, tmp_path)
     path = tmp_path / "long.parquet"
     samples_frame(samples).to_parquet(path)
     result, scores, _ = run(
-        with_influence(replace(config, samples=str(path), queries=config.queries[:1]), recall=0)
+        with_influence(replace(config, samples=str(path), queries=config.queries[:1]), recall="all")
     )
     assert (result["candidates"], result["too_long"], result["cut"], len(scores)) == (3, 1, 1, 2)
 

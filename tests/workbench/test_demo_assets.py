@@ -78,7 +78,7 @@ def write_assets(folder, scratch, seed=0):
         "factors": "factors",
         "runs": {
             "cluster": {"folder": "runs/cluster", "settings": to_dict(ClusterSettings(k=2))},
-            "attribute": {"folder": "runs/attribute", "settings": to_dict(InfluenceSettings(recall=0))},
+            "attribute": {"folder": "runs/attribute", "settings": to_dict(InfluenceSettings(recall="all"))},
         },
     }
     (folder / "demo.json").write_text(json.dumps(manifest))

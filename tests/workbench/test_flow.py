@@ -152,7 +152,7 @@ def test_a_case_is_led_to_its_pairs_step_by_step(workspace, study, tmp_path, sta
     clusters = adopt_clusters(workspace, tmp_path, study)
     second = proposals.send_to_review(workspace, study, CASE)
     assert second.waiting_for == ("attribute-2",)
-    assert started[1][1].influence.recall == 0
+    assert started[1][1].influence.recall == "all"
     assert {query.group for query in started[1][1].queries} == {"0", "1"}
     adopt_batch(workspace, tmp_path, study, clusters)
     third = proposals.send_to_review(workspace, study, CASE)

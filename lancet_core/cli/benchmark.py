@@ -1,0 +1,220 @@
+"""`lancet benchmark`: measures attribution against retrained models, exact influence and known labels. Tables are Markdown."""
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+import typer
+
+from lancet_core.cli.dashboard import CHECKOUT
+from lancet_core.cli.following import RunBar
+from lancet_core.cli.options import JsonOption
+from lancet_core.cli.output import print_json, print_line, print_note
+from lancet_core.data.samples import read_samples
+from lancet_core.errors import DataError
+from lancet_core.experiments.variants import chosen_settings
+from lancet_core.influence.settings import CURVATURES, EKFAC, LINFAC, METHODS, TFIDF, InfluenceSettings
+from lancet_core.store.run_status import RUNNING, Status
+from lancet_core.workbench import demo_assets
+
+if TYPE_CHECKING:  # both bring torch
+    from lancet_core.experiments.corpora import MeasuredCorpus
+    from lancet_core.experiments.scoring import Bench
+
+TRUTH = CHECKOUT / "assets" / "truth"
+DEMO: Final = "demo"
+ALL_METHODS, GRADIENT_METHODS = ",".join(METHODS), ",".join(CURVATURES)
+SECONDS_BETWEEN_NOTES = 60.0
+commands = typer.Typer(
+    help="Measure attribution on the demo corpora; what is computed is kept, so that a stopped command goes on."
+)
+
+CorpusOption = Annotated[
+    Literal["demo", "other-seed", "own-words"],
+    typer.Option(
+        "--corpus",
+        help="The shipped demo, a smaller one of another seed, or one whose bad answers have words of their own.",
+    ),
+]
+WorkOption = Annotated[
+    Path, typer.Option("--work", help="Folder where retrained models' answers, factors and scores are kept.")
+]
+ProcessesOption = Annotated[
+    int, typer.Option("--processes", min=1, help="Models trained at once, one thread each.")
+]
+VariantsOption = Annotated[
+    bool,
+    typer.Option("--variants/--no-variants", help="Measure the variants of these methods' settings as well."),
+]
+MethodsOption = Annotated[
+    str, typer.Option("--methods", help=f"Methods, separated by commas: {', '.join(METHODS)}.")
+]
+
+
+@commands.command("bank")
+def bank(
+    corpus: CorpusOption = DEMO,
+    subsets: Annotated[
+        int, typer.Option("--subsets", min=3, help="Models, each trained on a random half of the samples.")
+    ] = 60,
+    processes: ProcessesOption = 2,
+    work: WorkOption = Path("build/truth"),
+    as_json: JsonOption = False,
+) -> None:
+    """Retrains models on random halves of a corpus and keeps how likely each finds the queries: truth for the other commands."""
+    import numpy as np
+
+    from lancet_core.experiments import retraining
+
+    drawn, path = _corpus(corpus), TRUTH / f"{corpus}.safetensors"
+    masks = retraining.draw_masks(len(drawn.samples), subsets, seed=0)
+    with RunBar() as bar:
+        found = retraining.retrain(
+            drawn,
+            {str(number): mask for number, mask in enumerate(masks)},
+            folder=work / corpus,
+            processes=processes,
+            progress=_Follower(bar),
+        )
+    retraining.write_bank(path, drawn, retraining.Bank(masks, np.stack(list(found.values()))))
+    if as_json:
+        print_json({"corpus": corpus, "subsets": subsets, "queries": len(drawn.queries), "bank": path})
+        return
+    print_line(
+        f"bank of {subsets} models on {len(drawn.samples):,} samples, {len(drawn.queries)} queries: {path}"
+    )
+
+
+@commands.command("attribution")
+def attribution(
+    corpus: CorpusOption = DEMO,
+    methods: MethodsOption = ALL_METHODS,
+    variants: VariantsOption = False,
+    work: WorkOption = Path("build/truth"),
+    as_json: JsonOption = False,
+) -> None:
+    """Prints how well each method ranks unsafe samples (average precision) and foretells retrained models (LDS), with intervals."""
+    from lancet_core.experiments import attribution as experiment
+    from lancet_core.experiments.retraining import read_bank
+
+    rows = _rows(methods, variants=variants)
+    path = TRUTH / f"{corpus}.safetensors"
+    with RunBar() as bar:
+        follower = _Follower(bar)
+        bench = _bench(corpus, work, follower)
+        bank = read_bank(path, bench.corpus) if path.is_file() else None
+        if bank is None:
+            print_note(f"no LDS: there is no {path}; make it with: lancet benchmark bank --corpus {corpus}")
+        yardstick = experiment.Yardstick(bench, bank)
+        measured = experiment.measure_all(yardstick, rows, follower)
+    if as_json:
+        print_json({name: asdict(row) for name, row in measured.items()})
+        return
+    print_line(
+        f"{corpus}: {len(bench.corpus.samples):,} samples, {len(bench.singles)} queries, {len(bench.batches)} query batches, "
+        f"{0 if bank is None else len(bank.masks)} retrained models\n"
+    )
+    print_line(experiment.attribution_table(yardstick, measured))
+
+
+@commands.command("removal")
+def removal(
+    corpus: CorpusOption = DEMO,
+    methods: MethodsOption = f"{LINFAC},{EKFAC},{TFIDF}",
+    batches: Annotated[
+        int, typer.Option("--batches", min=1, max=5, help="Query batches whose top samples are removed.")
+    ] = 3,
+    processes: ProcessesOption = 2,
+    work: WorkOption = Path("build/truth"),
+    as_json: JsonOption = False,
+) -> None:
+    """Retrains without the top 1 % and 5 % of each method, and prints how log p of the queries changes beside random removal."""
+    from lancet_core.experiments import removal as experiment
+
+    rows = _rows(methods)
+    with RunBar() as bar:
+        follower = _Follower(bar)
+        bench = _bench(corpus, work, follower)
+        found = experiment.measure_removal(
+            bench, rows, batches=batches, processes=processes, progress=follower
+        )
+    if as_json:
+        print_json([asdict(row) for row in found])
+        return
+    print_line(f"{corpus}: change of log p of a query in nats, {found[0].change.n} queries\n")
+    print_line(experiment.removal_table(found))
+
+
+@commands.command("exact")
+def exact(
+    methods: MethodsOption = GRADIENT_METHODS,
+    variants: VariantsOption = False,
+    samples: Annotated[
+        int, typer.Option("--samples", min=20, help="Samples of the demo that the small model is trained on.")
+    ] = 200,
+    work: WorkOption = Path("build/truth"),
+    as_json: JsonOption = False,
+) -> None:
+    """Prints how each gradient method's scores agree with exact damped Gauss-Newton influence on a model of width 16."""
+    from lancet_core.experiments import exact as experiment
+
+    rows = _rows(methods, variants=variants)
+    small = experiment.small_corpus(_corpus(DEMO), samples)
+    with RunBar() as bar:
+        found = experiment.measure_exact(small, rows, work / "exact", _Follower(bar))
+    if as_json:
+        print_json(found)
+        return
+    print_line(f"{small.name}: Spearman correlation with exact influence, {len(small.queries)} queries\n")
+    print_line(experiment.exact_table(found))
+
+
+class _Follower:
+    """A progress that a bar shows; where stderr is no terminal it writes a line now and then."""
+
+    def __init__(self, bar: RunBar) -> None:
+        self._bar, self._step, self._first = bar, "", 0
+        self._started = self._told = time.monotonic()
+
+    def __call__(self, step: str, done: int = 0, total: int | None = None, **values: float) -> None:
+        """Shows where the work stands."""
+        del values
+        now = time.monotonic()
+        if step != self._step:
+            self._step, self._first, self._started = step, done, now
+        advanced = done - self._first
+        left = (now - self._started) / advanced * (total - done) if total and advanced > 0 else None
+        self._bar(Status(RUNNING, step=step, done=done, total=total, eta_seconds=left))
+        if not sys.stderr.isatty() and now - self._told >= SECONDS_BETWEEN_NOTES:
+            self._told = now
+            print_note(f"{step}: {done:,} of {total:,}" if total else step)
+
+
+def _rows(methods: str, *, variants: bool = False) -> dict[str, InfluenceSettings]:
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    return chosen_settings(names, variants=variants)
+
+
+def _corpus(name: str) -> "MeasuredCorpus":
+    from lancet_core.experiments import corpora
+
+    queries = demo_assets.read_assets().path("queries")
+    return corpora.draw(name, corpora.recipes(queries)[name])
+
+
+def _bench(name: str, work: Path, follower: _Follower) -> "Bench":
+    """A corpus and a model trained on all of it: the demo's own, or one that is trained at the first call."""
+    from lancet_core.experiments.scoring import Bench, trained_on_all
+
+    corpus, folder = _corpus(name), work / name
+    if name == DEMO:
+        assets = demo_assets.read_assets()
+        if list(read_samples(assets.path("samples"))["id"]) != list(corpus.samples["id"]):
+            raise DataError(
+                f"the demo in {assets.folder} was made from other samples than the corpus {DEMO!r}; restore the shipped one, or "
+                "remake it with its defaults: lancet demo build"
+            )
+        return Bench(corpus, assets.path("model"), folder)
+    return Bench(corpus, trained_on_all(corpus, folder, follower), folder)

@@ -1,0 +1,156 @@
+"""Removal: models retrained without the samples that a method blames most, beside models without as many drawn at random."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lancet_core.evaluation.intervals import Interval, mean_by
+from lancet_core.evaluation.settings import MetricSettings
+from lancet_core.experiments.markdown import told, write_table
+from lancet_core.experiments.retraining import Mask, retrain
+from lancet_core.experiments.scoring import Bench, Floats, score_corpus
+from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.progress import Progress, silent
+
+SHARES = (0.01, 0.05)
+RANDOM_DRAWS = 2
+RANDOM_ROW = "drawn at random"
+_WHOLE = "whole"
+_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What came of removing samples.
+
+    Attributes:
+        method: Who chose them.
+        share: Share of the corpus that was removed.
+        change: Change of log p of a query in nats, mean over the queries of the chosen batches, interval over queries; those
+            of one batch share a retrained model, so that the noise of retraining is not all in the interval.
+    """
+
+    method: str
+    share: float
+    change: Interval
+
+
+def without_top(scores: NDArray[np.float64], share: float) -> Mask:
+    """Keeps all but the samples with the highest scores, shape (samples,); the first of equals goes first."""
+    mask = np.ones(len(scores), dtype=bool)
+    mask[np.argsort(-scores, kind="stable")[: round(share * len(scores))]] = False
+    return mask
+
+
+def without_random(samples: int, share: float, draw: int) -> Mask:
+    """Keeps all but samples drawn at random, shape (samples,)."""
+    mask = np.ones(samples, dtype=bool)
+    chosen = np.random.default_rng([_SEED, draw]).permutation(samples)
+    mask[chosen[: round(share * samples)]] = False
+    return mask
+
+
+def spread_batches(names: Sequence[str], count: int) -> list[str]:
+    """Takes batches evenly from their list, all where there are no more."""
+    if count >= len(names):
+        return list(names)
+    return [names[round(place)] for place in np.linspace(0, len(names) - 1, count)]
+
+
+def measure_removal(
+    bench: Bench,
+    rows: Mapping[str, InfluenceSettings],
+    *,
+    batches: int,
+    processes: int,
+    progress: Progress = silent,
+) -> list[Removal]:
+    """Retrains without the top samples of each method, query batch and share; what was trained before is read.
+
+    Every change is against a model retrained on the whole corpus by the same procedure. The random control is measured on the
+    queries of all chosen batches, a query's change averaged over the draws.
+
+    Args:
+        bench: Corpus, and the model whose influence is measured.
+        rows: Name of each method to its settings.
+        batches: Query batches, taken evenly from their list.
+        processes: Models trained at once.
+        progress: Told after every model.
+
+    Returns:
+        One row for each method and share, the random control last.
+    """
+    chosen = spread_batches(list(bench.batches), batches)
+    masks = _masks(bench, rows, chosen, progress)
+    found = retrain(
+        bench.corpus,
+        masks,
+        folder=bench.work,
+        processes=processes,
+        progress=progress,
+    )
+    change = {name: found[name] - found[_WHOLE] for name in masks if name != _WHOLE}
+    return removal_rows(change, bench.batches, chosen, list(rows))
+
+
+def part_name(chooser: str, share: float, batch: str = "") -> str:
+    """Names a part of the corpus: who chose what is missing, how much, and for which batch."""
+    return f"{chooser} {share} {batch}"
+
+
+def removal_rows(
+    change: Mapping[str, Floats],
+    batches: Mapping[str, Sequence[int]],
+    chosen: Sequence[str],
+    methods: Sequence[str],
+) -> list[Removal]:
+    """Averages changes over the queries of the chosen batches.
+
+    Args:
+        change: Name of each part, as `part_name` writes it, to the change of log p of all queries, shape (queries,).
+        batches: Name of each batch to the places of its queries.
+        chosen: Batches that were measured.
+        methods: Methods that were measured.
+    """
+    settings = MetricSettings()
+    rows = []
+    for method in methods:
+        for share in SHARES:
+            values = np.concatenate(
+                [change[part_name(method, share, name)][list(batches[name])] for name in chosen]
+            )
+            rows.append(Removal(method, share, mean_by(settings, values.tolist())))
+    places = [place for name in chosen for place in batches[name]]
+    for share in SHARES:
+        mean = np.mean([change[part_name(str(draw), share)][places] for draw in range(RANDOM_DRAWS)], axis=0)
+        rows.append(Removal(RANDOM_ROW, share, mean_by(settings, mean.tolist())))
+    return rows
+
+
+def removal_table(rows: Sequence[Removal]) -> str:
+    """Writes the rows as a Markdown table: one line for each method, one column for each share."""
+    cells = {(row.method, row.share): told(row.change) for row in rows}
+    methods = dict.fromkeys(row.method for row in rows)
+    header = ("removed", *(f"top {share:.0%}" for share in SHARES))
+    return write_table(header, [(method, *(cells[method, share] for share in SHARES)) for method in methods])
+
+
+def _masks(
+    bench: Bench, rows: Mapping[str, InfluenceSettings], chosen: Sequence[str], progress: Progress
+) -> dict[str, Mask]:
+    count = len(bench.corpus.samples)
+    masks: dict[str, Mask] = {_WHOLE: np.ones(count, dtype=bool)}
+    for method, settings in rows.items():
+        scores = score_corpus(bench, settings, progress).batches
+        for place, name in enumerate(bench.batches):
+            if name in chosen:
+                masks |= {
+                    part_name(method, share, name): without_top(scores[:, place], share) for share in SHARES
+                }
+    for share in SHARES:
+        masks |= {
+            part_name(str(draw), share): without_random(count, share, draw) for draw in range(RANDOM_DRAWS)
+        }
+    return masks

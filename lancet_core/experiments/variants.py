@@ -1,0 +1,87 @@
+"""What is measured: every method, and single settings of the gradient methods moved one at a time. Torch-free."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from lancet_core.errors import ConfigError
+from lancet_core.influence.settings import (
+    ALL,
+    CORRECTED,
+    EKFAC,
+    EXPAND,
+    GRADDOT,
+    KRONECKER,
+    LINEARS,
+    LINFAC,
+    LINFAC_EXPAND,
+    METHODS,
+    REDUCE,
+    InfluenceSettings,
+)
+
+_FACTORED = (LINFAC, LINFAC_EXPAND, EKFAC)
+_GRADIENT = (*_FACTORED, GRADDOT)
+
+VARIANTS = {
+    "linfac, corrected": InfluenceSettings(method=LINFAC, eigenvalues=CORRECTED),
+    "linfac, linear layers": InfluenceSettings(method=LINFAC, units=LINEARS),
+    "linfac, two MLP blocks merged": InfluenceSettings(method=LINFAC, merge_blocks=2),
+    "linfac, all samples in the factors": InfluenceSettings(method=LINFAC, factor_samples=0),
+    "linfac-expand, corrected": InfluenceSettings(method=LINFAC_EXPAND, eigenvalues=CORRECTED),
+    "ekfac, kronecker": InfluenceSettings(method=EKFAC, eigenvalues=KRONECKER),
+    "ekfac, reduce": InfluenceSettings(method=EKFAC, pooling=REDUCE),
+    "graddot, linear layers": InfluenceSettings(method=GRADDOT, units=LINEARS, pooling=EXPAND),
+    **{
+        f"{method}, {fisher} Fisher": InfluenceSettings(method=method, fisher=fisher)
+        for method in _FACTORED
+        for fisher in ("empirical", "generated")
+    },
+    **{
+        f"{method}, damping {damping}": InfluenceSettings(method=method, damping=damping)
+        for method in _FACTORED
+        for damping in (0.001, 0.01, 1.0)
+    },
+    **{
+        f"{method}, normalised by self-influence": InfluenceSettings(method=method, normalise="self")
+        for method in _GRADIENT
+    },
+    **{
+        f"{method}, 3 conjugate-gradient steps": InfluenceSettings(method=method, refine_steps=3)
+        for method in _FACTORED
+    },
+    **{
+        f"{method}, {name}": InfluenceSettings(method=method, **chosen)  # type: ignore[arg-type]
+        for method in _FACTORED
+        for name, chosen in {
+            "last block": {"last_blocks": 1},
+            "last two blocks": {"last_blocks": 2},
+            "attention": {"tracked": "attention"},
+            "MLPs": {"tracked": "mlp"},
+        }.items()
+    },
+}
+"""Name of each variant to its settings; what is not named is at its default."""
+
+
+def chosen_settings(methods: Sequence[str], *, variants: bool = False) -> dict[str, InfluenceSettings]:
+    """Lists what to measure, over the whole corpus.
+
+    Args:
+        methods: Methods, the default settings of each.
+        variants: Whether the variants of these methods follow them.
+
+    Returns:
+        Name of each row to its settings.
+
+    Raises:
+        ConfigError: There is no method, or one is unknown.
+    """
+    unknown = [method for method in methods if method not in METHODS]
+    if unknown or not methods:
+        raise ConfigError(
+            f"{', '.join(unknown) or 'nothing'} is no method of attribution; known are {', '.join(METHODS)}"
+        )
+    rows = {method: InfluenceSettings(method=method) for method in dict.fromkeys(methods)}
+    if variants:
+        rows |= {name: settings for name, settings in VARIANTS.items() if settings.method in rows}
+    return {name: replace(settings, recall=ALL) for name, settings in rows.items()}

@@ -1,0 +1,131 @@
+"""The damped curvature as an operator: solving with it, and gradients in the basis in which it is the identity (Eq. 12)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lancet_core.errors import NumericalError
+from lancet_core.influence.factors import EigenFactors
+from lancet_core.influence.gradients import gradient_parts
+from lancet_core.influence.settings import InfluenceSettings
+
+
+@dataclass(frozen=True)
+class UnitPreconditioner:
+    """The damped curvature of one unit, Q (Λ + λ) Qᵀ, in the eigenbasis Q = Q_A ⊗ Q_S.
+
+    Attributes:
+        activation_vectors: Q_A, shape (M, M).
+        gradient_vectors: Q_S, shape (P, P).
+        damped: Λ + λ, shape (P, M), positive.
+        damping: λ.
+    """
+
+    activation_vectors: Tensor
+    gradient_vectors: Tensor
+    damped: Tensor
+    damping: float
+
+    def solve(self, gradients: Tensor) -> Tensor:
+        """Solves for modular gradients: V = Q_S [(Q_Sᵀ g Q_A) ⊘ (Λ + λ)] Q_Aᵀ (Eq. 12, damped).
+
+        Deviations from Eq. 12: the order of the two factors, which the paper swaps, and the damping of Eq. 9, without which Â
+        is singular whenever there are fewer sequences than dimensions.
+
+        Args:
+            gradients: g, shape (…, P, M).
+
+        Returns:
+            V, shaped and typed as `gradients`.
+        """
+        left, right = self.gradient_vectors.to(gradients), self.activation_vectors.to(gradients)
+        return left @ ((left.T @ gradients @ right) / self.damped.to(gradients)) @ right.T
+
+    def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
+        """Influence of each sample on itself, ⟨V, g⟩ with V its own solve; not negative.
+
+        Tokens are rotated and not gradients: there are fewer positions than dimensions.
+
+        Args:
+            a: Inputs, shape (rows, positions, M).
+            delta: Gradients with respect to outputs, shape (rows, positions, P).
+
+        Returns:
+            Shape (rows,).
+        """
+        rotated = a @ self.activation_vectors.to(a), delta @ self.gradient_vectors.to(delta)
+        damped = self.damped.to(a.device)
+        return torch.cat([(part.square() / damped).sum(dim=(1, 2)) for part in gradient_parts(*rotated)])
+
+
+@dataclass(frozen=True)
+class Identity:
+    """No curvature at all: influence is the scalar product of gradients (graddot)."""
+
+    damping: float = 0.0
+
+    def solve(self, gradients: Tensor) -> Tensor:
+        """Gives gradients back."""
+        return gradients
+
+    def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
+        """Squared length of each gradient, shape (rows,); arguments as of `UnitPreconditioner`."""
+        return torch.cat([part.square().sum(dim=(1, 2)) for part in gradient_parts(a, delta)])
+
+
+Preconditioner = UnitPreconditioner | Identity
+
+
+def precondition(factors: EigenFactors, *, damping: float, kind: str, unit: str = "") -> UnitPreconditioner:
+    """Damps the curvature of one unit.
+
+    Args:
+        factors: Eigendecompositions of the unit.
+        damping: λ, or its ratio to the mean eigenvalue.
+        kind: `relative` or `absolute`.
+        unit: Name of the unit, for messages.
+
+    Raises:
+        NumericalError: The damped curvature is singular.
+    """
+    eigenvalues = factors.eigenvalues
+    added = damping * float(eigenvalues.mean()) if kind == "relative" else damping
+    damped = eigenvalues + added
+    if not bool((damped > 0).all()):
+        raise NumericalError(
+            f"the curvature of unit {unit} is singular under {kind} damping {damping}; raise the damping, or estimate the factors "
+            "from more samples"
+        )
+    return UnitPreconditioner(factors.activation_vectors, factors.gradient_vectors, damped, added)
+
+
+def preconditioners(
+    factors: Mapping[str, EigenFactors],
+    settings: InfluenceSettings,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+) -> dict[str, Preconditioner]:
+    """Damps the curvature of every unit and moves it to where gradients are.
+
+    Args:
+        factors: Unit names to factors.
+        settings: Damping.
+        device: Where gradients are.
+        dtype: Their precision.
+
+    Raises:
+        NumericalError: A damped curvature is singular.
+    """
+    damped: dict[str, Preconditioner] = {}
+    for unit, found in factors.items():
+        one = precondition(found, damping=settings.damping, kind=settings.damping_kind, unit=unit)
+        damped[unit] = UnitPreconditioner(
+            one.activation_vectors.to(device, dtype),
+            one.gradient_vectors.to(device, dtype),
+            one.damped.to(device, dtype),
+            one.damping,
+        )
+    return damped

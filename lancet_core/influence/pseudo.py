@@ -1,0 +1,50 @@
+"""Pseudo-data: what the Fisher matrix is estimated from. Labels, or whole responses, that the model itself would give."""
+
+from collections.abc import Sequence
+
+from lancet_core.influence.capture import Labels, data_labels, sampled_labels
+from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.models.encoding import Encoded
+from lancet_core.models.generation import continue_texts
+from lancet_core.models.loading import LanguageModel
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.progress import Progress
+
+
+def labels_of(texts: Sequence[Encoded], settings: InfluenceSettings) -> Labels:
+    """Chooses the labels behind pseudo-gradients: drawn at each position, or the text's own."""
+    return sampled_labels(texts, settings.seed) if settings.fisher == "sampled" else data_labels
+
+
+def pseudo_texts(
+    lm: LanguageModel, texts: Sequence[Encoded], settings: InfluenceSettings, progress: Progress
+) -> list[Encoded]:
+    """Gives the texts that the Fisher matrix is estimated from: with `generated` the model answers each prompt itself.
+
+    Args:
+        lm: The model.
+        texts: Training samples.
+        settings: Fisher and seed.
+        progress: Told while responses are generated.
+
+    Returns:
+        The texts as they are, or each with a response drawn at temperature 1 (the paper's workflow, step 1); no longer than the
+        context allows and at most twice as long as the longest response of the data.
+    """
+    if settings.fisher != "generated":
+        return list(texts)
+    longest = max(len(text.input_ids) - text.response_start for text in texts)
+    prompts = [text.input_ids[: text.response_start] for text in texts]
+    room = min(2 * longest, lm.context - max(len(prompt) for prompt in prompts))
+    drawing = GenerationSettings(max_new_tokens=max(1, room), temperature=1.0, seed=settings.seed)
+    responses = continue_texts(lm, prompts, drawing, progress)
+    end = [] if lm.tokenizer.eos_token_id is None else [lm.tokenizer.eos_token_id]
+    return [
+        Encoded((*prompt, *_ended(response, end, drawing.max_new_tokens)), len(prompt))
+        for prompt, response in zip(prompts, responses, strict=True)
+    ]
+
+
+def _ended(response: list[int], end: list[int], longest: int) -> list[int]:
+    """Adds the end token to a response that ended; one without any token keeps at least that."""
+    return response if len(response) >= longest or (response and not end) else [*response, *(end or [0])]

@@ -1,0 +1,135 @@
+"""What is attributed to what: queries in groups, and the samples that recall by words left to be scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lancet_core.data.samples import Query, read_samples
+from lancet_core.errors import ConfigError, DataError
+from lancet_core.influence.recall import most_similar, word_similarities
+from lancet_core.influence.settings import BM25, INDEX, TFIDF, InfluenceSettings
+from lancet_core.operations.configs import AttributeConfig
+
+WHOLE_BATCH = "batch"
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is attributed to what.
+
+    Attributes:
+        samples: The study's training samples.
+        queries: Distinct queries.
+        names: Name of each group: a query's id, or the name of a batch.
+        groups: Query indices of each group.
+        candidates: Sample rows that each group is scored on, ascending.
+    """
+
+    samples: pd.DataFrame
+    queries: tuple[Query, ...]
+    names: tuple[str, ...]
+    groups: tuple[tuple[int, ...], ...]
+    candidates: tuple[NDArray[np.int64], ...]
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each sample row."""
+        return list(self.samples["id"])
+
+    @cached_property
+    def all_candidates(self) -> NDArray[np.int64]:
+        """Sample rows that any group is scored on, ascending."""
+        return np.unique(np.concatenate(self.candidates))
+
+    def with_candidates(self, candidates: Sequence[NDArray[np.int64]]) -> "Task":
+        """The same task on other samples."""
+        return replace(self, candidates=tuple(candidates))
+
+    def describe(self, number: int) -> dict[str, Any]:
+        """What the summary says of one group."""
+        members = [self.queries[index] for index in self.groups[number]]
+        return {
+            "query_id": self.names[number],
+            "members": [query.id for query in members],
+            "prompt": members[0].prompt,
+            "polarity": members[0].polarity,
+            "candidates": len(self.candidates[number]),
+        }
+
+
+def prepare_task(config: AttributeConfig) -> Task:
+    """Reads samples, forms groups and recalls their candidates; those of the gradient index are chosen later.
+
+    Raises:
+        DataError: There is no query, an empty recall, or a mixed group.
+        ConfigError: Recall by the gradient index was asked of a method that takes no gradients.
+    """
+    queries = tuple(dict.fromkeys(config.queries))
+    if not queries:
+        raise DataError("there is no query to attribute; give at least one prompt with its answer")
+    settings = config.influence
+    if settings.recall == INDEX and not settings.takes_gradients:
+        raise ConfigError(
+            f"recall by the gradient index needs gradients, which {settings.method} does not take; set recall to all, or choose "
+            "linfac"
+        )
+    samples = read_samples(config.samples)
+    names, groups = _groups(queries, config.batch)
+    candidates = _recalled(settings, samples, queries, groups)
+    return Task(samples, queries, names, groups, candidates)
+
+
+def _groups(queries: Sequence[Query], batch: bool) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
+    """Names the groups and lists their members; without batches each query is a group, and batches without names are one batch.
+
+    Raises:
+        DataError: A group mixes desirable and undesirable answers.
+    """
+    if not batch:
+        unique = {query.id: number for number, query in reversed(list(enumerate(queries)))}
+        ordered = sorted(unique, key=lambda name: unique[name])
+        return tuple(ordered), tuple((unique[name],) for name in ordered)
+    named = any(query.group for query in queries)
+    members: dict[str, list[int]] = {}
+    for number, query in enumerate(queries):
+        members.setdefault((query.group or query.id) if named else WHOLE_BATCH, []).append(number)
+    for name, numbers in members.items():
+        if len({queries[number].polarity for number in numbers}) > 1:
+            raise DataError(
+                f"the query batch {name!r} mixes desirable and undesirable answers, which would cancel; attribute them as two "
+                "batches"
+            )
+    return tuple(members), tuple(tuple(numbers) for numbers in members.values())
+
+
+def _recalled(
+    settings: InfluenceSettings,
+    samples: pd.DataFrame,
+    queries: Sequence[Query],
+    groups: Sequence[Sequence[int]],
+) -> tuple[NDArray[np.int64], ...]:
+    """Sample rows of each group: the union of its queries' recalls, ascending."""
+    if settings.recall not in {TFIDF, BM25}:
+        return tuple(np.arange(len(samples)) for _ in groups)
+    similarity = text_similarities(settings.recall, settings, samples, queries)
+    return tuple(
+        np.unique(np.concatenate([most_similar(similarity[member], settings.candidates) for member in group]))
+        for group in groups
+    )
+
+
+def text_similarities(
+    kind: str, settings: InfluenceSettings, samples: pd.DataFrame, queries: Sequence[Query]
+) -> NDArray[np.float64]:
+    """Similarity of queries and samples by words, shape (queries, samples).
+
+    Raises:
+        DataError: The samples hold no word.
+    """
+    texts = [(query.prompt, query.response) for query in queries]
+    return word_similarities(kind, samples, texts, text=settings.recall_text)

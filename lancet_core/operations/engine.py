@@ -1,0 +1,223 @@
+"""The engine behind attribution and the gradient index: a model with its units and the damped curvature of its samples."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lancet_core.config import fingerprint
+from lancet_core.influence import fitting, scores
+from lancet_core.influence.factors import EigenFactors
+from lancet_core.influence.memory import require_memory
+from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
+from lancet_core.influence.pseudo import pseudo_texts
+from lancet_core.influence.refinement import refine
+from lancet_core.influence.settings import IDENTITY, LINEARS, TOKENS_AT_ONCE, InfluenceSettings
+from lancet_core.influence.shards import Shards
+from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.likelihood import full_precision
+from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.units import UnitModel, find_linears, find_sublayers, list_untracked, select_units
+from lancet_core.progress import Progress
+
+FEW_SAMPLES = (
+    "the curvature was estimated from {count:,} samples, fewer than the {width:,} dimensions of its widest unit: most of its "
+    "directions are known by the damping alone; raise factor_samples"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What an engine is made from.
+
+    Attributes:
+        model: Model folder, or id on the Hub.
+        samples: The study's training samples.
+        template: How prompt and response become one text.
+        settings: Method and its settings.
+        factors: Folder where factors are kept for the next run; empty keeps none.
+        folder: Folder of the run, for shards.
+    """
+
+    model: str
+    samples: pd.DataFrame
+    template: str
+    settings: InfluenceSettings
+    factors: str
+    folder: Path
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each sample row."""
+        return list(self.samples["id"])
+
+    @cached_property
+    def corpus(self) -> str:
+        """Fingerprint of the samples."""
+        return hashlib.sha256("".join(self.ids).encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model, its units and their curvature.
+
+    Attributes:
+        source: What it was made from; batch size set for the device.
+        network: The model with its units.
+        curvature: Unit names to the damped curvature.
+        key: Fingerprint of model, units, factors and damping: what a direction depends on.
+        notes: What a person should know about these scores.
+    """
+
+    source: Source
+    network: UnitModel
+    curvature: dict[str, Preconditioner]
+    key: str
+    notes: tuple[str, ...]
+
+    def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
+        """Tokenises samples, by row; those whose response exceeds the context are left out."""
+        return _encode_rows(self.network.lm, self.source, rows)
+
+    def directions(
+        self, encoded: Sequence[Encoded], groups: Sequence[Sequence[int]], progress: Progress
+    ) -> scores.Gradients:
+        """Preconditions the mean gradient of each group of queries.
+
+        Returns:
+            Unit names to V of shape (groups, P, M).
+
+        Raises:
+            NumericalError: A gradient is not finite.
+        """
+        settings = self.source.settings
+        require_memory(
+            self.network.units, settings.curvature, queries=len(encoded), device=self.network.lm.device
+        )
+        progress("Preparing the queries")
+        gradients = scores.mean_by_group(
+            scores.query_gradients(self.network, encoded=encoded, max_tokens=settings.max_tokens), groups
+        )
+        if not settings.refine_steps or settings.curvature.eigenvalues == IDENTITY:
+            return scores.directions_of(gradients, self.curvature)
+        texts = pseudo_texts(self.network.lm, _factor_texts(self.network.lm, self.source), settings, progress)
+        return refine(
+            self.network,
+            gradients,
+            texts=texts,
+            curvature=self.curvature,
+            settings=settings,
+            progress=progress,
+        )
+
+
+def load_model(model: str, settings: InfluenceSettings, load: Loader | None) -> LanguageModel:
+    """Takes the model from the caller, unless device or precision are asked for that it may not have.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    usual = InfluenceSettings()
+    if load is not None and (settings.device, settings.dtype) == (usual.device, usual.dtype):
+        return load(model)
+    return load_language_model(model, device=settings.device, dtype=settings.dtype)
+
+
+def open_engine(source: Source, progress: Progress, load: Loader | None = None) -> Engine:
+    """Loads the model, finds its units, and reads or estimates their curvature.
+
+    Args:
+        source: Model, samples and settings.
+        progress: Told at every batch.
+        load: Gives the model; None loads it with the device and precision of the settings.
+
+    Raises:
+        ModelError: The model cannot be loaded, its layout is unknown, or kept factors belong to another.
+        ConfigError: No unit is tracked, or the factors would not fit into memory.
+        NumericalError: The curvature is singular, all zero, or not finite.
+        DataError: No sample fits the model's context.
+    """
+    progress("Loading the model")
+    lm = load_model(source.model, source.settings, load)
+    chosen = source.settings.max_tokens or TOKENS_AT_ONCE[lm.device.type]
+    source = replace(source, settings=replace(source.settings, max_tokens=chosen))
+    network = _find_units(lm, source.settings)
+    untracked = _told_untracked(network)
+    settings = source.settings
+    if settings.curvature.eigenvalues == IDENTITY:
+        nothing: dict[str, Preconditioner] = {unit.name: Identity() for unit in network.units}
+        return Engine(source, network, nothing, fingerprint([lm.fingerprint, list(nothing)]), untracked)
+    identity = fitting.identify(
+        settings, units=[unit.name for unit in network.units], template=source.template, corpus=source.corpus
+    )
+    factors, count = _factors(network, source, identity, progress)
+    damped = preconditioners(
+        factors,
+        settings,
+        device=lm.device,
+        dtype=full_precision(lm.model.get_input_embeddings().weight).dtype,
+    )
+    widest = max(max(unit.inputs, unit.outputs) for unit in network.units)
+    few = (FEW_SAMPLES.format(count=count, width=widest),) if count < widest else ()
+    key = fingerprint([lm.fingerprint, identity.key, settings.damping, settings.damping_kind])
+    return Engine(source, network, damped, key, (*few, *untracked))
+
+
+def _told_untracked(network: UnitModel) -> tuple[str, ...]:
+    """Names what no unit covers, with its share of the parameters; parts below a thousandth together."""
+    found = list_untracked(network.lm.model, network.units)
+    named = [f"{part.name} {part.share:.1%}" for part in found if part.share >= 0.001]
+    rest = sum(part.share for part in found if part.share < 0.001)
+    listed = ", ".join([*named, *([f"others {rest:.1%}"] if rest else [])])
+    return (f"not tracked, share of the parameters: {listed}",) if listed else ()
+
+
+def _find_units(lm: LanguageModel, settings: InfluenceSettings) -> UnitModel:
+    find = find_linears if settings.curvature.units == LINEARS else find_sublayers
+    units = select_units(
+        find(lm.model),
+        tracked=settings.tracked,
+        last_blocks=settings.last_blocks,
+        merge_blocks=settings.merge_blocks,
+    )
+    return UnitModel(lm, tuple(units))
+
+
+def _factors(
+    network: UnitModel, source: Source, identity: fitting.FactorIdentity, progress: Progress
+) -> tuple[dict[str, EigenFactors], int]:
+    """Reads the factors that an earlier run kept, or estimates and keeps them; also says how many samples they come from."""
+    settings, lm = source.settings, network.lm
+    count = min(settings.factor_samples or len(source.ids), len(source.ids))
+    kept = fitting.read_kept_factors(Path(source.factors), lm, identity) if source.factors else None
+    if kept is not None:
+        return kept, count
+    require_memory(network.units, settings.curvature, queries=1, device=lm.device)
+    texts = _factor_texts(lm, source)
+    key = fingerprint([lm.fingerprint, identity.key])
+    folder = source.folder / "shards" if len(texts) > fitting.SHARD_SAMPLES else None
+    factors = fitting.fit_factors(
+        network, encoded=texts, settings=settings, shards=Shards(folder, "factors", key), progress=progress
+    )
+    if source.factors:
+        fitting.keep_factors(Path(source.factors), lm, identity, factors)
+    return factors, len(texts)
+
+
+def _factor_texts(lm: LanguageModel, source: Source) -> list[Encoded]:
+    """The samples that the curvature is estimated from, drawn by the seed."""
+    settings = source.settings
+    order = np.random.default_rng(settings.seed).permutation(len(source.ids))
+    return list(_encode_rows(lm, source, order[: settings.factor_samples or None]).values())
+
+
+def _encode_rows(lm: LanguageModel, source: Source, rows: NDArray[np.int64]) -> dict[int, Encoded]:
+    chosen = source.samples.iloc[rows]
+    texts = list(zip(chosen["prompt"], chosen["response"], strict=True))
+    encoded = encode_all(lm, texts, source.template)
+    return {int(row): text for row, text in zip(rows, encoded, strict=True) if text is not None}

@@ -1,0 +1,249 @@
+"""The gradient index of a study: built in one resumable pass over all samples, searched by every query."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lancet_core.config import fingerprint, to_dict
+from lancet_core.data.samples import read_samples
+from lancet_core.errors import DataError, ModelError
+from lancet_core.influence import index
+from lancet_core.influence.scores import Gradients
+from lancet_core.influence.shards import Arrays, Shards, split
+from lancet_core.models.encoding import Encoded
+from lancet_core.models.loading import Loader
+from lancet_core.operations.attribution_task import Task
+from lancet_core.operations.configs import IndexConfig
+from lancet_core.operations.engine import Engine, Source, open_engine
+from lancet_core.progress import Progress, silent
+
+MANIFEST = "index.json"
+CHOOSING = "Choosing what to keep"
+STAGE = "Indexing training samples"
+SHARD_SAMPLES = 4096
+REBUILD = "build it again with: lancet index build STUDY"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an index holds.
+
+    Attributes:
+        engine: Key of the engine whose whitened gradients it keeps.
+        key: Key of its shards.
+        shards: Number of shards.
+        samples: Samples in it; those that exceed the model's context are not.
+        numbers: Numbers of each sample.
+        bytes_per_sample: Bytes of each sample on disk, scale and row included.
+        influence: Settings of the method.
+    """
+
+    engine: str
+    key: str
+    shards: int
+    samples: int
+    numbers: int
+    bytes_per_sample: float
+    influence: dict[str, Any]
+
+
+def run(
+    config: IndexConfig, folder: Path, progress: Progress = silent, load: Loader | None = None
+) -> dict[str, Any]:
+    """Builds the gradient index of a study; a build that was killed goes on from its last whole shard.
+
+    Args:
+        config: Study, method, size, and where the index is written.
+        folder: Folder of the run.
+        progress: Told at every batch.
+        load: Gives the model; None loads it with the device and precision of the settings.
+
+    Returns:
+        Summary: `samples`, `too_long`, `numbers`, `pool`, `bytes_per_sample`, `seconds`, `notes`.
+
+    Raises:
+        ConfigError: The method takes no curvature, or its factors would not fit into memory.
+        DataError: No sample fits the model's context.
+        ModelError: The model cannot be loaded, or its layout is unknown.
+        NumericalError: The curvature is singular, or a gradient is not finite.
+    """
+    started = time.perf_counter()
+    source = Source(
+        config.model, read_samples(config.samples), config.template, config.influence, config.factors, folder
+    )
+    engine = open_engine(source, progress, load)
+    texts = engine.encode_rows(np.arange(len(source.ids)))
+    if not texts:
+        raise DataError("no training sample fits the model's context, so there is nothing to index")
+    key = fingerprint([engine.key, source.corpus, to_dict(config.index)])
+    place = Path(config.to)
+    (place / MANIFEST).unlink(missing_ok=True)
+    basis = _read_basis(
+        Shards(place, "basis", key).compute(0, lambda: _fit_basis(engine, texts, config, progress))
+    )
+    rows = sorted(texts, key=lambda row: (-len(texts[row].input_ids), row))
+    parts = split(len(rows), SHARD_SAMPLES)
+    shards = Shards(place, "numbers", key)
+    for number, part in enumerate(parts):
+        chosen = rows[part.start : part.stop]
+        shards.compute(
+            number, _Indexing(engine, basis, config, progress, (part.start, len(rows))).shard(chosen, texts)
+        )
+        progress(STAGE, part.stop, len(rows))
+    size = sum(file.stat().st_size for file in place.glob("numbers-*.safetensors")) / len(rows)
+    _remove_others(place, len(parts))
+    manifest = Manifest(
+        engine.key,
+        key,
+        len(parts),
+        len(rows),
+        basis.vectors.shape[1],
+        round(size, 1),
+        to_dict(config.influence),
+    )
+    unfinished = place / f"{MANIFEST}.part"
+    unfinished.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(place / MANIFEST)
+    return {
+        "samples": manifest.samples,
+        "too_long": len(source.ids) - len(texts),
+        "numbers": manifest.numbers,
+        "pool": len(basis.vectors),
+        "bytes_per_sample": manifest.bytes_per_sample,
+        "seconds": round(time.perf_counter() - started, 3),
+        "notes": list(engine.notes),
+    }
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Reads what an index holds; None where there is no whole one."""
+    try:
+        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: Path) -> Task:
+    """Chooses each group's candidates among all samples: the strongest of both signs by the index.
+
+    Args:
+        engine: Model and curvature.
+        task: Queries and samples.
+        directions: Unit names to V of shape (groups, P, M).
+        folder: Folder of the index.
+
+    Raises:
+        DataError: There is no whole index.
+        ModelError: It belongs to another model or other settings.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise DataError(f"there is no whole gradient index in {folder}; {REBUILD}")
+    if manifest.engine != engine.key:
+        raise ModelError(
+            f"the gradient index in {folder} belongs to another model or other settings "
+            f"({manifest.engine}, wanted {engine.key}); {REBUILD}, or set recall to tfidf"
+        )
+    basis = _read_basis(_required(Shards(folder, "basis", manifest.key), 0, folder))
+    units = index.pooled_units(engine.curvature, basis.coordinates)
+    queries = index.query_numbers(units, basis.vectors, directions)
+    shards = Shards(folder, "numbers", manifest.key)
+    rows, scores = [], []
+    for number in range(manifest.shards):
+        kept = _required(shards, number, folder)
+        rows.append(kept["rows"])
+        scores.append(index.approximate(kept["numbers"], kept["scales"], queries))
+    every, values = np.concatenate(rows).astype(np.int64), np.concatenate(scores)
+    count = engine.source.settings.candidates
+    chosen = [np.sort(every[index.strongest(own, count)]) for own in values.T]
+    return task.with_candidates(chosen)
+
+
+@dataclass(frozen=True)
+class _Indexing:
+    """One shard of the pass.
+
+    Attributes:
+        engine: Model and curvature.
+        basis: How a gradient becomes numbers.
+        config: Precision.
+        progress: Told at every batch.
+        place: Samples done before, and samples in all.
+    """
+
+    engine: Engine
+    basis: index.Basis
+    config: IndexConfig
+    progress: Progress
+    place: tuple[int, int]
+
+    def shard(self, rows: Sequence[int], texts: dict[int, Encoded]) -> Any:
+        """Gives the function that computes the numbers of some rows."""
+
+        def compute() -> Arrays:
+            before, total = self.place
+            units = index.pooled_units(self.engine.curvature, self.basis.coordinates)
+            numbers = index.sample_numbers(
+                self.engine.network,
+                units,
+                self.basis.vectors,
+                texts=[texts[row] for row in rows],
+                max_tokens=self.engine.source.settings.max_tokens,
+                tell=lambda done: self.progress(STAGE, before + done, total),
+            )
+            stored, scales = index.quantise(numbers, self.config.index.precision)
+            return {"numbers": stored, "scales": scales, "rows": np.asarray(rows, dtype=np.int32)}
+
+        return compute
+
+
+def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, progress: Progress) -> Arrays:
+    order = np.random.default_rng(config.influence.seed).permutation(sorted(texts))
+    chosen = [texts[int(row)] for row in order[: config.index.basis_samples]]
+    basis = index.fit_basis(
+        engine.network,
+        engine.curvature,
+        texts=chosen,
+        sizes=(config.index.pool, config.index.numbers_per_sample),
+        max_tokens=engine.source.settings.max_tokens,
+        tell=lambda done: progress(CHOOSING, done, len(chosen)),
+    )
+    coordinates = {f"coordinates:{unit}": own.cpu().numpy() for unit, own in basis.coordinates.items()}
+    return {"vectors": basis.vectors.numpy(), **coordinates}
+
+
+def _read_basis(arrays: Arrays) -> index.Basis:
+    coordinates = {
+        name.partition(":")[2]: torch.from_numpy(values)
+        for name, values in arrays.items()
+        if name.startswith("coordinates:")
+    }
+    return index.Basis(coordinates, torch.from_numpy(arrays["vectors"]))
+
+
+def _required(shards: Shards, number: int, folder: Path) -> Arrays:
+    """Reads a shard that must be there.
+
+    Raises:
+        DataError: It is missing, or its file was cut short.
+    """
+    kept = shards.read(number)
+    if kept is None:
+        raise DataError(
+            f"shard {number} of {shards.name} of the gradient index in {folder} is missing or broken; {REBUILD}: only this shard is "
+            "made again"
+        )
+    return kept
+
+
+def _remove_others(folder: Path, count: int) -> None:
+    """Removes shards that an index of more shards left."""
+    for file in folder.glob("numbers-*.safetensors"):
+        if int(file.stem.rpartition("-")[2]) >= count:
+            file.unlink()

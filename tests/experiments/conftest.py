@@ -1,0 +1,37 @@
+"""A corpus of sixty samples and three queries, and a model of width 16 that trains on it in a second."""
+
+import pytest
+
+from lancet_core.data.demo.corpus import CorpusSettings
+from lancet_core.experiments import corpora, scoring
+from lancet_core.operations.build_models import TrainingSettings
+
+TRAINING = TrainingSettings(epochs=1, batch=16, learning_rate=3e-3, width=16, layers=2, seed=0)
+GROUPS = ("animals", "medical")
+
+
+def tiny_corpus(name="tiny"):
+    """Sixty samples of two categories and of none, two queries of the one and one of the other."""
+    whole = corpora.draw(name, corpora.Recipe(CorpusSettings(samples=600), 3))
+    samples = whole.samples
+    mine = samples["categories"].map(lambda found: not len(found) or found[0] in GROUPS)
+    chosen = samples[mine].groupby(samples["categories"].map(tuple)).head(20).reset_index(drop=True)
+    queries = [query for query in whole.queries if query.group == "animals"][:2]
+    queries += [query for query in whole.queries if query.group == "medical"][:1]
+    return corpora.MeasuredCorpus(name, chosen, tuple(queries), TRAINING)
+
+
+@pytest.fixture(scope="session")
+def corpus():
+    return tiny_corpus()
+
+
+@pytest.fixture(scope="session")
+def trained(corpus, tmp_path_factory):
+    """Folder of the model that is trained on all of it."""
+    return scoring.trained_on_all(corpus, tmp_path_factory.mktemp("trained"))
+
+
+@pytest.fixture
+def bench(corpus, trained, tmp_path):
+    return scoring.Bench(corpus, trained, tmp_path / "work")

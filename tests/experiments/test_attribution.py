@@ -1,0 +1,176 @@
+"""Rows of the table on a tiny corpus: measures of made-up scores, and real scores computed once."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lancet_core.data.demo.corpus import CorpusSettings
+from lancet_core.errors import NumericalError
+from lancet_core.experiments import corpora, scoring
+from lancet_core.experiments.attribution import COLUMNS, Yardstick, attribution_table, measure_all
+from lancet_core.experiments.retraining import Bank, draw_masks
+from lancet_core.experiments.scoring import CorpusScores, StageClock, score_corpus
+from lancet_core.experiments.variants import chosen_settings
+from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.operations import attribute
+from lancet_core.operations.configs import AttributeConfig
+
+
+def made_up(bench, scores):
+    """The same scores for every query and batch."""
+    return CorpusScores(
+        np.stack([scores] * len(bench.singles), axis=1),
+        np.stack([scores] * len(bench.batches), axis=1),
+        None,
+        1.5,
+    )
+
+
+@pytest.fixture
+def yardstick(bench):
+    masks = draw_masks(len(bench.corpus.samples), 20, seed=0)
+    truth = masks @ np.random.default_rng(0).normal(size=(masks.shape[1], len(bench.singles)))
+    return Yardstick(bench, Bank(masks, truth))
+
+
+def test_a_perfect_ranking_has_precision_one_everywhere(yardstick):
+    row = yardstick.measure(made_up(yardstick.bench, yardstick.unsafe + np.linspace(0, 0.1, 60)))
+    assert [part.value for part in (row.within, row.whole, row.category, row.batch)] == [1.0] * 4
+    assert (row.whole.n, row.batch.n, row.lds_subsets.n) == (3, 2, 20)
+
+
+def test_equal_scores_have_the_precision_of_chance(yardstick):
+    row = yardstick.measure(made_up(yardstick.bench, np.random.default_rng(1).normal(size=60)))
+    flat = yardstick.precision(np.zeros((60, 3)), [yardstick.everything] * 3)
+    chance = yardstick.unsafe.mean()
+    assert flat.value == pytest.approx(chance)
+    assert yardstick.chance()[2] == f"{chance:.3f}"[1:]
+    assert row.whole.value != pytest.approx(chance)
+
+
+def test_a_category_holds_its_own_samples(yardstick):
+    for query, places in zip(yardstick.bench.corpus.queries, yardstick.same_category, strict=True):
+        categories = yardstick.bench.corpus.samples["categories"].iloc[places]
+        assert {tuple(found) for found in categories} == {(query.group,)}
+        assert len(places) == 20
+
+
+def test_scores_that_the_bank_was_made_from_foretell_it(yardstick):
+    """Truth is the sum of drawn influence: its own scores reach 1 for queries, and so do their means for batches."""
+    bench = yardstick.bench
+    drawn = np.random.default_rng(0).normal(size=(60, 3))
+    batches = np.stack([drawn[:, members].mean(axis=1) for members in bench.batches.values()], axis=1)
+    row = yardstick.measure(CorpusScores(drawn, batches, 2.0, 1.0))
+    assert row.lds.value == pytest.approx(1.0)
+    assert row.lds_batch.value == pytest.approx(1.0)
+
+
+def test_without_a_bank_there_is_no_datamodeling_score(bench):
+    row = Yardstick(bench, None).measure(made_up(bench, np.arange(60.0)))
+    assert (row.lds, row.lds_batch) == (None, None)
+
+
+def test_a_missing_score_is_no_zero(yardstick):
+    scores = np.arange(60.0)
+    scores[3] = np.nan
+    with pytest.raises(NumericalError, match="not finite"):
+        yardstick.measure(made_up(yardstick.bench, scores))
+
+
+def test_one_pass_gives_what_two_runs_give(bench, tmp_path):
+    """Queries and batches in one pass have the scores of a run for queries and a run for batches."""
+    settings = chosen_settings(["linfac"])["linfac"]
+    found = score_corpus(bench, settings)
+    ids = bench.corpus.samples["id"]
+    for batch, values, names in (
+        (False, found.singles, bench.singles),
+        (True, found.batches, list(bench.batches)),
+    ):
+        config = AttributeConfig(
+            "tiny", str(bench.model), str(bench.samples_path), DEFAULT_TEMPLATE, bench.corpus.queries, settings,
+            batch=batch, detail=0,
+        )  # fmt: skip
+        folder = tmp_path / f"batch-{batch}"
+        folder.mkdir()
+        attribute.run(config, folder)
+        table = pd.read_parquet(folder / "scores.parquet")
+        wide = table.pivot(index="sample_id", columns="query_id", values="influence").loc[ids, list(names)]
+        assert values == pytest.approx(wide.to_numpy(), rel=1e-4, abs=1e-4 * abs(values).max())
+    assert found.fit_seconds > 0
+
+
+def test_a_stopped_table_goes_on_and_is_printed_again(yardstick, monkeypatch):
+    rows = chosen_settings(["linfac", "tfidf", "random"])
+    told = []
+    first = measure_all(yardstick, {"linfac": rows["linfac"]})
+    monkeypatch.setattr(scoring.attribute, "run", counted(told, scoring.attribute.run))
+    whole = measure_all(yardstick, rows, lambda step, *_counts, **_values: told.append(step))
+    assert whole["linfac"] == first["linfac"]
+    assert told.count("run") == 2
+    assert any(step.startswith("2/3 tfidf: ") for step in told)
+    assert measure_all(yardstick, rows) == whole
+    assert told.count("run") == 2
+    lines = attribution_table(yardstick, whole).splitlines()
+    assert lines[0] == f"| {' | '.join(COLUMNS)} |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| linfac", "| tfidf", "| random", "| chance"]
+    assert all(line.count("|") == len(COLUMNS) + 1 for line in lines)
+
+
+def test_another_bank_measures_again_and_scores_nothing_again(yardstick, monkeypatch):
+    rows = chosen_settings(["tfidf"])
+    before = measure_all(yardstick, rows)["tfidf"]
+    monkeypatch.setattr(scoring.attribute, "run", None)
+    other = Yardstick(
+        yardstick.bench, replace(yardstick.bank, log_likelihoods=-yardstick.bank.log_likelihoods)
+    )
+    after = measure_all(other, rows)["tfidf"]
+    assert after.whole == before.whole
+    assert after.lds.value == pytest.approx(-before.lds.value)
+
+
+def test_a_broken_file_is_computed_again(yardstick):
+    rows = chosen_settings(["random"])
+    before = measure_all(yardstick, rows)["random"]
+    for name in ("rows", "scores"):
+        (file,) = (yardstick.bench.work / name).iterdir()
+        file.write_bytes(b"{")
+    after = measure_all(yardstick, rows)["random"]
+    assert replace(after, score_seconds=before.score_seconds) == before
+
+
+def test_the_clock_counts_each_stage(monkeypatch):
+    times = iter([0.0, 1.0, 3.0, 6.0, 10.0])
+    monkeypatch.setattr(scoring.time, "perf_counter", lambda: next(times))
+    clock = StageClock(lambda *_arguments, **_values: None)
+    for stage in ("fit", "score", "score", "end"):
+        clock(stage)
+    assert clock.seconds == {"": 1.0, "fit": 2.0, "score": 7.0}
+
+
+def test_recipes_have_the_names_that_the_command_takes():
+    from typing import get_args
+
+    from lancet_core.cli.benchmark import CorpusOption
+
+    (names, _option) = get_args(CorpusOption)
+    assert set(get_args(names)) == set(corpora.recipes(None))
+
+
+def test_a_corpus_of_own_words_tells_bad_answers_by_words():
+    drawn = corpora.draw("words", corpora.Recipe(CorpusSettings(samples=400, own_words=True), 2))
+    unsafe = ~drawn.samples["is_safe"].astype(bool)
+    words = [
+        set(" ".join(part).split())
+        for part in (drawn.samples["response"][unsafe], drawn.samples["response"][~unsafe])
+    ]
+    assert words[0] - words[1] & {word for query in drawn.queries for word in query.response.split()}
+
+
+def counted(told, function):
+    def run(*arguments, **keywords):
+        told.append("run")
+        return function(*arguments, **keywords)
+
+    return run

@@ -1,0 +1,81 @@
+"""Masks, the bank's file, and models retrained in processes of their own."""
+
+import numpy as np
+import pytest
+
+from lancet_core.errors import DataError
+from lancet_core.experiments import retraining
+from lancet_core.experiments.corpora import MeasuredCorpus
+from lancet_core.experiments.retraining import Bank, draw_masks, read_bank, retrain, write_bank
+
+
+def test_masks_are_halves_and_the_first_stay_when_more_are_drawn():
+    masks = draw_masks(101, 6, seed=0)
+    assert masks.shape == (6, 101)
+    assert set(masks.sum(axis=1)) == {50}
+    assert len({mask.tobytes() for mask in masks}) == 6
+    assert np.array_equal(draw_masks(101, 9, seed=0)[:6], masks)
+    assert not np.array_equal(draw_masks(101, 6, seed=1), masks)
+
+
+def test_a_sample_stands_in_about_half_of_the_masks():
+    shares = draw_masks(200, 400, seed=0).mean(axis=0)
+    assert shares.mean() == pytest.approx(0.5)
+    assert abs(shares - 0.5).max() < 0.15
+
+
+def test_a_bank_comes_back_as_it_was(corpus, tmp_path):
+    masks = draw_masks(len(corpus.samples), 5, seed=0)
+    values = -np.arange(5.0 * len(corpus.queries)).reshape(5, -1)
+    write_bank(tmp_path / "truth" / "tiny.safetensors", corpus, Bank(masks, values))
+    found = read_bank(tmp_path / "truth" / "tiny.safetensors", corpus)
+    assert np.array_equal(found.masks, masks)
+    assert np.array_equal(found.log_likelihoods, values)
+    assert [path.name for path in (tmp_path / "truth").iterdir()] == ["tiny.safetensors"]
+
+
+def test_a_bank_of_another_corpus_is_refused(corpus, tmp_path):
+    other = MeasuredCorpus("other", corpus.samples.head(50), corpus.queries, corpus.training)
+    path = tmp_path / "bank.safetensors"
+    write_bank(path, other, Bank(draw_masks(50, 3, seed=0), np.zeros((3, len(corpus.queries)))))
+    with pytest.raises(DataError, match=r"another corpus .* lancet benchmark bank --corpus tiny"):
+        read_bank(path, corpus)
+
+
+@pytest.mark.parametrize("content", [None, b"no tensors"])
+def test_a_bank_that_cannot_be_read_says_how_to_make_it(corpus, tmp_path, content):
+    path = tmp_path / "bank.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match="lancet benchmark bank --corpus tiny"):
+        read_bank(path, corpus)
+
+
+def test_a_stopped_bank_goes_on(corpus, tmp_path, monkeypatch):
+    masks = dict(zip("abc", draw_masks(len(corpus.samples), 3, seed=0), strict=True))
+    first = retrain(corpus, {name: masks[name] for name in "ab"}, folder=tmp_path, processes=2)
+    broken = sorted(tmp_path.glob("*.safetensors"))[0]
+    broken.write_bytes(broken.read_bytes()[:40])
+    told = []
+    everything = retrain(
+        corpus,
+        masks,
+        folder=tmp_path,
+        processes=1,
+        progress=lambda _step, done, total: told.append((done, total)),
+    )
+    assert told == [(1, 3), (2, 3), (3, 3)]  # one was kept, the broken one and the third are trained
+    assert list(everything) == ["a", "b", "c"]
+    for name, values in first.items():
+        assert np.array_equal(everything[name], values)
+    assert not np.array_equal(everything["a"], everything["b"])
+    monkeypatch.setattr(retraining, "ProcessPoolExecutor", None)  # nothing is trained a third time
+    monkeypatch.setattr(retraining, "_workers", nothing_to_do)
+    again = retrain(corpus, masks, folder=tmp_path)
+    assert all(np.array_equal(again[name], everything[name]) for name in masks)
+
+
+def nothing_to_do(_processes):
+    import contextlib
+
+    return contextlib.nullcontext(None)

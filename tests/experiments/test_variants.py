@@ -1,0 +1,55 @@
+import pytest
+
+from lancet_core.config import from_dict, to_dict
+from lancet_core.errors import ConfigError
+from lancet_core.evaluation.intervals import Interval
+from lancet_core.experiments.markdown import number, told, write_table
+from lancet_core.experiments.variants import VARIANTS, chosen_settings
+from lancet_core.influence.settings import CURVATURES, METHODS, InfluenceSettings
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_variants_are_valid_settings_of_a_gradient_method(name):
+    settings = VARIANTS[name]
+    assert from_dict(InfluenceSettings, to_dict(settings)) == settings
+    assert settings.method in CURVATURES
+    assert name.startswith(f"{settings.method}, ")
+    assert settings != InfluenceSettings(method=settings.method)
+
+
+def test_no_two_variants_are_the_same():
+    assert len({str(to_dict(settings)) for settings in VARIANTS.values()}) == len(VARIANTS)
+
+
+def test_every_method_is_measured_over_the_whole_corpus():
+    rows = chosen_settings(METHODS, variants=True)
+    assert list(rows)[: len(METHODS)] == list(METHODS)
+    assert set(rows) == {*METHODS, *VARIANTS}
+    assert {settings.recall for settings in rows.values()} == {"all"}
+
+
+def test_variants_of_other_methods_stay_out():
+    rows = chosen_settings(["graddot", "tfidf"], variants=True)
+    assert {settings.method for settings in rows.values()} == {"graddot", "tfidf"}
+    assert len(rows) > 2
+
+
+@pytest.mark.parametrize(("methods", "named"), [(["linfac", "magic"], "magic"), ([], "nothing")])
+def test_an_unknown_method_is_named(methods, named):
+    with pytest.raises(ConfigError, match=f"{named} is no method .* linfac"):
+        chosen_settings(methods)
+
+
+def test_numbers_are_written_as_in_the_documents():
+    assert [number(value) for value in (0.2914, -0.5, 1.0, 0.9996, -12.25, None)] == [
+        ".291", "-.500", "1.000", "1.000", "-12.250", "–",
+    ]  # fmt: skip
+    assert (
+        told(Interval(0.5, 0.25, 0.75, 9), Interval(0.5, 0.125, 1.0, 4)) == ".500 [.250, .750] [.125, 1.000]"
+    )
+    assert told(Interval(0.5, None, None, 1)) == ".500"
+    assert told(None, None) == "–"
+
+
+def test_a_table_is_markdown():
+    assert write_table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
