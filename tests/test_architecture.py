@@ -45,6 +45,7 @@ TORCH_FREE_MODULES = (
     "lancet_core.operations.configs",
     "lancet_core.models.settings",
     "lancet_core.models.fingerprints",
+    "lancet_core.influence.methods",
     "lancet_core.influence.settings",
     "lancet_core.influence.recall",
     "lancet_core.correction.settings",

@@ -15,7 +15,8 @@ from lancet_core.cli.output import print_json, print_line, print_note
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
 from lancet_core.experiments.variants import chosen_settings
-from lancet_core.influence.settings import CURVATURES, EKFAC, LINFAC, METHODS, TFIDF, InfluenceSettings
+from lancet_core.influence.methods import CURVATURES, EKFAC, LINFAC, METHODS, TFIDF
+from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.store.run_status import RUNNING, Status
 from lancet_core.workbench import demo_assets
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lancet_core.errors import ConfigError
-from lancet_core.influence.settings import (
+from lancet_core.influence.methods import (
     ALL,
     CORRECTED,
     EKFAC,
@@ -16,8 +16,8 @@ from lancet_core.influence.settings import (
     LINFAC_EXPAND,
     METHODS,
     REDUCE,
-    InfluenceSettings,
 )
+from lancet_core.influence.settings import InfluenceSettings
 
 _FACTORED = (LINFAC, LINFAC_EXPAND, EKFAC)
 _GRADIENT = (*_FACTORED, GRADDOT)

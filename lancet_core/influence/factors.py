@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lancet_core.errors import ModelError, NumericalError
-from lancet_core.influence.settings import EXPAND, REDUCE
+from lancet_core.influence.methods import EXPAND, REDUCE
 from lancet_core.models.likelihood import full_precision
 
 _ROUND_OFF = 1e-4

@@ -20,8 +20,9 @@ from lancet_core.influence.factors import (
     save_factors,
 )
 from lancet_core.influence.gradients import gradient_parts
+from lancet_core.influence.methods import CORRECTED
 from lancet_core.influence.pseudo import labels_of, pseudo_texts
-from lancet_core.influence.settings import CORRECTED, InfluenceSettings
+from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Arrays, Shards, Tell, split
 from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.loading import LanguageModel

@@ -8,7 +8,7 @@ import torch
 
 from lancet_core.errors import ConfigError
 from lancet_core.influence.gradients import MOST_NUMBERS
-from lancet_core.influence.settings import CORRECTED, IDENTITY, Curvature
+from lancet_core.influence.methods import CORRECTED, IDENTITY, Curvature
 from lancet_core.models.units import Unit
 
 _GIGABYTE = 1e9

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.errors import DataError
-from lancet_core.influence.settings import BM25
+from lancet_core.influence.methods import BM25
 
 RECALL_TEXTS = ("prompt+response", "prompt")
 _WORDS = r"(?u)\b\w+\b"

@@ -3,43 +3,28 @@
 from dataclasses import dataclass
 
 from lancet_core.config import setting
+from lancet_core.influence.methods import (
+    ALL,
+    BM25,
+    CORRECTED,
+    CURVATURES,
+    EXPAND,
+    INDEX,
+    KRONECKER,
+    LINEARS,
+    LINFAC,
+    METHODS,
+    REDUCE,
+    SUBLAYERS,
+    TFIDF,
+    Curvature,
+)
 from lancet_core.models.settings import DEVICES, DTYPES
 
-LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT = "linfac", "linfac-expand", "ekfac", "graddot"
-TFIDF, BM25, EMBEDDING, RANDOM = "tfidf", "bm25", "embedding", "random"
-METHODS = (LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT, TFIDF, BM25, EMBEDDING, RANDOM)
-ALL, INDEX = "all", "index"
 RECALLS = (TFIDF, BM25, INDEX, ALL)
-SUBLAYERS, LINEARS = "sublayers", "linears"
-REDUCE, EXPAND = "reduce", "expand"
-KRONECKER, CORRECTED, IDENTITY = "kronecker", "corrected", "identity"
 AS_METHOD = "as the method"
 # On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
-
-
-@dataclass(frozen=True)
-class Curvature:
-    """What makes one gradient method differ from another.
-
-    Attributes:
-        units: `sublayers` (attention and MLP blocks taken whole) or `linears` (each linear layer).
-        pooling: `reduce` (one vector for each sequence) or `expand` (one for each token).
-        eigenvalues: `kronecker` (λ_S λ_Aᵀ), `corrected` (measured in the eigenbasis), or `identity` (no curvature at all).
-    """
-
-    units: str
-    pooling: str
-    eigenvalues: str
-
-
-CURVATURES = {
-    LINFAC: Curvature(SUBLAYERS, REDUCE, KRONECKER),
-    LINFAC_EXPAND: Curvature(SUBLAYERS, EXPAND, KRONECKER),
-    EKFAC: Curvature(LINEARS, EXPAND, CORRECTED),
-    GRADDOT: Curvature(SUBLAYERS, REDUCE, IDENTITY),
-}
-"""Methods that take gradients; the others compare words or hidden states."""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import content_id
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.influence import scores
+from lancet_core.influence.methods import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
-from lancet_core.influence.settings import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded, encode, encode_all
 from lancet_core.models.loading import Loader

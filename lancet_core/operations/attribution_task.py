@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import ConfigError, DataError
+from lancet_core.influence.methods import BM25, INDEX, TFIDF
 from lancet_core.influence.recall import most_similar, word_similarities
-from lancet_core.influence.settings import BM25, INDEX, TFIDF, InfluenceSettings
+from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.operations.configs import AttributeConfig
 
 WHOLE_BATCH = "batch"

@@ -14,10 +14,11 @@ from lancet_core.config import fingerprint
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.memory import require_memory
+from lancet_core.influence.methods import IDENTITY, LINEARS
 from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
 from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import refine
-from lancet_core.influence.settings import IDENTITY, LINEARS, TOKENS_AT_ONCE, InfluenceSettings
+from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision

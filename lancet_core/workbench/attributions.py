@@ -12,7 +12,8 @@ from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
-from lancet_core.influence.settings import ALL, CURVATURES, ClusterSettings, InfluenceSettings
+from lancet_core.influence.methods import ALL, CURVATURES
+from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig
 from lancet_core.store.queries import list_queries

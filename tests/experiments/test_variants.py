@@ -5,7 +5,8 @@ from lancet_core.errors import ConfigError
 from lancet_core.evaluation.intervals import Interval
 from lancet_core.experiments.markdown import number, told, write_table
 from lancet_core.experiments.variants import VARIANTS, chosen_settings
-from lancet_core.influence.settings import CURVATURES, METHODS, InfluenceSettings
+from lancet_core.influence.methods import CURVATURES, METHODS
+from lancet_core.influence.settings import InfluenceSettings
 
 
 @pytest.mark.parametrize("name", VARIANTS)

@@ -9,7 +9,8 @@ import pytest
 from lancet_core.data.samples import DESIRABLE, Query, Sample, samples_frame
 from lancet_core.errors import DataError, ModelError
 from lancet_core.influence import fitting
-from lancet_core.influence.settings import METHODS, InfluenceSettings
+from lancet_core.influence.methods import METHODS
+from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.loading import load_language_model
 from lancet_core.operations import attribute
 from lancet_core.operations.configs import AttributeConfig

@@ -1,0 +1,35 @@
+"""The methods of attribution, and what makes one gradient method differ from another. Torch-free."""
+
+from dataclasses import dataclass
+
+LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT = "linfac", "linfac-expand", "ekfac", "graddot"
+TFIDF, BM25, EMBEDDING, RANDOM = "tfidf", "bm25", "embedding", "random"
+METHODS = (LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT, TFIDF, BM25, EMBEDDING, RANDOM)
+ALL, INDEX = "all", "index"
+SUBLAYERS, LINEARS = "sublayers", "linears"
+REDUCE, EXPAND = "reduce", "expand"
+KRONECKER, CORRECTED, IDENTITY = "kronecker", "corrected", "identity"
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """What makes one gradient method differ from another.
+
+    Attributes:
+        units: `sublayers` (attention and MLP blocks taken whole) or `linears` (each linear layer).
+        pooling: `reduce` (one vector for each sequence) or `expand` (one for each token).
+        eigenvalues: `kronecker` (λ_S λ_Aᵀ), `corrected` (measured in the eigenbasis), or `identity` (no curvature at all).
+    """
+
+    units: str
+    pooling: str
+    eigenvalues: str
+
+
+CURVATURES = {
+    LINFAC: Curvature(SUBLAYERS, REDUCE, KRONECKER),
+    LINFAC_EXPAND: Curvature(SUBLAYERS, EXPAND, KRONECKER),
+    EKFAC: Curvature(LINEARS, EXPAND, CORRECTED),
+    GRADDOT: Curvature(SUBLAYERS, REDUCE, IDENTITY),
+}
+"""Methods that take gradients; the others compare words or hidden states."""
