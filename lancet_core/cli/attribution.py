@@ -56,12 +56,13 @@ def attribute(
         opened, found, queries=chosen, settings=settings, batch=batch, top=top
     )
     with RunBar() as bar:
-        run = finish(opened, run_id, bar)
+        finish(opened, run_id, bar)
     frame = attributions.read_attribution(opened, run_id)
     if out is not None:
         _write(frame, out)
+    told = attributions.read_summary(opened, run_id)
     if as_json:
-        print_json({"run": run_id, "rows": len(frame), "out": out, "summary": RunFolder(run.folder).result()})
+        print_json({"run": run_id, "rows": len(frame), "out": out, "summary": told})
         return
     for query_id, rows in frame.groupby("query_id", sort=False):
         _print_query(str(query_id), rows)
@@ -69,6 +70,8 @@ def attribute(
         f"run {run_id}: {len(frame):,} scored samples"
         + (f" in {out}" if out else "; keep them with --out FILE")
     )
+    for note in told.get("notes", ()):
+        print_note(note)
 
 
 @with_settings(ClusterSettings)

@@ -15,6 +15,7 @@ from lancet_core.cli import (
     correction,
     dashboard,
     doctor,
+    index,
     review,
     runs,
     studies,
@@ -36,6 +37,7 @@ app.add_typer(studies.commands, name="study")
 app.command("generate")(answers.generate)
 app.command("attribute")(attribution.attribute)
 app.command("cluster")(attribution.cluster)
+app.add_typer(index.commands, name="index")
 app.add_typer(review.commands, name="pairs")
 app.command("correct")(correction.correct)
 app.command("evaluate")(answers.evaluate)

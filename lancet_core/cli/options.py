@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -28,7 +28,9 @@ StudyArgument = Annotated[str, typer.Argument(metavar="STUDY", help="Name of the
 TAKES_ALL = ("factor_samples",)
 
 
-def with_settings(*classes: type, prefix: str = "") -> Callable[[Command], Command]:
+def with_settings(
+    *classes: type, prefix: str = "", without: Collection[str] = ()
+) -> Callable[[Command], Command]:
     """Gives a command one option for each field of some settings dataclasses.
 
     The command takes them as one keyword argument `values`, to be handed to `settings_from`. Where two classes have a
@@ -37,6 +39,7 @@ def with_settings(*classes: type, prefix: str = "") -> Callable[[Command], Comma
     Args:
         *classes: Dataclasses declared with `config.setting`.
         prefix: Put before each name ("pair-" gives `--pair-count`).
+        without: Names of fields that are no matter of the command: they get no option and keep their default.
 
     Returns:
         A decorator for the function of the command.
@@ -44,6 +47,8 @@ def with_settings(*classes: type, prefix: str = "") -> Callable[[Command], Comma
     fields: dict[str, Setting] = {}
     for settings_class in classes:
         for field in describe(settings_class):
+            if field.name in without:
+                continue
             fields.setdefault(prefix.replace("-", "_") + field.name, field)
     panel = f"Settings {prefix.rstrip('-')}".rstrip()
 
@@ -79,7 +84,8 @@ def settings_from(settings_class: type[T], values: Mapping[str, Any], prefix: st
         The settings, each value checked.
     """
     start = prefix.replace("-", "_")
-    chosen = {field.name: values[start + field.name] for field in describe(settings_class)}
+    names = [field.name for field in describe(settings_class)]
+    chosen = {name: values[start + name] for name in names if start + name in values}
     return from_dict(settings_class, chosen)
 
 

@@ -19,6 +19,11 @@ def content_id(*texts: str) -> str:
     return hashlib.sha256("\x1f".join(texts).encode()).hexdigest()[:16]
 
 
+def corpus_id(ids: Iterable[str]) -> str:
+    """Hashes the ids of training samples, in order, to the 16 hexadecimal digits that name them all."""
+    return hashlib.sha256("".join(ids).encode()).hexdigest()[:16]
+
+
 @dataclass(frozen=True)
 class Sample:
     """A prompt and response that the model was fine-tuned on.

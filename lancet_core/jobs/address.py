@@ -57,7 +57,8 @@ def send(connection: socket.socket, message: dict[str, Any], files: Sequence[int
     if files:
         sent = socket.send_fds(connection, [line], list(files))
         line = line[sent:]
-    connection.sendall(line)
+    if line:  # sending nothing fails too where the other side has answered and closed already
+        connection.sendall(line)
 
 
 def receive(connection: socket.socket) -> Iterator[dict[str, Any]]:

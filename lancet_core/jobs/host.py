@@ -108,6 +108,7 @@ class Host(socketserver.ThreadingUnixStreamServer):
         self.source = source_fingerprint()
         self.run_turn = threading.Lock()
         self.runs = 0
+        self._taken: set[str] = set()
         self._busy = 0
         self._used_at = time.monotonic()
         self._mutex = threading.Lock()
@@ -131,6 +132,13 @@ class Host(socketserver.ThreadingUnixStreamServer):
                 self._busy -= 1
                 self.runs -= runs
                 self._used_at = time.monotonic()
+
+    def take(self, run_id: str) -> bool:
+        """Takes a run; False where it was taken before: whoever asked lost the answer, and asks again."""
+        with self._mutex:
+            new = run_id not in self._taken
+            self._taken.add(run_id)
+        return new
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tells the other side of an error that nobody foresaw; its trace goes to the host's log."""
@@ -225,8 +233,12 @@ class _Conversation(socketserver.BaseRequestHandler):
             raise JobError(f"run {folder.id} came without its lock; start it again")
         with self.server.working(runs=1):
             folder.write_worker(os.getpid())
-            send(self.request, {"accepted": True})
-            self.request.shutdown(socket.SHUT_RDWR)
+            new = self.server.take(folder.id)
+            with contextlib.suppress(OSError):  # whoever asked may be gone; the run is ours all the same
+                send(self.request, {"accepted": True})
+                self.request.shutdown(socket.SHUT_RDWR)
+            if not new:
+                return
             progress = FolderProgress(folder)
             try:
                 self.server.preload()

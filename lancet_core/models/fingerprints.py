@@ -5,9 +5,11 @@ import json
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from lancet_core.errors import ModelError
 
+CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 _BLOCK = 1 << 20
 _WHOLE_FILE_BYTES = 64 * _BLOCK
 _SAMPLED_BLOCKS = 64
@@ -46,6 +48,8 @@ def resolve_model(folder_or_id: str | Path) -> Path:
 def check_model_folder(folder: str | Path) -> None:
     """Checks that a folder holds a model that may be loaded: a config and whole safetensors files, no pickled weights.
 
+    An adapter (PEFT) has a config of its own and names the model it belongs to, which is checked as well.
+
     Raises:
         ModelError: Something is missing, broken or refused.
     """
@@ -54,7 +58,11 @@ def check_model_folder(folder: str | Path) -> None:
         raise ModelError(
             f"there is no model folder {folder}; give a folder that holds config.json and *.safetensors"
         )
-    _read_config(path)
+    base = adapter_base(path)
+    if base is None:
+        _read_config(path, CONFIG)
+    else:
+        check_model_folder(base)
     weights = sorted(path.glob("*.safetensors"))
     pickled = sorted({found.name for pattern in _PICKLED_WEIGHTS for found in path.glob(pattern)})
     if pickled:
@@ -70,8 +78,25 @@ def check_model_folder(folder: str | Path) -> None:
         _check_safetensors(shard)
 
 
+def adapter_base(folder: Path) -> Path | None:
+    """Finds the model that an adapter belongs to; None where the folder holds a whole model.
+
+    Raises:
+        ModelError: The adapter does not say which, or that model is missing.
+    """
+    if (folder / CONFIG).is_file() or not (folder / ADAPTER_CONFIG).is_file():
+        return None
+    named = _read_config(folder, ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not named:
+        raise ModelError(
+            f"{folder / ADAPTER_CONFIG} does not say which model the adapter belongs to; set base_model_name_or_path"
+        )
+    beside = folder / str(named)
+    return beside.resolve() if beside.is_dir() else resolve_model(str(named))
+
+
 def fingerprint_model(folder: str | Path) -> str:
-    """Hashes config, tokenizer and weights of a model to 16 hexadecimal digits.
+    """Hashes config, tokenizer and weights of a model to 16 hexadecimal digits; of an adapter its model as well.
 
     Weight files above 64 MB are hashed by their header and 64 evenly spaced blocks of 1 MB, so that a large model is named in
     seconds; a change that leaves all of those blocks as they were goes unnoticed.
@@ -82,7 +107,10 @@ def fingerprint_model(folder: str | Path) -> str:
     path = Path(folder)
     check_model_folder(path)
     digest = hashlib.sha256()
-    names = {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+    base = adapter_base(path)
+    if base is not None:
+        digest.update(fingerprint_model(base).encode())
+    names = {CONFIG, ADAPTER_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     for file in sorted(path.iterdir()):
         if file.name in names or file.suffix in {".safetensors", ".model"}:
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
@@ -112,18 +140,17 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def _read_config(path: Path) -> None:
-    config = path / "config.json"
+def _read_config(path: Path, name: str) -> dict[str, Any]:
+    config = path / name
     if not config.is_file():
-        raise ModelError(
-            f"the model folder {path} has no config.json; give a folder written by save_pretrained"
-        )
+        raise ModelError(f"the model folder {path} has no {name}; give a folder written by save_pretrained")
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise ModelError(f"{config} is not JSON: {error}; restore the file") from error
     if not isinstance(content, dict):
         raise ModelError(f"{config} holds no JSON object; restore the file")
+    return content
 
 
 def _indexed_shards(path: Path) -> list[Path]:

@@ -9,7 +9,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from lancet_core.errors import ModelError
-from lancet_core.models.fingerprints import check_model_folder, fingerprint_model, resolve_model
+from lancet_core.models.fingerprints import (
+    adapter_base,
+    check_model_folder,
+    fingerprint_model,
+    resolve_model,
+)
 
 CONTEXT_WHERE_UNLIMITED = 2048
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -46,7 +51,7 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     """Loads a causal language model from safetensors, never running code that comes with it.
 
     Args:
-        folder_or_id: Folder written by `save_pretrained`, or an id on the Hub.
+        folder_or_id: Folder written by `save_pretrained` (of a whole model, or of a PEFT adapter), or an id on the Hub.
         device: `cpu`, `cuda`, or `auto` for a GPU where there is one.
         dtype: `float32`, `bfloat16` or `float64`.
 
@@ -62,9 +67,12 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        base = adapter_base(folder)
+        whole = base or folder
+        speaks = folder if (folder / "tokenizer_config.json").is_file() else whole
+        tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False, local_files_only=True)
         model, loading = AutoModelForCausalLM.from_pretrained(
-            folder,
+            whole,
             dtype=_TYPES[dtype],
             use_safetensors=True,
             trust_remote_code=False,
@@ -72,6 +80,10 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
             output_loading_info=True,
             **_KERNELS.get(dtype, {}),
         )
+        if base is not None:
+            from peft import PeftModel  # Only adapters need it, and it takes a second to import.
+
+            model = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
         reason = next(
             (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
@@ -93,6 +105,11 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     return LanguageModel(
         model, tokenizer, str(folder), place, context_length(model, tokenizer), fingerprint_model(folder)
     )
+
+
+def without_adapter(model: Any) -> Any:
+    """Merges an adapter into its model, in place; a whole model stays as it is."""
+    return model.merge_and_unload() if hasattr(model, "merge_and_unload") else model
 
 
 def choose_device(device: str) -> torch.device:

@@ -21,7 +21,13 @@ from lancet_core.data.samples import UNDESIRABLE, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.models.encoding import encode_all
 from lancet_core.models.generation import generate
-from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
+from lancet_core.models.loading import (
+    LanguageModel,
+    Loader,
+    choose_device,
+    load_language_model,
+    without_adapter,
+)
 from lancet_core.operations.answering import load_scorers
 from lancet_core.operations.configs import CorrectConfig
 from lancet_core.progress import Progress, silent
@@ -47,7 +53,8 @@ def run(
     retain = _retain_samples(config, pairs)
     progress("Loading the model")
     place = choose_device(settings.device)
-    language_model = dataclasses.replace(load(config.model), device=place)
+    loaded = load(config.model)
+    language_model = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
     language_model.model.to(device=place, dtype=getattr(torch, settings.dtype))
     queries = encode_all(
         language_model, [(query.prompt, query.response) for query in config.queries], config.template

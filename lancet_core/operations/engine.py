@@ -1,6 +1,5 @@
 """The engine behind attribution and the gradient index: a model with its units and the damped curvature of its samples."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint
+from lancet_core.data.samples import corpus_id
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.memory import require_memory
@@ -60,7 +60,7 @@ class Source:
     @cached_property
     def corpus(self) -> str:
         """Fingerprint of the samples."""
-        return hashlib.sha256("".join(self.ids).encode()).hexdigest()[:16]
+        return corpus_id(self.ids)
 
 
 @dataclass(frozen=True)

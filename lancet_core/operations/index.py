@@ -1,9 +1,9 @@
 """The gradient index of a study: built in one resumable pass over all samples, searched by every query."""
 
-import json
+import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError, ModelError
 from lancet_core.influence import index
+from lancet_core.influence.index_manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from lancet_core.influence.scores import Gradients
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded
@@ -23,34 +24,10 @@ from lancet_core.operations.configs import IndexConfig
 from lancet_core.operations.engine import Engine, Source, open_engine
 from lancet_core.progress import Progress, silent
 
-MANIFEST = "index.json"
 CHOOSING = "Choosing what to keep"
 STAGE = "Indexing training samples"
 SHARD_SAMPLES = 4096
 REBUILD = "build it again with: lancet index build STUDY"
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What an index holds.
-
-    Attributes:
-        engine: Key of the engine whose whitened gradients it keeps.
-        key: Key of its shards.
-        shards: Number of shards.
-        samples: Samples in it; those that exceed the model's context are not.
-        numbers: Numbers of each sample.
-        bytes_per_sample: Bytes of each sample on disk, scale and row included.
-        influence: Settings of the method.
-    """
-
-    engine: str
-    key: str
-    shards: int
-    samples: int
-    numbers: int
-    bytes_per_sample: float
-    influence: dict[str, Any]
 
 
 def run(
@@ -81,12 +58,13 @@ def run(
     texts = engine.encode_rows(np.arange(len(source.ids)))
     if not texts:
         raise DataError("no training sample fits the model's context, so there is nothing to index")
-    key = fingerprint([engine.key, source.corpus, to_dict(config.index)])
+    basis_key = fingerprint([engine.key, source.corpus, to_dict(config.index)])
     place = Path(config.to)
     (place / MANIFEST).unlink(missing_ok=True)
-    basis = _read_basis(
-        Shards(place, "basis", key).compute(0, lambda: _fit_basis(engine, texts, config, progress))
-    )
+    kept = Shards(place, "basis", basis_key).compute(0, lambda: _fit_basis(engine, texts, config, progress))
+    basis = _read_basis(kept)
+    # Numbers mean nothing beside another basis, and one that is fitted again need not be the same in its last bits.
+    key = fingerprint([basis_key, hashlib.sha256(kept["vectors"].data).hexdigest()])
     rows = sorted(texts, key=lambda row: (-len(texts[row].input_ids), row))
     parts = split(len(rows), SHARD_SAMPLES)
     shards = Shards(place, "numbers", key)
@@ -99,34 +77,29 @@ def run(
     size = sum(file.stat().st_size for file in place.glob("numbers-*.safetensors")) / len(rows)
     _remove_others(place, len(parts))
     manifest = Manifest(
-        engine.key,
-        key,
-        len(parts),
-        len(rows),
-        basis.vectors.shape[1],
-        round(size, 1),
-        to_dict(config.influence),
+        engine=engine.key,
+        model=engine.network.lm.fingerprint,
+        corpus=source.corpus,
+        basis=basis_key,
+        key=key,
+        shards=len(parts),
+        samples=len(rows),
+        too_long=len(source.ids) - len(texts),
+        numbers=basis.vectors.shape[1],
+        bytes_per_sample=round(size, 1),
+        influence=to_dict(config.influence),
+        index=to_dict(config.index),
     )
-    unfinished = place / f"{MANIFEST}.part"
-    unfinished.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(place / MANIFEST)
+    write_manifest(place, manifest)
     return {
         "samples": manifest.samples,
-        "too_long": len(source.ids) - len(texts),
+        "too_long": manifest.too_long,
         "numbers": manifest.numbers,
         "pool": len(basis.vectors),
         "bytes_per_sample": manifest.bytes_per_sample,
         "seconds": round(time.perf_counter() - started, 3),
         "notes": list(engine.notes),
     }
-
-
-def read_manifest(folder: Path) -> Manifest | None:
-    """Reads what an index holds; None where there is no whole one."""
-    try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
 
 
 def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: Path) -> Task:
@@ -150,7 +123,7 @@ def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: P
             f"the gradient index in {folder} belongs to another model or other settings "
             f"({manifest.engine}, wanted {engine.key}); {REBUILD}, or set recall to tfidf"
         )
-    basis = _read_basis(_required(Shards(folder, "basis", manifest.key), 0, folder))
+    basis = _read_basis(_required(Shards(folder, "basis", manifest.basis), 0, folder))
     units = index.pooled_units(engine.curvature, basis.coordinates)
     queries = index.query_numbers(units, basis.vectors, directions)
     shards = Shards(folder, "numbers", manifest.key)

@@ -75,6 +75,11 @@ class Study:
         return self.folder / "factors"
 
     @property
+    def index(self) -> Path:
+        """The folder that keeps gradient indexes, each in a folder of its own."""
+        return self.folder / "index"
+
+    @property
     def prompts(self) -> Path | None:
         """The table of evaluation prompts, None where the study has none."""
         return _existing(self.folder / "prompts.parquet")

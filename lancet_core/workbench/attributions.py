@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,16 +13,18 @@ from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
-from lancet_core.influence.methods import ALL, CURVATURES
+from lancet_core.influence.methods import ALL, CURVATURES, INDEX
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
+from lancet_core.jobs import launcher
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study, get_study
 from lancet_core.workbench.cases import study_queries
+from lancet_core.workbench.indexes import require_index
 from lancet_core.workbench.studies import samples_table
-from lancet_core.workbench.waiting import newest_done, reuse_or_start
+from lancet_core.workbench.waiting import find_same, newest_done, reuse_or_start
 from lancet_core.workspace import Workspace
 
 COLUMNS = [
@@ -88,12 +91,18 @@ def start_attribution(
         Id of the run.
 
     Raises:
-        DataError: There is no query.
+        DataError: There is no query, or recall needs a gradient index and the study has none that can be searched.
+        ConfigError: Recall needs a gradient index and the method cannot be answered from one.
     """
     if not queries:
         raise DataError("there is no query to attribute; give a prompt with its answer, or a file of queries")
     config = _attribution_config(study, tuple(queries), settings=settings, batch=batch, top=top)
-    return reuse_or_start(workspace, "attribute", config, study=study.name, warm=True)
+    if settings.recall != INDEX:
+        return reuse_or_start(workspace, "attribute", config, study=study.name, warm=True)
+    index = require_index(study, settings)
+    config = replace(config, index=str(index.folder))
+    found = find_same(workspace, "attribute", config, study=study.name, since=index.built_at)
+    return found.id if found else launcher.start(workspace, "attribute", config, study=study.name, warm=True)
 
 
 def read_attribution(workspace: Workspace, run_id: str, query_id: str | None = None) -> pd.DataFrame:
@@ -122,6 +131,16 @@ def read_attribution(workspace: Workspace, run_id: str, query_id: str | None = N
     joined = scores.join(samples[["prompt", "response", "harmful", "is_safe"]], on="sample_id")
     order = joined.groupby("query_id", sort=False).ngroup()
     return joined.assign(order=order).sort_values(["order", "rank"], ignore_index=True)[COLUMNS]
+
+
+def read_summary(workspace: Workspace, run_id: str) -> dict[str, Any]:
+    """Reads what an attribution says of itself: `candidates`, `seconds`, `method`, `recall`, `too_long`, `notes` and the rest.
+
+    Raises:
+        StoreError: There is no such run.
+        JobError: The run is not done.
+    """
+    return RunFolder(_finished(workspace, run_id, "attribute").folder).result()
 
 
 def attributed_queries(workspace: Workspace, run_id: str) -> list[Query]:

@@ -1,6 +1,7 @@
 """Starts a run, or finds the one that already did the same, and waits for it."""
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from lancet_core.config import fingerprint
@@ -39,11 +40,32 @@ def reuse_or_start(
     Raises:
         JobError: No worker can be started.
     """
-    key = fingerprint(config)
-    found = find_run(workspace, study, operation, key) or find_going(workspace, study, operation, key)
+    found = find_same(workspace, operation, config, study=study)
     if found is not None:
         return found.id
     return launcher.start(workspace, operation, config, study=study, parents=parents, warm=warm)
+
+
+def find_same(
+    workspace: Workspace,
+    operation: str,
+    config: Any,
+    *,
+    study: str | None = None,
+    since: datetime | None = None,
+) -> RunRecord | None:
+    """Finds a run with equal settings that is done or going.
+
+    Args:
+        workspace: Where runs lie.
+        operation: What it does.
+        config: The operation's settings.
+        study: Study it belongs to.
+        since: When what it reads was made: a run that was started before does not count. None takes any.
+    """
+    key = fingerprint(config)
+    both = (find_run(workspace, study, operation, key), find_going(workspace, study, operation, key))
+    return next((run for run in both if run is not None and (since is None or run.created_at >= since)), None)
 
 
 def finish(workspace: Workspace, run_id: str, on_status: OnStatus | None = None) -> RunRecord:

@@ -1,19 +1,23 @@
 """Trace: the training samples that push the model towards an answer, and those that push it away."""
 
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from lancet_core.data.samples import Query
 from lancet_core.store.studies import Study
 from lancet_core.workspace import Workspace
-from pages.parts import frame, reading, runs, sending
+from pages.parts import candidates, frame, reading, runs, sending
 from pages.parts.asking import draw_asking
 from pages.parts.methods import pick_method
 from pages.parts.numbers import score
 from pages.parts.ranking import both_ends, draw_both_ends, draw_opened
 from pages.parts.shortcuts import key_of
 from pages.parts.state import Here
+
+if TYPE_CHECKING:
+    from lancet_core.influence.settings import InfluenceSettings
 
 LENGTHS = (10, 20, 50)
 
@@ -28,20 +32,24 @@ def show(here: Here, study: Study) -> None:
     case = get_query(here.workspace, study.name, here.case_id)
     draw_case(case)
     scored = st.empty()
-    method, length = draw_controls()
+    settings, length = draw_controls(study)
     if sending.is_under_way():
         sending.prepare(here, study, case)
         return
-    run_id = start(here, study, case, method=method)
+    candidates.offer_index(here, study, settings)
+    run_id = start(here, study, case, settings=settings)
+    runs.wait_briefly(here.workspace, run_id)
     status = runs.watch(here.workspace, run_id, title="Tracing this answer")
     if status.state == "done":
-        draw_causes(here, run_id, length=length)
+        draw_causes(here, study, run_id, length=length)
         sending.draw_next(here, study)
         if study.harmful_scorer:
             harmful = score_answer(
                 here.workspace, study, _case=case, key=f"{here.workspace.folder}:{study.name}:{case.id}"
             )
             scored.caption(f"Harmful score of this answer: {score(harmful)}")
+    elif status.state == "failed":
+        candidates.offer_repair(here, study, settings)
 
 
 def draw_case(case: Query) -> None:
@@ -51,10 +59,13 @@ def draw_case(case: Query) -> None:
     )
 
 
-def draw_controls() -> tuple[str, int]:
-    """Draws method, length of the lists and the way to another case; returns method and length."""
+def draw_controls(study: Study) -> tuple["InfluenceSettings", int]:
+    """Draws method, origin of the candidates, length of the lists and the way to another case; returns what was chosen."""
+    from lancet_core.influence.settings import InfluenceSettings
+
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
-        method = pick_method("t_method")
+        settings = InfluenceSettings(method=pick_method("t_method"))
+        settings = replace(settings, recall=candidates.pick_source(study, settings, "t_from"))
         length = st.segmented_control(
             "Samples in each list", LENGTHS, default=10, required=True, key="t_k", bind="query-params"
         )
@@ -62,15 +73,19 @@ def draw_controls() -> tuple[str, int]:
             frame.go("audit")
         if st.button("Ask something else", icon=":material/edit:"):
             frame.go("trace", case="")
-    return method, int(length or LENGTHS[0])
+    return settings, int(length or LENGTHS[0])
 
 
-def start(here: Here, study: Study, case: Query, *, method: str) -> str:
-    """Starts the trace, or finds the one that is done."""
-    from lancet_core.influence.settings import InfluenceSettings
+def start(here: Here, study: Study, case: Query, *, settings: "InfluenceSettings") -> str:
+    """Starts the trace, or finds the one that is done; one that failed or was cancelled stays so until a person resumes it."""
     from lancet_core.workbench.attributions import start_trace
 
-    return start_trace(here.workspace, study, query=case, settings=InfluenceSettings(method=method))
+    kept = f"traced {study.name} {case.id} {settings.method} {candidates.origin(study, settings)}"
+    before = str(st.session_state.get(kept, ""))
+    if before and runs.status_of(here.workspace, before).state in ("failed", "cancelled"):
+        return before
+    st.session_state[kept] = start_trace(here.workspace, study, query=case, settings=settings)
+    return str(st.session_state[kept])
 
 
 @st.cache_data(show_spinner=False, max_entries=256)
@@ -82,11 +97,12 @@ def score_answer(_workspace: Workspace, _study: Study, *, _case: Query, key: str
     return cases.score_answer(_workspace, _study, prompt=_case.prompt, response=_case.response)["harmful"]
 
 
-def draw_causes(here: Here, run_id: str, *, length: int) -> None:
+def draw_causes(here: Here, study: Study, run_id: str, *, length: int) -> None:
     """Draws the two ranked lists, the distribution of the scores, and the drawer of the sample that is open."""
-    from lancet_core.workbench.attributions import read_attribution
+    from lancet_core.workbench.attributions import read_attribution, read_summary
 
     rows = read_attribution(here.workspace, run_id, here.case_id)
+    candidates.tell_search(read_summary(here.workspace, run_id), study)
     draw_both_ends(rows, length=length, key="list", parameter="t_sample")
     draw_distribution(rows, *both_ends(rows, length))
     draw_opened(here, run_id, here.case_id, rows=rows, parameter="t_sample")

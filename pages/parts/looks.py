@@ -51,6 +51,11 @@ STYLE = """
 [class*="-next"] .st-key-next, .st-key-lesson-steps .st-key-next, .st-key-empty .st-key-next, [data-testid="stColumn"] .st-key-next { border-top: 0; padding: 0; background: transparent; }
 .st-key-empty .st-key-next { justify-content: center; }
 .st-key-next [data-testid="stCaptionContainer"] p { margin: 0; }
+.st-key-index-offer { flex-wrap: nowrap !important; justify-content: space-between; gap: 1rem; padding: .45rem .5rem .45rem .85rem;
+  border: 1px solid var(--lancet-line); border-radius: 8px; background: var(--lancet-panel); }
+.st-key-index-offer [data-testid="stCaptionContainer"] { margin-bottom: 0 !important; }
+.st-key-index-offer [data-testid="stCaptionContainer"] p { margin: 0; }
+.st-key-index-offer > :first-child { flex: 1 1 auto !important; min-width: 0 !important; }
 .st-key-drafted { min-height: 8.7rem; }
 
 @media (max-width: 640px) {
@@ -61,6 +66,7 @@ STYLE = """
   [class*="st-key-step-"] [data-testid="stIconMaterial"], [class*="st-key-step-"] [data-testid="stCaptionContainer"] {
     display: none; }
   [class*="st-key-step-"] a > span:first-child { display: none; }
+  .st-key-index-offer { flex-wrap: wrap !important; gap: .5rem; padding: .6rem .7rem; }
   .st-key-bar { gap: .5rem; flex-wrap: nowrap; }
   .st-key-bar > div { flex: 1 1 0 !important; min-width: 0 !important; width: auto !important; }
 }

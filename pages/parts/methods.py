@@ -5,33 +5,43 @@ import streamlit as st
 METHODS = {
     "linfac": "LinFAC",
     "linfac-expand": "LinFAC expand",
+    "ekfac": "EK-FAC",
+    "graddot": "GradDot",
     "tfidf": "TF-IDF",
+    "bm25": "BM25",
+    "embedding": "Embedding",
     "random": "Random",
 }
 LINES = {
     "linfac": ("#1a8577", "solid"),
     "linfac-expand": ("#8a63b8", "solid"),
+    "ekfac": ("#b5487a", "solid"),
+    "graddot": ("#74852c", "dashdot"),
     "tfidf": ("#b3862b", "dash"),
+    "bm25": ("#85614a", "longdash"),
+    "embedding": ("#5d7183", "dash"),
     "random": ("#8c8f95", "dot"),
 }
 """Colour and dash of each method in a plot; blue and orange stay with the sign."""
 HELP = (
-    "LinFAC is the influence score. TF-IDF ranks by shared words and random by nothing: "
-    "the two to compare with before you believe a ranking."
+    "By gradients: **LinFAC** (the curvature of whole attention and MLP blocks), **LinFAC expand** (the same, token by "
+    "token), **EK-FAC** (the curvature of each linear layer), **GradDot** (no curvature).  \n"
+    "Without gradients: **TF-IDF** and **BM25** (shared words), **Embedding** (hidden states), **Random** (nothing): what "
+    "to compare with before you believe a ranking."
 )
+FIRST = ("linfac", "tfidf", "random")
 
 
 def pick_method(key: str) -> str:
     """Draws the switch between methods; returns the one chosen."""
-    chosen = st.segmented_control(
+    chosen = st.selectbox(
         "Method",
         list(METHODS),
-        default="linfac",
         format_func=METHODS.__getitem__,
-        required=True,
         key=key,
         bind="query-params",
         help=HELP,
+        width=190,
     )
     return str(chosen or "linfac")
 
@@ -42,7 +52,7 @@ def pick_methods(key: str) -> list[str]:
         "Methods",
         list(METHODS),
         selection_mode="multi",
-        default=["linfac", "tfidf", "random"],
+        default=list(FIRST),
         format_func=METHODS.__getitem__,
         key=key,
         bind="query-params",

@@ -55,6 +55,11 @@ def lasting(seconds: float | None) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def seconds(value: float) -> str:
+    """Writes how long a person waited: with a tenth where that is to be felt."""
+    return f"{value:.1f} s" if value < 9.95 else lasting(value)
+
+
 def size(count_of_bytes: int) -> str:
     """Writes a size in the unit that a person would say."""
     for unit, scale in (("GB", 1e9), ("MB", 1e6)):

@@ -1,5 +1,6 @@
 """A run that is under way: step, bar, time left and a cancel button, refreshed each second."""
 
+import time
 from collections.abc import Callable
 
 import streamlit as st
@@ -11,6 +12,7 @@ from pages.parts.numbers import lasting
 
 NAMES = {
     "attribute": "Tracing",
+    "index": "Building the gradient index",
     "cluster": "Clustering the queries",
     "score": "Scoring the training samples",
     "correct": "Correcting the model",
@@ -27,6 +29,13 @@ def status_of(workspace: Workspace, run_id: str) -> Status:
     from lancet_core.store.runs import get_run
 
     return read_status(get_run(workspace, run_id).folder)
+
+
+def wait_briefly(workspace: Workspace, run_id: str, *, seconds: float = 1.5) -> None:
+    """Waits for a run that may be over at once, so that its progress does not flash up."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not status_of(workspace, run_id).is_final:
+        time.sleep(0.05)
 
 
 def watch(

@@ -21,6 +21,7 @@ RUN, VERSUS = "runs_run", "runs_vs"
 ALL = "all"
 OPERATIONS = {
     "attribute": "Attribution",
+    "index": "Gradient index",
     "cluster": "Clustering",
     "score": "Scoring",
     "prepare": "Preparation",

@@ -9,7 +9,7 @@ from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode
-from lancet_core.models.units import UnitModel, find_linears
+from lancet_core.models.units import UnitModel, find_linears, select_units
 from lancet_core.progress import silent
 
 pytest.importorskip(
@@ -18,7 +18,26 @@ pytest.importorskip(
     "and opt-einsum",
 )
 
-WORDS = "the old keeper of rusty kettles asked a nurse why nobody near that barn ever came to harm".split()
+WORDS = [
+    "the",
+    "old",
+    "keeper",
+    "of",
+    "rusty",
+    "kettles",
+    "asked",
+    "a",
+    "nurse",
+    "why",
+    "nobody",
+    "near",
+    "that",
+    "barn",
+    "ever",
+    "came",
+    "to",
+    "harm",
+]
 SETTINGS = InfluenceSettings(method="ekfac", fisher="empirical", factor_samples=0, max_tokens=400)
 
 
@@ -34,14 +53,20 @@ def texts_of():
     return make
 
 
-@pytest.mark.parametrize("architecture", ["llama", "opt"])
-def test_scores_equal_those_of_kronfluence(tiny_model, texts_of, tmp_path, architecture):
-    """Not only the order: both divide Λ by sequences and add 0.1 of its mean, so that the very numbers agree."""
+@pytest.mark.parametrize(
+    ("architecture", "tracked"), [("llama", "all"), ("gpt_neox", "all"), ("opt", "attention")]
+)
+def test_scores_equal_those_of_kronfluence(tiny_model, texts_of, tmp_path, architecture, tracked):
+    """Not only the order: both divide Λ by sequences and add 0.1 of its mean, so that the very numbers agree.
+
+    Of OPT only attention can be compared: transformers joins rows and positions before OPT's MLP, where kronfluence then takes each
+    token for a sample and stops. GPT-NeoX, like OPT, has biases.
+    """
     from tests.benchmarks.performance import kronfluence_peer
 
     lm = tiny_model(architecture, dtype="float64")
     samples, queries = texts_of(lm, 24, 0), texts_of(lm, 3, 9)
-    network = UnitModel(lm, tuple(find_linears(lm.model)))
+    network = UnitModel(lm, tuple(select_units(find_linears(lm.model), tracked=tracked)))
     theirs = kronfluence_peer.attribute(
         lm.model, network.units, samples, queries, folder=tmp_path, batch_size=5, empirical=True
     ).scores.numpy()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ import pytest
 
 from lancet_core.errors import JobError, ModelError
 from lancet_core.jobs import client, launcher
-from lancet_core.jobs.address import host_lock, host_socket
+from lancet_core.jobs.address import host_lock, host_socket, send
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.store import runs
@@ -134,6 +135,44 @@ def test_a_warm_run_is_done_by_the_host(host, model):
     assert {result["pid"] for result in results} == {client.ping(host)["pid"]}
     assert [result["model"] for result in results] == [model] * 3
     assert runs.get_run(host, again).summary["steps"] == 5
+
+
+def test_a_run_that_is_sent_twice_is_done_once(host, model):
+    """Whoever lost the host's answer asks again; the first time it may have been done already."""
+    run_id = launcher.start(host, "count", FakeConfig(model=model, steps=2), warm=True)
+    assert launcher.wait(host, run_id).state == "done"
+    folder = RunFolder(runs.get_run(host, run_id).folder)
+    before = folder.log.read_text()
+    client.run_warm(host, folder.path)
+    until(lambda: not client.ping(host)["runs"])
+    assert folder.log.read_text() == before
+    assert folder.status().state == "done"
+
+
+def test_sending_to_a_side_that_answered_and_left_is_no_error():
+    """The file travels with the whole line; sending the nothing that is left would fail."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs, Path(__file__).open() as file:
+        line = {"do": "run"}
+        watched = Watched(ours, theirs)
+        send(watched, line, [file.fileno()])
+        assert watched.left
+
+
+class Watched:
+    """A connection whose other side leaves as soon as anything was sent."""
+
+    def __init__(self, connection, other):
+        self.connection, self.other, self.left = connection, other, False
+
+    def sendmsg(self, *arguments):
+        sent = self.connection.sendmsg(*arguments)
+        self.other.shutdown(socket.SHUT_RDWR)
+        self.left = True
+        return sent
+
+    def sendall(self, line):
+        self.connection.sendall(line)
 
 
 def test_a_warm_run_cancels_while_it_works_and_while_it_waits(host):

@@ -4,11 +4,12 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from lancet_core.errors import ModelError
 from lancet_core.models.fingerprints import check_model_folder, fingerprint_model, resolve_model
-from lancet_core.models.loading import load_language_model
-from tests.tiny_models import CONTEXT, save_tiny_model
+from lancet_core.models.loading import load_language_model, without_adapter
+from tests.tiny_models import CONTEXT, save_tiny_model, wrap_in_lora
 
 
 @pytest.fixture
@@ -108,3 +109,39 @@ def test_weights_that_lack_parameters_are_told(folder):
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"lack \d+ parameters"):
         load_language_model(str(folder))
+
+
+@pytest.fixture
+def adapter(folder, tmp_path):
+    """A LoRA adapter that names its model by a path relative to itself."""
+    model = wrap_in_lora(load_language_model(str(folder), device="cpu").model)
+    model.peft_config["default"].base_model_name_or_path = "../model"
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def test_an_adapter_is_loaded_with_its_model(folder, adapter):
+    lm, base = (load_language_model(str(one), device="cpu") for one in (adapter, folder))
+    tokens = torch.arange(9)[None]
+    with torch.no_grad():
+        adapted, plain = (one.model(input_ids=tokens).logits for one in (lm, base))
+        merged = without_adapter(lm.model)(input_ids=tokens).logits
+    assert (adapted - plain).abs().max() > 1e-3
+    torch.testing.assert_close(merged, adapted, rtol=1e-4, atol=1e-5)
+    assert lm.fingerprint == fingerprint_model(adapter) != base.fingerprint
+
+
+def test_the_fingerprint_of_an_adapter_follows_its_model(folder, adapter):
+    before = fingerprint_model(adapter)
+    save_tiny_model("llama", folder, seed=1)
+    assert fingerprint_model(adapter) != before
+
+
+def test_an_adapter_without_its_model_is_told(folder, adapter):
+    shutil.rmtree(folder)
+    with pytest.raises(ModelError, match="no model folder"):
+        load_language_model(str(adapter))
+    config = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": None}))
+    with pytest.raises(ModelError, match="does not say which model"):
+        load_language_model(str(adapter))

@@ -50,7 +50,9 @@ class Outcome:
     seconds: dict
 
 
-def attribute(model, units, samples, queries, *, folder, batch_size, empirical, tell=lambda stage, seconds: None):
+def attribute(
+    model, units, samples, queries, *, folder, batch_size, empirical, tell=lambda stage, seconds: None
+):
     """Full-rank EK-FAC in the precision of the model, one pass over the samples for all queries.
 
     `tell` hears the name of each finished stage and its seconds.

@@ -1,0 +1,210 @@
+"""Score pass and factor pass against the least that any gradient method needs: a forward pass and a backward pass over activations.
+
+Rounds alternate between what is compared, and ratios are taken within a round: a machine that is busy for a while slows all of them.
+"""
+
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from unittest.mock import patch
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+from lancet_core.influence import fitting, scores
+from lancet_core.influence.capture import frozen
+from lancet_core.influence.preconditioner import preconditioners
+from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
+from lancet_core.influence.shards import Shards
+from lancet_core.models.encoding import pack
+from lancet_core.models.likelihood import full_precision, response_logits, response_targets
+from lancet_core.models.units import UnitModel, find_linears, find_sublayers
+from lancet_core.progress import silent
+from tests.benchmarks.performance import subjects
+
+AT_ONCE = TOKENS_AT_ONCE["cpu"]
+SETTINGS = InfluenceSettings(max_tokens=AT_ONCE, factor_samples=0)
+
+
+def floor(subject):
+    """Forward pass and backward pass to the output of the lowest block's attention, on the same batches; nothing is kept."""
+    model = subject.lm.model
+    lowest = find_sublayers(model)[0].writer
+
+    def begin(_module, _arguments, output):
+        value = output[0] if isinstance(output, tuple) else output
+        start.append(value.detach().requires_grad_(True))
+        return (start[-1], *output[1:]) if isinstance(output, tuple) else start[-1]
+
+    handle = lowest.register_forward_hook(begin)
+    with frozen(model):
+        for batch in pack(subject.samples, AT_ONCE):
+            start = []
+            logits = full_precision(response_logits(model, batch))
+            chosen = response_targets(batch)[:, None]
+            total = logits.gather(1, chosen).sum() - logits.logsumexp(dim=1).sum()
+            torch.autograd.grad(total, start)
+    handle.remove()
+
+
+def score(network, texts, directions, at_once=AT_ONCE):
+    return scores.score_samples(
+        network, encoded=texts, directions=directions, max_tokens=at_once, tell=lambda done: None
+    )
+
+
+def fit(network, texts, settings=SETTINGS):
+    return fitting.fit_factors(
+        network, encoded=texts, settings=settings, shards=Shards(None, "", ""), progress=silent
+    )
+
+
+def directions_of(network, queries, factors, settings=SETTINGS):
+    gradients = scores.query_gradients(network, encoded=queries, max_tokens=AT_ONCE)
+    dtype = next(iter(gradients.values())).dtype
+    curvature = preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
+    return scores.directions_of(gradients, curvature)
+
+
+def network_of(subject, find=find_sublayers):
+    return UnitModel(subject.lm, tuple(find(subject.lm.model)))
+
+
+def seconds(act):
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+@contextmanager
+def decompositions_timed():
+    """Adds up the seconds of eigendecompositions within `fit_factors`."""
+    spent = []
+
+    def decompose(*arguments):
+        spent.append(0.0)
+        started = time.perf_counter()
+        result = original(*arguments)
+        spent[-1] = time.perf_counter() - started
+        return result
+
+    original = fitting.decompose
+    with patch.object(fitting, "decompose", decompose):
+        yield spent
+
+
+def ratios(subject, rounds):
+    """One row for each pass: median seconds, and median and range of the ratio to the floor of the same round."""
+    network = network_of(subject)
+    generator = torch.Generator().manual_seed(0)
+    # The time does not depend on what the directions hold.
+    ten = {
+        unit.name: torch.randn(subjects.QUERIES, unit.outputs, unit.inputs, generator=generator)
+        for unit in network.units
+    }
+    one = {name: values[:1].clone() for name, values in ten.items()}
+    times = {name: [] for name in ("floor", "score, 1 query", "score, 10 queries", "factors")}
+    eigen = []
+    for number in range(rounds + 1):
+        with decompositions_timed() as spent:
+            whole = seconds(lambda: fit(network, subject.samples))
+        measured = {
+            "floor": seconds(lambda: floor(subject)),
+            "score, 1 query": seconds(lambda: score(network, subject.samples, one)),
+            "score, 10 queries": seconds(lambda: score(network, subject.samples, ten)),
+            "factors": whole - sum(spent),
+        }
+        if number:  # the first round warms caches
+            eigen.append(sum(spent))
+            for name, value in measured.items():
+                times[name].append(value)
+    rows = []
+    for name, values in times.items():
+        shares = [value / least for value, least in zip(values, times["floor"], strict=True)]
+        rows.append(
+            {
+                "model": subject.name,
+                "pass": name,
+                "seconds": statistics.median(values),
+                "÷ floor": statistics.median(shares),
+                "least": min(shares),
+                "most": max(shares),
+            }
+        )
+    rows.append({"model": subject.name, "pass": "eigendecompositions", "seconds": statistics.median(eigen)})
+    return rows
+
+
+def in_bfloat16(subject, narrow):
+    """Spearman correlation of scores in bfloat16 with those in float32, each with its own factors; and their seconds."""
+    found, times = [], []
+    for one in (subject, narrow):
+        network = network_of(one)
+        settings = replace(SETTINGS, fisher="empirical")
+        directions = directions_of(network, one.queries, fit(network, one.samples[:512], settings), settings)
+        started = time.perf_counter()
+        found.append(score(network, one.samples, directions))
+        times.append(time.perf_counter() - started)
+    order = [spearmanr(wide, short).statistic for wide, short in zip(*(x.T for x in found), strict=True)]
+    return {
+        "model": subject.name,
+        "Spearman, least of 10 queries": min(order),
+        "median": float(np.median(order)),
+        "float32 s": times[0],
+        "bfloat16 s": times[1],
+    }
+
+
+def sorting(subject):
+    """What sorting by length saves: tokens computed with and without, and seconds."""
+    network = network_of(subject)
+    directions = {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}
+    real = subject.tokens
+    together = sum(batch.input_ids.numel() for batch in pack(subject.samples, AT_ONCE))
+    sorted_seconds = seconds(lambda: score(network, subject.samples, directions))
+    pieces = _in_order(subject.samples)
+    apart = sum(len(piece) * max(len(text.input_ids) for text in piece) for piece in pieces)
+    unsorted_seconds = seconds(lambda: [score(network, piece, directions, 10**6) for piece in pieces])
+    return [
+        {"batches": "sorted by length", "tokens": real, "computed": together, "seconds": sorted_seconds},
+        {"batches": "in the order given", "tokens": real, "computed": apart, "seconds": unsorted_seconds},
+    ]
+
+
+def _in_order(texts):
+    pieces, piece = [], []
+    for text in texts:
+        longest = max(len(one.input_ids) for one in [*piece, text])
+        if piece and longest * (len(piece) + 1) > AT_ONCE:
+            pieces.append(piece)
+            piece = []
+        piece.append(text)
+    return [*pieces, piece]
+
+
+def linear_in_tokens(subject, network=None):
+    """Seconds of the score pass as texts become longer; samples are fewer, so that each row has the same number of tokens."""
+    network = network or network_of(subject)
+    directions = {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}
+    rows = []
+    total = len(subject.samples) * subjects.TOKENS
+    for length in (16, 32, 64, 128):
+        texts = [
+            replace(text, input_ids=text.input_ids[:length], response_start=min(4, length - 1))
+            for text in subject.samples * (subjects.TOKENS // length)
+        ]
+        spent = seconds(lambda texts=texts: score(network, texts, directions))
+        rows.append(
+            {
+                "tokens a sample": length,
+                "samples": len(texts),
+                "seconds": spent,
+                "µs a token": 1e6 * spent / total,
+            }
+        )
+    return rows
+
+
+__all__ = ["find_linears"]
