@@ -63,9 +63,9 @@ def refine(
     for step in range(settings.refine_steps):
         solved = {unit: curvature[unit].solve(values) for unit, values in residual.items()}
         now = _products(residual, solved)
-        direction = solved if before is None else _sum(solved, direction, now / before)
+        direction = solved if before is None else _sum(solved, direction, _ratio(now, before))
         image = applied(direction, step)
-        size = now / _products(direction, image)
+        size = _ratio(now, _products(direction, image))
         solution = _sum(solution, direction, size)
         residual = _sum(residual, image, -size)
         before = now
@@ -103,6 +103,11 @@ def _apply_fisher(
 def _products(left: Gradients, right: Gradients) -> Tensor:
     """Scalar product of each query over all units, shape (queries,)."""
     return torch.stack([(left[unit] * right[unit]).sum(dim=(1, 2)) for unit in left]).sum(dim=0)
+
+
+def _ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """Step sizes; 0 for a query that is solved already."""
+    return torch.where(whole > 0, part / whole, 0.0)
 
 
 def _sum(left: Gradients, right: Gradients, factor: Tensor) -> Gradients:

@@ -179,13 +179,20 @@ class _Indexing:
 def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, progress: Progress) -> Arrays:
     order = np.random.default_rng(config.influence.seed).permutation(sorted(texts))
     chosen = [texts[int(row)] for row in order[: config.index.basis_samples]]
+    begun = 0  # passes over the samples
+
+    def tell(done: int) -> None:
+        nonlocal begun
+        begun += done == 0
+        progress(CHOOSING, (begun - 1) * len(chosen) + done, 2 * len(chosen))
+
     basis = index.fit_basis(
         engine.network,
         engine.curvature,
         texts=chosen,
         sizes=(config.index.pool, config.index.numbers_per_sample),
         max_tokens=engine.source.settings.max_tokens,
-        tell=lambda done: progress(CHOOSING, done, len(chosen)),
+        tell=tell,
     )
     coordinates = {f"coordinates:{unit}": own.cpu().numpy() for unit, own in basis.coordinates.items()}
     return {"vectors": basis.vectors.numpy(), **coordinates}

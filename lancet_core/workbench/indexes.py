@@ -18,6 +18,7 @@ from lancet_core.influence.index_manifest import (
     gradient_key,
     read_manifest,
 )
+from lancet_core.influence.methods import CURVATURES
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
 from lancet_core.jobs import launcher
 from lancet_core.operations.configs import IndexConfig
@@ -186,7 +187,8 @@ def estimate(workspace: Workspace, study: Study, index: IndexSettings | None = N
     basis = min(settings.basis_samples, count)
     numbers = min(settings.numbers_per_sample, basis)
     each = numbers * _NUMBER_BYTES[settings.precision] + _BYTES_BESIDE
-    rates = [rate for run in list_runs(workspace, study=study.name) if (rate := _seconds_per_sample(run))]
+    earlier = list_runs(workspace, study=study.name, operation="attribute")
+    rates = [rate for run in earlier if (rate := _seconds_per_sample(run, at_least=count // 2))]
     seconds = rates[0] * (count + 2 * basis) if rates else None
     return Estimate(count * each + settings.pool * numbers * _BASIS_BYTES, seconds)
 
@@ -287,11 +289,9 @@ def _count(study: Study) -> int:
     return study.counts.get("samples") or len(pd.read_parquet(study.samples, columns=["id"]))
 
 
-def _seconds_per_sample(run: RunRecord) -> float | None:
-    """How long a gradient took in an attribution of so many samples that starting up hardly counts."""
+def _seconds_per_sample(run: RunRecord, *, at_least: int) -> float | None:
+    """How long a gradient took in an attribution of so many samples that starting up hardly counts; None for others."""
     told = run.summary
-    if run.operation != "attribute" or run.state != DONE or not told.get("candidates"):
+    if run.state != DONE or told.get("candidates", 0) < max(1, at_least):
         return None
-    if told.get("recall") != "all" or told.get("method") not in ("linfac", "linfac-expand", "ekfac"):
-        return None
-    return float(told["seconds"]) / int(told["candidates"])
+    return float(told["seconds"]) / int(told["candidates"]) if told.get("method") in CURVATURES else None

@@ -133,15 +133,17 @@ def _draw_offer(
     from lancet_core.workbench.indexes import estimate, start_index
 
     told = estimate(here.workspace, study)
-    last = f" about {lasting(told.seconds)}," if told.seconds else ""
+    cost = (f"about {lasting(told.seconds)}, " if told.seconds else "") + size(told.size)
     with st.container(horizontal=True, vertical_alignment="center", key="index-offer"):
-        st.caption(_why(settings, outdated=outdated, stopped=stopped))
+        st.caption(
+            _why(settings, outdated=outdated, stopped=stopped) + ("" if stopped else f" It takes {cost}.")
+        )
         if st.button(
             "Go on building" if stopped else "Build index",
             icon=":material/database_search:",
             key="build-index",
-            help=f"One pass over all training samples keeps a few numbers of each:{last} about {size(told.size)} on disk. "
-            "After that any case is answered over all of them. You can go on reading meanwhile, and stop it at any time.",
+            help=f"One pass over all training samples keeps a few numbers of each ({cost}). After that any case is answered "
+            "over all of them. You can go on reading meanwhile, and stop it at any time.",
         ):
             start_index(here.workspace, study, influence=settings)
             st.rerun()

@@ -56,6 +56,8 @@ STYLE = """
 .st-key-index-offer [data-testid="stCaptionContainer"] { margin-bottom: 0 !important; }
 .st-key-index-offer [data-testid="stCaptionContainer"] p { margin: 0; }
 .st-key-index-offer > :first-child { flex: 1 1 auto !important; min-width: 0 !important; }
+[data-testid="stButtonGroup"] button[data-selected="true"] { color: var(--lancet-accent) !important; }
+[data-testid="stSelectboxVirtualDropdown"] [role="listbox"] { max-height: 21.5rem; }
 .st-key-drafted { min-height: 8.7rem; }
 
 @media (max-width: 640px) {

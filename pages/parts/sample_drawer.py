@@ -11,6 +11,9 @@ from pages.parts import figure, numbers, reading, tokens
 if TYPE_CHECKING:
     from lancet_core.workbench.attributions import TokenHeat
 
+FACT_WIDTHS = (1.8, 0.8, 1.05, 1.35, 0.95)
+"""The score needs room for its sign and its power of ten."""
+
 
 def open_drawer(sample: Any, heat: "TokenHeat | None", *, on_close: Callable[[], None]) -> None:
     """Opens the drawer at the right.
@@ -68,7 +71,7 @@ def _draw_facts(sample: Any) -> None:
         ("Harmful score", numbers.score(sample.harmful), "What the study's scorer says, from 0 to 1."),
         ("Label", label[1].removeprefix("labelled ") if label else "none", "From the data set."),
     ]
-    for column, (name, value, help) in zip(st.columns(len(facts), gap="small"), facts, strict=True):
+    for column, (name, value, help) in zip(st.columns(FACT_WIDTHS, gap="small"), facts, strict=True):
         column.metric(name, value, help=help)
 
 

@@ -1,0 +1,45 @@
+"""What would not fit into memory is refused before the run, with what would."""
+
+import pytest
+import torch
+
+from lancet_core.errors import ConfigError
+from lancet_core.influence import memory
+from lancet_core.influence.methods import CURVATURES, EKFAC, GRADDOT, LINFAC
+from lancet_core.models.units import Unit
+
+NOWHERE = torch.nn.Identity()
+CPU = torch.device("cpu")
+
+
+def units(blocks, inputs=1000, outputs=2000, bias=False):
+    return [
+        Unit(f"layers.{block}.mlp", NOWHERE, NOWHERE, inputs, outputs, "mlp", block, bias)
+        for block in range(blocks)
+    ]
+
+
+def test_bytes_are_counted_by_hand():
+    """One unit of 1000 × 2000: sides 1e6 + 4e6 numbers, twice (sums and eigenvectors), 8 bytes each: 80 MB."""
+    assert memory.factor_bytes(units(1), CURVATURES[LINFAC]) == 80_000_000
+    assert memory.factor_bytes(units(1), CURVATURES[EKFAC]) == 80_000_000 + 16_000_000
+    assert memory.factor_bytes(units(1), CURVATURES[GRADDOT]) == 0
+    assert memory.factor_bytes(units(1, bias=True), CURVATURES[LINFAC]) == 16 * (1001**2 + 2000**2)
+    assert memory.direction_bytes(units(3), queries=10) == 2 * 10 * 3 * 2_000_000 * 4
+
+
+def test_what_fits_passes(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**9)
+    memory.require_memory(units(4), CURVATURES[LINFAC], queries=1, device=CPU)
+
+
+def test_what_does_not_fit_is_refused_with_what_would(monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**9)
+    with pytest.raises(ConfigError, match=r"40 units.*1\.0 GB are free.*layers\.0\.mlp.*the last 9 blocks"):
+        memory.require_memory(units(40), CURVATURES[LINFAC], queries=1, device=CPU)
+    with pytest.raises(ConfigError, match="fewer queries"):
+        memory.require_memory(units(1), CURVATURES[LINFAC], queries=1000, device=CPU)
+
+
+def test_free_memory_is_read_from_the_machine():
+    assert 10**7 < memory.free_bytes(CPU) < 10**14
