@@ -58,7 +58,7 @@ class Basis:
     """How a gradient becomes the numbers of the index.
 
     Attributes:
-        coordinates: Unit names to the coordinates of (P, M), flattened, that are in the pool; ascending.
+        coordinates: Unit names, in alphabetical order, to the coordinates of (P, M), flattened, that are in the pool; ascending.
         vectors: Principal directions of the pool, shape (pool, numbers), orthonormal.
     """
 
@@ -194,7 +194,8 @@ def _passes(
 
 
 def _read(units: Mapping[str, PooledUnit], found: Sequence[UnitGradients]) -> Tensor:
-    return torch.cat([units[one.unit].read(one) for one in found if one.unit in units], dim=1)
+    by_name = {one.unit: one for one in found}
+    return torch.cat([unit.read(by_name[name]) for name, unit in units.items()], dim=1)
 
 
 def _pooled(unit: str, curvature: Preconditioner, chosen: Tensor | None) -> PooledUnit:
@@ -224,12 +225,13 @@ def _pooled(unit: str, curvature: Preconditioner, chosen: Tensor | None) -> Pool
 
 def _most_energetic(energy: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
     """Coordinates with the most energy over all units, by unit; units without any are left out."""
-    everything = torch.cat([values.cpu() for values in energy.values()])
+    names = sorted(energy)
+    everything = torch.cat([energy[name].cpu() for name in names])
     chosen = torch.zeros(len(everything), dtype=torch.bool)
     chosen[everything.topk(min(count, len(everything))).indices] = True
-    by_unit = torch.split(chosen, [len(values) for values in energy.values()])
+    by_unit = torch.split(chosen, [len(energy[name]) for name in names])
     return {
-        unit: own.nonzero().squeeze(1) for unit, own in zip(energy, by_unit, strict=True) if bool(own.any())
+        name: own.nonzero().squeeze(1) for name, own in zip(names, by_unit, strict=True) if bool(own.any())
     }
 
 

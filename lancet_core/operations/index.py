@@ -201,7 +201,7 @@ def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, p
 def _read_basis(arrays: Arrays) -> index.Basis:
     coordinates = {
         name.partition(":")[2]: torch.from_numpy(values)
-        for name, values in arrays.items()
+        for name, values in sorted(arrays.items())
         if name.startswith("coordinates:")
     }
     return index.Basis(coordinates, torch.from_numpy(arrays["vectors"]))
