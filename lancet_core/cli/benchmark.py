@@ -148,6 +148,34 @@ def removal(
     print_line(experiment.removal_table(found))
 
 
+@commands.command("index")
+def index_quality(
+    corpus: CorpusOption = DEMO,
+    methods: Annotated[
+        str,
+        typer.Option("--methods", help=f"Methods, separated by commas: {LINFAC}, linfac-expand, {EKFAC}."),
+    ] = LINFAC,
+    work: WorkOption = Path("build/truth"),
+    as_json: JsonOption = False,
+) -> None:
+    """Prints how much of the exact top 50 gradient indexes of several sizes find, before and after re-scoring."""
+    from lancet_core.experiments import index_quality as experiment
+
+    rows = _rows(methods)
+    found = {}
+    with RunBar() as bar:
+        follower = _Follower(bar)
+        bench = _bench(corpus, work, follower)
+        for name, settings in rows.items():
+            found[name] = experiment.measure_index(bench, settings, progress=follower)
+    if as_json:
+        print_json({name: [asdict(row) for row in own] for name, own in found.items()})
+        return
+    for name, own in found.items():
+        print_line(f"{corpus}, {name}: {len(bench.corpus.samples):,} samples, {len(bench.singles)} queries\n")
+        print_line(experiment.index_table(own))
+
+
 @commands.command("exact")
 def exact(
     methods: MethodsOption = GRADIENT_METHODS,

@@ -9,11 +9,13 @@ from lancet_core.evaluation.ranking import RankingReport
 from lancet_core.store.studies import Study
 from lancet_core.workspace import Workspace
 from pages.parts import figure, frame, runs, sending, tables
+from pages.parts.candidates import CHOSEN
 from pages.parts.methods import LINES, METHODS, pick_methods
 from pages.parts.numbers import between, percent, three
 from pages.parts.state import Here
 
 CASE, CLUSTERS = "This case", "A query cluster"
+FEW_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ def draw_audit(here: Here, study: Study, target: Target) -> None:
     left, right = st.columns([5, 4], gap="large")
     with left:
         draw_curve(reports)
+        draw_origin(here, target)
     with right:
         count = draw_threshold(ranked[main], target, METHODS[main])
         draw_comparison(reports, ranked, count=count, desirable=target.desirable)
@@ -129,7 +132,8 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
     """Draws precision against share found for each method, with the band of the first and the chance line."""
     first = next(iter(reports.values()))
     st.markdown("#### Precision against share found")
-    plot = figure.figure("Share of unsafe samples found", "Share of unsafe among those taken", height=380)
+    height = 380 if len(reports) <= FEW_LINES else 440  # the legend takes more rows
+    plot = figure.figure("Share of unsafe samples found", "Share of unsafe among those taken", height=height)
     figure.add_band(plot, *(first.curve[name].tolist() for name in ("share_found", "low", "high")))
     for method, report in reports.items():
         color, dash = LINES[method]
@@ -139,7 +143,8 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
     figure.label(plot, 0.0, first.chance, f"chance {three(first.chance)}", lift=9)
     plot.update_xaxes(range=[0, 1], tickformat=".0%")
     plot.update_yaxes(range=[0, 1.02], tickformat=".0%")
-    plot.update_layout(showlegend=len(reports) > 1, legend={"orientation": "h", "y": 1.08, "x": 0})
+    legend = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
+    plot.update_layout(showlegend=len(reports) > 1, legend=legend)
     figure.show(
         plot,
         key="pr-curve",
@@ -147,6 +152,18 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
     )
     left_out = f" {first.unlabelled:,} candidates without a label are left out." if first.unlabelled else ""
     st.caption(f"Band: 95 % interval, {first.resampled} drawn anew 1,000 times.{left_out}")
+
+
+def draw_origin(here: Here, target: Target) -> None:
+    """Says that all methods rank the same candidates, and where these come from."""
+    from lancet_core.workbench.attributions import read_summary
+
+    told = read_summary(here.workspace, next(iter(target.run_ids.values())))
+    chosen = CHOSEN.get(str(told.get("recall", "")))
+    of_each = next((one["candidates"] for one in told["queries"] if one["query_id"] == target.query_id), 0)
+    which = f"the same {of_each:,} candidates, {chosen}" if chosen else f"all {of_each:,} samples"
+    if of_each:
+        st.caption(f"Every method ranks {which}.")
 
 
 def draw_threshold(rows: Any, target: Target, name: str) -> int:
@@ -197,7 +214,7 @@ def draw_comparison(
         }
     )
     columns = {
-        "method": tables.text("Method", width=100),
+        "method": tables.text("Method", width=115),
         "ap": tables.text(
             "Average precision [95 %]", help="Average precision over all unsafe samples, with its interval."
         ),

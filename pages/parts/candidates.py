@@ -133,7 +133,7 @@ def _draw_offer(
     from lancet_core.workbench.indexes import estimate, start_index
 
     told = estimate(here.workspace, study)
-    cost = (f"about {lasting(told.seconds)}, " if told.seconds else "") + size(told.size)
+    cost = (f"about {_minutes(told.seconds)}, " if told.seconds else "") + size(told.size)
     with st.container(horizontal=True, vertical_alignment="center", key="index-offer"):
         st.caption(
             _why(settings, outdated=outdated, stopped=stopped) + ("" if stopped else f" It takes {cost}.")
@@ -149,13 +149,6 @@ def _draw_offer(
             st.rerun()
 
 
-def _why(settings: "InfluenceSettings", *, outdated: str, stopped: str) -> str:
-    if outdated:
-        return f"The gradient index for {METHODS[settings.method]} cannot be searched any more: {outdated}."
-    if stopped:
-        word = "failed" if stopped == "failed" else "was stopped"
-        return f"Building the gradient index {word}; what it finished is kept."
-    return (
-        f"Candidates are the {settings.candidates:,} samples that share the most words with this case. A gradient index "
-        f"finds those that say it in other words, too."
-    )
+def _minutes(seconds: float) -> str:
+    """Writes a span that is only judged: no more digits than it has."""
+    return lasting(seconds) if seconds >= 5400 else f"{max(1, round(seconds / 60))} min"

@@ -57,5 +57,6 @@ def pick_methods(key: str) -> list[str]:
         key=key,
         bind="query-params",
         help=HELP,
+        wrap=True,
     )
     return [method for method in METHODS if method in (chosen or ["linfac"])]

@@ -1,0 +1,36 @@
+"""Shares of the exact top that indexes find."""
+
+import numpy as np
+
+from lancet_core.experiments import index_quality
+from lancet_core.experiments.index_quality import ENERGY, PRINCIPAL, RANDOM
+from lancet_core.influence.settings import InfluenceSettings
+
+SETTINGS = InfluenceSettings(recall="all", factor_samples=0, device="cpu")
+
+
+def test_shares_are_counted_by_hand(monkeypatch):
+    """Exact top 2 of either sign: 0, 1 and 5, 4. The index puts 2 before 1, and is right at the other end."""
+    monkeypatch.setattr(index_quality, "TOP", 2)
+    monkeypatch.setattr(index_quality, "RESCORED", (6,))
+    exact = np.array([9.0, 8.0, 7.0, -1.0, -8.0, -9.0])
+    near = np.array([9.0, 7.0, 8.0, -1.0, -8.0, -9.0], dtype=np.float32)
+    assert index_quality._shares(near, exact) == (0.75, 1.0)
+
+
+def test_more_numbers_find_more_and_re_scoring_finds_the_rest(bench, monkeypatch):
+    monkeypatch.setattr(index_quality, "TOP", 5)
+    monkeypatch.setattr(index_quality, "RESCORED", (20, 60))
+    monkeypatch.setattr(index_quality, "SIZES", {PRINCIPAL: (4, 60), RANDOM: (60,), ENERGY: (256,)})
+    rows = index_quality.measure_index(bench, SETTINGS, (256, 1024))
+    best = {(row.kind, row.pool, row.numbers, row.precision): row for row in rows}
+    whole = best[PRINCIPAL, 1024, 60, "float16"]
+    assert whole.found.value > 0.95  # all 4 units × 16 × 16 coordinates, as many directions as samples
+    assert whole.found.value >= best[PRINCIPAL, 1024, 4, "float16"].found.value
+    for row in rows:
+        assert row.found.value <= row.rescored[0].value <= row.rescored[1].value
+    assert {row.rescored[1].value for row in rows} == {1.0}  # 30 of either sign are all 60 samples
+    assert best[PRINCIPAL, 256, 4, "int8"].bytes_per_sample == 4 + 8
+    table = index_quality.index_table(rows)
+    assert table.count("\n") == len(rows) + 1
+    assert "principal directions" in table
