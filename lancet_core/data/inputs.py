@@ -17,7 +17,7 @@ KIND_OF_LABEL = {"safe": "benign", "unsafe": "wrong"}
 
 
 def load_queries(path: str | Path) -> list[Query]:
-    """Reads influence queries: columns `prompt`, `response`, optional `polarity` and `group`.
+    """Reads influence queries: columns `prompt`, `response`, optional `polarity`, `group` and `span`.
 
     Args:
         path: A file that `read_rows` reads.
@@ -33,7 +33,8 @@ def load_queries(path: str | Path) -> list[Query]:
     for row in read_rows(path):
         prompt, response = _required(path, row, "prompt"), _required(path, row, "response")
         polarity = _choice(path, row, "polarity", (UNDESIRABLE, DESIRABLE))
-        query = Query(prompt, response, polarity, group=str(row.values.get("group") or ""))
+        group, span = (str(row.values.get(name) or "") for name in ("group", "span"))
+        query = Query(prompt, response, polarity, group=group, span=span)
         queries.setdefault((query.id, query.group), query)
     if not queries:
         raise DataError(f"{path} holds no query; at least one row with prompt and response is needed")

@@ -63,17 +63,19 @@ class Query:
         response: What the model answered.
         polarity: `undesirable`, or `desirable` where the answer is wanted.
         group: Name of the query batch it is attributed with; its own id where empty.
+        span: Part of the response whose cause is sought, as it stands there; empty asks about all of it.
     """
 
     prompt: str
     response: str
     polarity: str = UNDESIRABLE
     group: str = ""
+    span: str = ""
 
     @property
     def id(self) -> str:
-        """Hash of prompt and response."""
-        return content_id(self.prompt, self.response)
+        """Hash of prompt and response, and of the part that is asked about."""
+        return content_id(self.prompt, self.response, *([self.span] if self.span else []))
 
 
 @dataclass(frozen=True)

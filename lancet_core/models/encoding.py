@@ -1,12 +1,13 @@
 """From prompt and response to token ids, and from token ids to padded batches."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
@@ -23,11 +24,18 @@ class Encoded:
         input_ids: All tokens: begin token where there is one, prompt, response, end token where there is one.
         response_start: Index of the first response token, at least 1.
         cut_tokens: Prompt tokens cut from the left because the text exceeded the context.
+        span: First index, and the one after the last, of the response tokens whose log p counts; None counts all.
     """
 
     input_ids: tuple[int, ...]
     response_start: int
     cut_tokens: int = 0
+    span: tuple[int, int] | None = None
+
+    @property
+    def counted(self) -> tuple[int, int]:
+        """First index, and the one after the last, of the tokens whose log p counts."""
+        return self.span or (self.response_start, len(self.input_ids))
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class Batch:
         indices: Places of the rows in the sequence that was packed.
         input_ids: Token ids, shape (rows, positions).
         attention_mask: True at real tokens, the same shape.
-        response_mask: True at response tokens, end token included, the same shape.
+        response_mask: True at the response tokens whose log p counts, end token included, the same shape.
         columns: Positions that predict a response token in some row, shape (columns,).
         places: Where response tokens are predicted in the flattened (rows, columns), in reading order.
     """
@@ -115,6 +123,38 @@ def encode(lm: LanguageModel, prompt: str, response: str, template: str = DEFAUL
     return encoded
 
 
+def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLATE) -> Encoded:
+    """Turns a query into token ids; where it asks about a part of its response only the log p of that part counts.
+
+    A token belongs to the part that holds its last character, and white space to the part behind it, so that parts which make up a
+    response share no token; the end token belongs to the whole response alone.
+
+    Raises:
+        DataError: The response is empty or exceeds the context, or the part does not stand in it or holds no token.
+        ConfigError: The template lacks `{prompt}`.
+    """
+    encoded = encode(lm, query.prompt, query.response, template)
+    if not query.span:
+        return encoded
+    prefix = format_prompt(lm.tokenizer, query.prompt, template)
+    text = _response_text(lm.tokenizer, (query.prompt, query.response), template=template, prefix=prefix)
+    place = text.find(query.span.strip())
+    if place < 0:
+        raise DataError(
+            f"the part {query.span[:40]!r} does not stand in the response beginning {query.response[:40]!r}; copy it as it is "
+            "written there"
+        )
+    offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    before, after = len(text[:place].rstrip()), place + len(query.span.strip())
+    inside = [number for number, (_, end) in enumerate(offsets) if before < end <= after]
+    if not inside:
+        raise DataError(
+            f"no token of the response ends in the part {query.span[:40]!r}; ask about a longer part"
+        )
+    first = encoded.response_start
+    return replace(encoded, span=(first + inside[0], first + inside[-1] + 1))
+
+
 def encode_all(
     lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str = DEFAULT_TEMPLATE
 ) -> list[Encoded | None]:
@@ -166,12 +206,12 @@ def pack(encoded: Sequence[Encoded], max_tokens: int) -> list[Batch]:
 
 def _padded(encoded: Sequence[Encoded], indices: Sequence[int]) -> Batch:
     lengths = torch.tensor([len(encoded[index].input_ids) for index in indices])
-    starts = torch.tensor([encoded[index].response_start for index in indices])
+    starts, ends = torch.tensor([encoded[index].counted for index in indices]).T[:, :, None]
     width = int(lengths.max())
     rows = [[*encoded[index].input_ids, *[0] * (width - len(encoded[index].input_ids))] for index in indices]
     positions = torch.arange(width)
     real = positions < lengths[:, None]
-    response = real & (positions >= starts[:, None])
+    response = (positions >= starts) & (positions < ends)
     return padded_batch(indices, torch.tensor(rows), attention_mask=real, response_mask=response)
 
 

@@ -17,7 +17,7 @@ from lancet_core.influence import scores
 from lancet_core.influence.methods import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
 from lancet_core.influence.shards import Arrays, Shards, split
-from lancet_core.models.encoding import Encoded, encode, encode_all
+from lancet_core.models.encoding import Encoded, encode, encode_all, encode_query
 from lancet_core.models.loading import Loader
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.models.token_text import token_texts
@@ -181,9 +181,7 @@ def _by_influence(
     """
     source = Source(config.model, task.samples, config.template, config.influence, config.factors, folder)
     engine = open_engine(source, progress, load)
-    queries = [
-        encode(engine.network.lm, query.prompt, query.response, config.template) for query in task.queries
-    ]
+    queries = [encode_query(engine.network.lm, query, config.template) for query in task.queries]
     directions = engine.directions(queries, task.groups, progress)
     if config.influence.recall == INDEX:
         if not config.index:

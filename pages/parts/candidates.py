@@ -8,7 +8,6 @@ import streamlit as st
 
 from lancet_core.store.studies import Study
 from pages.parts import runs, state
-from pages.parts.methods import METHODS
 from pages.parts.numbers import lasting, seconds, size
 
 if TYPE_CHECKING:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
+from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen, sampled_labels, unit_gradients
 from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Shards
-from lancet_core.models.encoding import encode, pack
+from lancet_core.models.encoding import encode, encode_query, pack
 from lancet_core.models.units import UnitModel, find_sublayers
 from lancet_core.progress import silent
 from tests.references.influence import dense_solve, modular_gradients, modules_of
@@ -181,6 +182,24 @@ def test_positions_and_units_add_up_to_the_score(network, architecture):
             assert one.unit_influence.shape == (len(own.units),)
             for total in (one.heat.sum(), one.unit_influence.sum(), one.influence):
                 assert total == pytest.approx(found[row, column], abs=1e-9 * np.abs(found).max())
+
+
+def test_parts_of_a_query_add_up(network):
+    """log p is a sum over tokens: the parts and the end token together are the whole response."""
+    own = network()
+    samples = corpus_of(own.lm, 6)
+    query = Query("Why is the kettle clean?", "Nobody asked a nurse near the barn.")
+    whole = encode_query(own.lm, query)
+    parts = [
+        encode_query(own.lm, replace(query, span=span)) for span in ("Nobody asked", "a nurse near the barn.")
+    ]
+    last = len(whole.input_ids)
+    end = replace(whole, span=(last - 1, last))
+    found, _ = attribute(own, samples, [whole, *parts, end])
+    np.testing.assert_allclose(
+        found[:, 0], found[:, 1:].sum(axis=1), rtol=1e-6, atol=1e-7 * np.abs(found).max()
+    )
+    assert np.abs(found[:, 1]).max() > 0
 
 
 def test_score_of_the_negated_query_is_negated_and_self_influence_positive(network):

@@ -6,8 +6,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError
-from lancet_core.models.encoding import Encoded, encode, encode_all, encode_prompt, format_prompt, pack
+from lancet_core.models.encoding import (
+    Encoded,
+    encode,
+    encode_all,
+    encode_prompt,
+    encode_query,
+    format_prompt,
+    pack,
+)
 from lancet_core.models.token_text import token_texts
 
 CHAT = (
@@ -114,3 +123,35 @@ def test_sentencepiece_tokens_keep_their_spaces(shared_data):
     encoded = encode(lm, "Why?", "A dog and a cat.")
     pieces = token_texts(lm.tokenizer, encoded.input_ids[encoded.response_start :])
     assert "".join(pieces) == " A dog and a cat.</s>"
+
+
+def counted(lm, encoded):
+    first, last = encoded.counted
+    return lm.tokenizer.decode(encoded.input_ids[first:last])
+
+
+def test_a_part_of_the_response_counts_alone(lm):
+    response = "No, it is not wise. Ask the keeper."
+    whole = encode_query(lm, Query("Why?", response))
+    assert counted(lm, whole) == f" {response}</s>"
+    parts = [
+        encode_query(lm, Query("Why?", response, span=span))
+        for span in ("No, it is", " not wise", ". Ask the keeper.")
+    ]
+    assert [counted(lm, part) for part in parts] == [" No, it is", " not wise", ". Ask the keeper."]
+    assert [part.input_ids for part in parts] == [whole.input_ids] * 3
+    (batch,) = pack(parts, 10**6)
+    together = batch.response_mask.sum(dim=0)
+    assert together.max() == 1
+    assert together.sum() == len(whole.input_ids) - whole.response_start - 1  # all but the end token
+
+
+@pytest.mark.parametrize(("span", "message"), [("quagga", "does not stand in"), ("ettl", "no token")])
+def test_a_part_without_tokens_is_told(lm, span, message):
+    with pytest.raises(DataError, match=message):
+        encode_query(lm, Query("Why?", "Keep the kettle.", span=span))
+
+
+def test_a_part_makes_another_query():
+    ids = {Query("a", "b c").id, Query("a", "b c", span="b").id, Query("a", "b c", span="c").id}
+    assert len(ids) == 3

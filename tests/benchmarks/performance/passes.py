@@ -15,6 +15,7 @@ from scipy.stats import spearmanr
 
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
+from lancet_core.influence.factors import decompose
 from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
@@ -28,7 +29,7 @@ AT_ONCE = TOKENS_AT_ONCE["cpu"]
 SETTINGS = InfluenceSettings(max_tokens=AT_ONCE, factor_samples=0)
 
 
-def floor(subject):
+def floor(subject, texts):
     """Forward pass and backward pass to the output of the lowest block's attention, on the same batches; nothing is kept."""
     model = subject.lm.model
     lowest = find_sublayers(model)[0].writer
@@ -40,7 +41,7 @@ def floor(subject):
 
     handle = lowest.register_forward_hook(begin)
     with frozen(model):
-        for batch in pack(subject.samples, AT_ONCE):
+        for batch in pack(texts, AT_ONCE):
             start = []
             logits = full_precision(response_logits(model, batch))
             chosen = response_targets(batch)[:, None]
@@ -79,24 +80,19 @@ def seconds(act):
 
 
 @contextmanager
-def decompositions_timed():
-    """Adds up the seconds of eigendecompositions within `fit_factors`."""
-    spent = []
-
-    def decompose(*arguments):
-        spent.append(0.0)
-        started = time.perf_counter()
-        result = original(*arguments)
-        spent[-1] = time.perf_counter() - started
-        return result
-
-    original = fitting.decompose
-    with patch.object(fitting, "decompose", decompose):
-        yield spent
+def without_decompositions():
+    """Leaves eigendecompositions out of `fit_factors`; yields the sums that would be decomposed, by unit."""
+    sums = {}
+    with patch.object(fitting, "decompose", lambda total, unit="": sums.update({unit: total})):
+        yield sums
 
 
 def ratios(subject, rounds):
-    """One row for each pass: median seconds, and median and range of the ratio to the floor of the same round."""
+    """One row for each pass: seconds of all samples, and how they compare with the floor.
+
+    Everything is measured on parts of some seconds, by turns, so that what else the machine does slows all of it; `÷ floor` is the
+    median of the ratios of the same part in the same round.
+    """
     network = network_of(subject)
     generator = torch.Generator().manual_seed(0)
     # The time does not depend on what the directions hold.
@@ -105,36 +101,42 @@ def ratios(subject, rounds):
         for unit in network.units
     }
     one = {name: values[:1].clone() for name, values in ten.items()}
-    times = {name: [] for name in ("floor", "score, 1 query", "score, 10 queries", "factors")}
-    eigen = []
-    for number in range(rounds + 1):
-        with decompositions_timed() as spent:
-            whole = seconds(lambda: fit(network, subject.samples))
-        measured = {
-            "floor": seconds(lambda: floor(subject)),
-            "score, 1 query": seconds(lambda: score(network, subject.samples, one)),
-            "score, 10 queries": seconds(lambda: score(network, subject.samples, ten)),
-            "factors": whole - sum(spent),
-        }
-        if number:  # the first round warms caches
-            eigen.append(sum(spent))
-            for name, value in measured.items():
-                times[name].append(value)
+    acts = {
+        "floor": lambda texts: floor(subject, texts),
+        "score, 1 query": lambda texts: score(network, texts, one),
+        "score, 10 queries": lambda texts: score(network, texts, ten),
+        "factors": lambda texts: fit(network, texts),
+    }
+    parts = halves(subject.samples)
+    times = {name: [] for name in acts}
+    with without_decompositions() as sums:
+        for act in acts.values():
+            act(parts[0])
+        for _ in range(rounds):
+            for part in parts:
+                for name, act in acts.items():
+                    times[name].append(seconds(lambda act=act, part=part: act(part)))
+    eigen = seconds(lambda: [decompose(total, unit) for unit, total in sums.items()])
     rows = []
     for name, values in times.items():
         shares = [value / least for value, least in zip(values, times["floor"], strict=True)]
+        low, middle, high = statistics.quantiles(shares, n=4)
         rows.append(
             {
                 "model": subject.name,
                 "pass": name,
-                "seconds": statistics.median(values),
-                "÷ floor": statistics.median(shares),
-                "least": min(shares),
-                "most": max(shares),
+                "seconds": len(parts) * statistics.median(values),
+                "÷ floor": middle,
+                "quartiles": f"{low:.2f} – {high:.2f}",
             }
         )
-    rows.append({"model": subject.name, "pass": "eigendecompositions", "seconds": statistics.median(eigen)})
-    return rows
+    return [*rows, {"model": subject.name, "pass": "eigendecompositions", "seconds": eigen}]
+
+
+def halves(texts):
+    """Two parts of equal length, from samples sorted by it."""
+    order = sorted(texts, key=lambda text: -len(text.input_ids))
+    return [order[::2], order[1::2]]
 
 
 def in_bfloat16(subject, narrow):
