@@ -146,10 +146,20 @@ def test_a_part_of_the_response_counts_alone(lm):
     assert together.sum() == len(whole.input_ids) - whole.response_start - 1  # all but the end token
 
 
-@pytest.mark.parametrize(("span", "message"), [("quagga", "does not stand in"), ("ettl", "no token")])
-def test_a_part_without_tokens_is_told(lm, span, message):
-    with pytest.raises(DataError, match=message):
-        encode_query(lm, Query("Why?", "Keep the kettle.", span=span))
+def test_a_part_that_does_not_stand_there_is_told(lm):
+    with pytest.raises(DataError, match="does not stand in"):
+        encode_query(lm, Query("Why?", "No, it is not wise.", span="quagga"))
+
+
+def test_a_part_in_which_no_token_ends_is_told(lm):
+    """The begin of the longest token of a word that stands there once."""
+    word = "everybody"
+    offsets = lm.tokenizer(word, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
+    start, end = max(offsets, key=lambda pair: pair[1] - pair[0])
+    assert end - start > 1
+    before = word[: start + 1]
+    with pytest.raises(DataError, match="no token"):
+        encode_query(lm, Query("Why?", f"{word}.", span=before[start:] if start else before[:1]))
 
 
 def test_a_part_makes_another_query():
