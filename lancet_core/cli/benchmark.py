@@ -65,21 +65,21 @@ def bank(
     as_json: JsonOption = False,
 ) -> None:
     """Retrains models on random halves of a corpus and keeps how likely each finds the queries: truth for the other commands."""
-    import numpy as np
-
     from lancet_core.experiments import retraining
 
     drawn, path = _corpus(corpus), TRUTH / f"{corpus}.safetensors"
     masks = retraining.draw_masks(len(drawn.samples), subsets, seed=0)
+    known = None
+    if path.is_file():
+        try:
+            known = retraining.read_bank(path, drawn)
+        except DataError as error:
+            print_note(f"it is made anew: {error}")
     with RunBar() as bar:
-        found = retraining.retrain(
-            drawn,
-            {str(number): mask for number, mask in enumerate(masks)},
-            folder=work / corpus,
-            processes=processes,
-            progress=_Follower(bar),
+        made = retraining.measure_bank(
+            drawn, masks, known=known, folder=work / corpus, processes=processes, progress=_Follower(bar)
         )
-    retraining.write_bank(path, drawn, retraining.Bank(masks, np.stack(list(found.values()))))
+    retraining.write_bank(path, drawn, made)
     if as_json:
         print_json({"corpus": corpus, "subsets": subsets, "queries": len(drawn.queries), "bank": path})
         return

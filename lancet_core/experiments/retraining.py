@@ -89,6 +89,32 @@ def retrain(
     return {name: found[name] for name in masks}
 
 
+def measure_bank(
+    corpus: MeasuredCorpus,
+    masks: Mask,
+    *,
+    known: Bank | None,
+    folder: Path,
+    processes: int = 2,
+    progress: Progress = silent,
+) -> Bank:
+    """Trains a model on each part; those that an earlier bank knows are taken from it.
+
+    Args:
+        corpus: Samples, queries and training.
+        masks: Parts, shape (subsets, samples).
+        known: An earlier bank of the same corpus.
+        folder: Where results are kept.
+        processes: Models trained at once.
+        progress: Told after every model.
+    """
+    before = {} if known is None else dict(zip(map(bytes, known.masks), known.log_likelihoods, strict=True))
+    missing = {str(number): mask for number, mask in enumerate(masks) if bytes(mask) not in before}
+    found = retrain(corpus, missing, folder=folder, processes=processes, progress=progress) if missing else {}
+    rows = [before[bytes(mask)] if bytes(mask) in before else found[str(n)] for n, mask in enumerate(masks)]
+    return Bank(masks, np.stack(rows))
+
+
 def train_on(
     corpus: MeasuredCorpus, mask: Mask, progress: Progress = silent, stage: str = STAGE
 ) -> LanguageModel:

@@ -79,3 +79,19 @@ def nothing_to_do(_processes):
     import contextlib
 
     return contextlib.nullcontext(None)
+
+
+def test_a_larger_bank_trains_only_what_the_smaller_lacks(corpus, tmp_path, monkeypatch):
+    masks = retraining.draw_masks(len(corpus.samples), 4, seed=0)
+    trained = []
+
+    def train(_corpus, parts, **_more):
+        trained.extend(parts)
+        return {name: np.full(3, float(name)) for name in parts}
+
+    monkeypatch.setattr(retraining, "retrain", train)
+    first = retraining.measure_bank(corpus, masks[:3], known=None, folder=tmp_path)
+    whole = retraining.measure_bank(corpus, masks, known=first, folder=tmp_path)
+    assert trained == ["0", "1", "2", "3"]
+    assert whole.log_likelihoods[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert (whole.masks == masks).all()

@@ -7,13 +7,17 @@ import pandas as pd
 import pytest
 
 from lancet_core.data.samples import DESIRABLE, Query, Sample, samples_frame
-from lancet_core.errors import DataError, ModelError
-from lancet_core.influence import fitting
+from lancet_core.errors import ConfigError, DataError, ModelError
+from lancet_core.influence import fitting, memory
 from lancet_core.influence.methods import METHODS
+from lancet_core.influence.scores import score_samples
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.loading import load_language_model
+from lancet_core.models.units import UnitModel
 from lancet_core.operations import attribute
 from lancet_core.operations.configs import AttributeConfig
+from lancet_core.operations.engine import Source, open_engine
+from lancet_core.progress import silent
 from tests.tiny_models import ARCHITECTURES, save_tiny_model
 
 
@@ -229,3 +233,74 @@ def test_long_prompts_are_cut_and_long_responses_left_out(config, run, tmp_path)
 def test_a_query_longer_than_the_context_is_told(config, run):
     with pytest.raises(DataError, match="context of 160 tokens"):
         run(replace(config, queries=(Query("kettle", "Yes. " * 400),)))
+
+
+def test_what_a_person_should_know_is_told(config, run):
+    """Factors from fewer samples than dimensions, and the parameters that no unit covers."""
+    few, untracked = run(config)[0]["notes"]
+    assert few.startswith("the curvature was estimated from 30 samples, fewer than the 32 dimensions")
+    assert "model.embed_tokens" in untracked
+    (alone,) = run(with_influence(config, factor_samples=40), "more")[0]["notes"]
+    assert alone == untracked
+    (graddot,) = run(with_influence(config, method="graddot"), "graddot")[0]["notes"]
+    assert graddot == untracked
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"pooling": "expand"},
+        {"eigenvalues": "corrected"},
+        {"units": "linears"},
+        {"fisher": "generated"},
+        {"tracked": "attention"},
+        {"last_blocks": 1},
+        {"merge_blocks": 2},
+        {"refine_steps": 2},
+        {"normalise": "self"},
+        {"damping": 0.01},
+    ],
+    ids=lambda chosen: next(iter(chosen)),
+)
+def test_every_setting_moves_the_scores(config, run, chosen):
+    _, usual, _ = run(config)
+    _, moved, _ = run(with_influence(config, **chosen), "moved")
+    joined = usual.merge(moved, on=["query_id", "sample_id"])
+    assert len(joined) == 60
+    assert np.isfinite(joined["influence_y"]).all()
+    relation = np.corrcoef(joined["influence_x"], joined["influence_y"])[0, 1]
+    assert relation < 0.99999
+
+
+def test_scores_do_not_depend_on_the_order_of_units(config, tmp_path):
+    samples = pd.read_parquet(config.samples)
+    settings = replace(config.influence, recall="all", max_tokens=4096)
+    source = Source(config.model, samples, "auto", settings, "", tmp_path)
+    engine = open_engine(source, silent)
+    turned = replace(engine, network=UnitModel(engine.network.lm, engine.network.units[::-1]))
+    texts = list(engine.encode_rows(np.arange(20)).values())
+    found = []
+    for own in (engine, turned):
+        directions = own.directions(texts[:2], [(0,), (1,)], silent)
+        found.append(
+            score_samples(
+                own.network, encoded=texts, directions=directions, max_tokens=4096, tell=lambda done: None
+            )
+        )
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-5 * np.abs(found[0]).max())
+
+
+def test_factors_that_would_not_fit_are_refused_before_the_run(config, run, monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 10**6)
+    with pytest.raises(ConfigError, match=r"need .* GB, 0\.0 GB are free"):
+        run(config)
+
+
+def test_half_precision_keeps_the_ranking(config, run):
+    """bfloat16 passes with float32 sums; the tiny model is random, so that its scores spread widely."""
+    whole = with_influence(config, recall="all", factor_samples=0)
+    _, full, _ = run(whole)
+    _, half, _ = run(with_influence(whole, dtype="bfloat16"), "half")
+    joined = full.merge(half, on=["query_id", "sample_id"])
+    for _, own in joined.groupby("query_id"):
+        assert own["influence_x"].corr(own["influence_y"], method="spearman") > 0.95

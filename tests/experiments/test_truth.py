@@ -1,0 +1,37 @@
+"""Influence foretells retrained models (test 10 of the design): a bank of 30 models that is kept in the repository."""
+
+import pytest
+
+from lancet_core.evaluation.datamodels import datamodel_report
+from lancet_core.experiments.retraining import read_bank
+from lancet_core.experiments.scoring import Bench, score_corpus, trained_on_all
+from lancet_core.influence.settings import InfluenceSettings
+from tests.experiments.tiny_truth import BANK, tiny_truth_corpus
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """Gives the linear datamodeling scores of a method."""
+    corpus, work = tiny_truth_corpus(), tmp_path_factory.mktemp("truth")
+    bank = read_bank(BANK, corpus)
+    bench = Bench(corpus, trained_on_all(corpus, work), work)
+
+    def measure(method):
+        settings = InfluenceSettings(method=method, recall="all", factor_samples=0, device="cpu")
+        scores = score_corpus(bench, settings).singles
+        return datamodel_report(scores, bank.masks, bank.log_likelihoods)
+
+    return measure
+
+
+@pytest.mark.parametrize("method", ["linfac", "linfac-expand", "ekfac", "graddot"])
+def test_gradient_methods_foretell_retrained_models(report, method):
+    """Both intervals are clear of 0: over queries, and over retrained models."""
+    found = report(method)
+    assert found.over_queries.low > 0.1
+    assert found.over_subsets.low > 0.1
+
+
+def test_random_scores_foretell_nothing(report):
+    found = report("random")
+    assert found.over_queries.low < 0 < found.over_queries.high or abs(found.over_queries.value) < 0.1
