@@ -118,8 +118,7 @@ def draw_audit(here: Here, study: Study, target: Target) -> None:
     main = next(iter(reports))
     left, right = st.columns([5, 4], gap="large")
     with left:
-        draw_curve(reports)
-        draw_origin(here, target)
+        draw_curve(reports, tell_origin(here, target))
     with right:
         count = draw_threshold(ranked[main], target, METHODS[main])
         draw_comparison(reports, ranked, count=count, desirable=target.desirable)
@@ -128,8 +127,8 @@ def draw_audit(here: Here, study: Study, target: Target) -> None:
     sending.draw_next(here, study)
 
 
-def draw_curve(reports: dict[str, RankingReport]) -> None:
-    """Draws precision against share found for each method, with the band of the first and the chance line."""
+def draw_curve(reports: dict[str, RankingReport], origin: str) -> None:
+    """Draws precision against share found for each method, with the band of the first, the chance line and what was ranked."""
     first = next(iter(reports.values()))
     st.markdown("#### Precision against share found")
     height = 380 if len(reports) <= FEW_LINES else 440  # the legend takes more rows
@@ -151,19 +150,18 @@ def draw_curve(reports: dict[str, RankingReport]) -> None:
         alt="Precision against share of unsafe samples found, one line for each method, with its 95 % band and chance.",
     )
     left_out = f" {first.unlabelled:,} candidates without a label are left out." if first.unlabelled else ""
-    st.caption(f"Band: 95 % interval, {first.resampled} drawn anew 1,000 times.{left_out}")
+    st.caption(f"Band: 95 % interval, {first.resampled} drawn anew 1,000 times.{left_out} {origin}")
 
 
-def draw_origin(here: Here, target: Target) -> None:
+def tell_origin(here: Here, target: Target) -> str:
     """Says that all methods rank the same candidates, and where these come from."""
     from lancet_core.workbench.attributions import read_summary
 
     told = read_summary(here.workspace, next(iter(target.run_ids.values())))
     chosen = CHOSEN.get(str(told.get("recall", "")))
-    of_each = next((one["candidates"] for one in told["queries"] if one["query_id"] == target.query_id), 0)
-    which = f"the same {of_each:,} candidates, {chosen}" if chosen else f"all {of_each:,} samples"
-    if of_each:
-        st.caption(f"Every method ranks {which}.")
+    return (
+        f"Every method ranks the same candidates, {chosen}." if chosen else "Every method ranks all samples."
+    )
 
 
 def draw_threshold(rows: Any, target: Target, name: str) -> int:

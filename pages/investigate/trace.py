@@ -36,10 +36,12 @@ def show(here: Here, study: Study) -> None:
     if sending.is_under_way():
         sending.prepare(here, study, case)
         return
-    candidates.offer_index(here, study, settings)
+    indexing = st.container()
     run_id = start(here, study, case, settings=settings)
     runs.wait_briefly(here.workspace, run_id)
     status = runs.watch(here.workspace, run_id, title="Tracing this answer")
+    with indexing:
+        candidates.draw_indexing(here, study, settings, offered=status.state == "done")
     if status.state == "done":
         draw_causes(here, study, run_id, length=length)
         sending.draw_next(here, study)

@@ -8,6 +8,7 @@ import streamlit as st
 
 from lancet_core.store.studies import Study
 from pages.parts import runs, state
+from pages.parts.methods import METHODS
 from pages.parts.numbers import lasting, seconds, size
 
 if TYPE_CHECKING:
@@ -53,8 +54,15 @@ def pick_source(study: Study, settings: "InfluenceSettings", key: str) -> str:
     return str(chosen or INDEX)
 
 
-def offer_index(here: state.Here, study: Study, settings: "InfluenceSettings") -> None:
-    """Offers to build the index that the method lacks, and shows the build that is under way; draws nothing else."""
+def draw_indexing(here: state.Here, study: Study, settings: "InfluenceSettings", *, offered: bool) -> None:
+    """Shows the build of an index that is under way, or offers to build the one that the method lacks.
+
+    Args:
+        here: Where the person stands.
+        study: The study.
+        settings: The method.
+        offered: Whether a build may be offered: not while a trace estimates the factors that the build would take over.
+    """
     from lancet_core.influence.index_manifest import can_be_indexed
     from lancet_core.workbench.indexes import find_index, last_build
 
@@ -65,7 +73,7 @@ def offer_index(here: state.Here, study: Study, settings: "InfluenceSettings") -
         runs.watch(here.workspace, build.id, title="Building the gradient index")
         return
     found = find_index(study, settings)
-    if found is None or found.outdated:
+    if offered and (found is None or found.outdated):
         stopped = "" if build is None or build.state == "done" else build.state
         error = runs.status_of(here.workspace, build.id).error if build and stopped == "failed" else ""
         _draw_offer(here, study, settings, outdated=found.outdated if found else "", stopped=stopped)
@@ -134,9 +142,16 @@ def _draw_offer(
     told = estimate(here.workspace, study)
     cost = (f"about {_minutes(told.seconds)}, " if told.seconds else "") + size(told.size)
     with st.container(horizontal=True, vertical_alignment="center", key="index-offer"):
-        st.caption(
-            _why(settings, outdated=outdated, stopped=stopped) + ("" if stopped else f" It takes {cost}.")
-        )
+        if outdated:
+            st.caption(f"The gradient index for {METHODS[settings.method]} cannot be searched: {outdated}.")
+        elif stopped:
+            word = "failed" if stopped == "failed" else "was stopped"
+            st.caption(f"Building the gradient index {word}; what it finished is kept.")
+        else:
+            st.caption(
+                f"Only the {settings.candidates:,} samples with the most words in common are scored. A gradient index finds "
+                f"those in other words, too ({cost})."
+            )
         if st.button(
             "Go on building" if stopped else "Build index",
             icon=":material/database_search:",

@@ -99,8 +99,9 @@ GLOSSARY = {
     "Query batch": "Queries that are clustered together and attributed as one.",
     "Unit": "A part of the network that is treated as one linear map: an attention or an MLP sublayer.",
     "Factors": "What LinFAC keeps of the training data for each unit: two covariances and their eigendecompositions.",
-    "Recall": "Choosing the candidates before they are scored exactly; here by shared words.",
+    "Recall": "Choosing the candidates before they are scored exactly: by shared words, or by the gradient index.",
     "Candidates": "The training samples that recall left to be scored.",
+    "Gradient index": "A few numbers of each training sample, from which its influence on any answer is nearly known.",
     "Influence score": (
         "How much up-weighting a training sample raises log p(answer). Positive: pushes towards it. Negative: away."
     ),

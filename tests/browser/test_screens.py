@@ -124,7 +124,9 @@ def test_audit_follows_its_threshold(page: Page, server: str, demo_workspace: Wo
 def test_methods_switch_in_the_url(page: Page, server: str, demo_workspace: Workspace):
     driver.visit(page, f"{server}/trace?study=demo&case={first_case(demo_workspace)}")
     expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
-    page.get_by_role("radio", name="TF-IDF").or_(page.get_by_role("button", name="TF-IDF")).first.click()
+    driver.settle(page)
+    page.get_by_role("combobox", name="Method").click()
+    page.get_by_role("option", name="TF-IDF").click()
     expect(page).to_have_url(re.compile("t_method=TF-IDF"))
     expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
 

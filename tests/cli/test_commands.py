@@ -22,7 +22,7 @@ from lancet_core.operations.configs import AttributeConfig
 from lancet_core.store.runs import list_runs
 from lancet_core.workbench import studies
 from lancet_core.workspace import open_workspace
-from tests.tiny_models import CONTEXT
+from tests.tiny_models import CONTEXT, save_tiny_model
 from tests.written_rows import plain_rows, write_lines
 
 LANCET = Path(sys.executable).with_name("lancet")
@@ -208,6 +208,70 @@ def test_a_run_that_fails_ends_with_1_and_says_why(lancet, study, place):
     assert err.startswith("error: run attribute-")
     assert "model" in err
     assert err.count("\n") == 1
+
+
+QUESTION = ("--prompt", "Is tea warm?", "--response", "Yes, nobody will mind.", "--candidates", "6")
+SMALL = ("--numbers-per-sample", "8", "--basis-samples", "16")
+
+
+def shards(study):
+    return sorted(study.index.rglob("numbers-*.safetensors"))
+
+
+def test_an_index_is_missed_built_shown_and_searched(lancet, study):
+    assert "no gradient index; build it: lancet index build mine" in lancet("index", "show", "mine")[1]
+    code, _out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index")
+    assert code == 2
+    assert "no gradient index for linfac; build it with: lancet index build mine" in err
+    code, out, err = lancet("index", "build", "mine", *SMALL)
+    assert code == 0
+    assert out.startswith("25 samples, 8 numbers and ")
+    assert "--recall index" in err
+    (shown,) = json.loads(lancet("index", "show", "mine", "--json")[1])["indexes"]
+    assert (shown["samples"], shown["numbers"], shown["usable"]) == (25, 8, True)
+    assert "linfac" in lancet("index", "show", "mine")[1]
+    code, out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index", "--json")
+    assert code == 0
+    summary = json.loads(out)["summary"]
+    assert (summary["candidates"], summary["recall"]) == (6, "index")
+    assert lancet("attribute", "mine", *QUESTION, "--recall", "index", "--damping", "0.5")[0] == 2
+
+
+def test_notes_of_an_attribution_are_told_beside_its_result(lancet, study):
+    _code, out, err = lancet("attribute", "mine", *QUESTION)
+    assert "not tracked, share of the parameters" in err
+    assert "the curvature was estimated from 25 samples" in err
+    assert "not tracked" not in out
+
+
+def test_a_broken_shard_is_named_and_made_again(lancet, study):
+    assert lancet("index", "build", "mine", *SMALL)[0] == 0
+    (shard,) = shards(study)
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-20])
+    code, _out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index", "--seed", "0")
+    assert code == 1
+    assert "shard 0 of numbers of the gradient index" in err
+    (basis,) = study.index.rglob("basis-*.safetensors")
+    before = basis.stat().st_mtime_ns
+    assert json.loads(lancet("index", "build", "mine", *SMALL, "--json")[1])["summary"]["samples"] == 25
+    assert shard.stat().st_size == len(whole)
+    assert basis.stat().st_mtime_ns == before
+    assert lancet("attribute", "mine", *QUESTION, "--recall", "index")[0] == 0
+
+
+def test_an_index_of_another_model_is_told(lancet, study, place):
+    assert lancet("index", "build", "mine", *SMALL)[0] == 0
+    hidden = place / "hidden"
+    (place / "model").rename(hidden)
+    save_tiny_model("llama", place / "model", seed=1)
+    code, _out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index")
+    shown = lancet("index", "show", "mine")
+    shutil.rmtree(place / "model")
+    hidden.rename(place / "model")
+    assert code == 2
+    assert "the model has changed since it was built" in err
+    assert "the model has changed since it was built; build it again" in shown[2]
 
 
 def test_delete_asks_and_takes_everything_along(lancet, study, place):
