@@ -9,6 +9,9 @@ from lancet_core.models.likelihood import full_precision
 
 # Numbers of modular gradients held at once, 1 GiB in float32: short texts of a wide model make many large matrices in a batch.
 MOST_NUMBERS = 1 << 28
+# On a CPU fewer: blocks below 32 MiB are used again, where larger ones are fresh memory from the system each time, and they fit its
+# cache (16 samples of 128 tokens at 768 × 768, 10 queries, one thread: 45 ms, at once 64 ms).
+MOST_NUMBERS_ON_CPU = 6 << 20
 
 
 def modular_gradient(a: Tensor, delta: Tensor) -> Tensor:
@@ -26,7 +29,8 @@ def modular_gradient(a: Tensor, delta: Tensor) -> Tensor:
 
 def gradient_parts(a: Tensor, delta: Tensor) -> Iterator[Tensor]:
     """Yields modular gradients of a batch in parts that fit into memory, each of shape (rows, P, M)."""
-    size = max(1, MOST_NUMBERS // (a.shape[2] * delta.shape[2]))
+    most = MOST_NUMBERS_ON_CPU if a.device.type == "cpu" else MOST_NUMBERS
+    size = max(1, most // (a.shape[2] * delta.shape[2]))
     for start in range(0, len(a), size):
         yield modular_gradient(a[start : start + size], delta[start : start + size])
 

@@ -195,7 +195,8 @@ def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, p
         tell=tell,
     )
     coordinates = {f"coordinates:{unit}": own.cpu().numpy() for unit, own in basis.coordinates.items()}
-    return {"vectors": basis.vectors.numpy(), **coordinates}
+    # In float16: half the file, and an error that int8 numbers hide.
+    return {"vectors": basis.vectors.half().numpy(), **coordinates}
 
 
 def _read_basis(arrays: Arrays) -> index.Basis:
@@ -204,7 +205,7 @@ def _read_basis(arrays: Arrays) -> index.Basis:
         for name, values in sorted(arrays.items())
         if name.startswith("coordinates:")
     }
-    return index.Basis(coordinates, torch.from_numpy(arrays["vectors"]))
+    return index.Basis(coordinates, torch.from_numpy(arrays["vectors"]).float())
 
 
 def _required(shards: Shards, number: int, folder: Path) -> Arrays:
