@@ -33,10 +33,11 @@ commands = typer.Typer(
 )
 
 CorpusOption = Annotated[
-    Literal["demo", "other-seed", "own-words"],
+    Literal["demo", "other-seed", "own-words", "tiny"],
     typer.Option(
         "--corpus",
-        help="The shipped demo, a smaller one of another seed, or one whose bad answers have words of their own.",
+        help="The shipped demo; a smaller one of another seed; one whose bad answers have words of their own; or a tiny one, on which "
+        "everything takes minutes.",
     ),
 ]
 WorkOption = Annotated[

@@ -1,7 +1,7 @@
-"""The corpora that attribution is measured on: the demo, one of another seed, and one whose bad answers have words of their own."""
+"""The corpora that attribution is measured on: the demo, one of another seed, one whose bad answers have own words, and a tiny one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -20,6 +20,26 @@ QUERIES_PER_CATEGORY = 5
 
 
 @dataclass(frozen=True)
+class ModelSize:
+    """Size and training of a corpus's models; the demo's where nothing is given.
+
+    Attributes:
+        epochs: Passes over the samples.
+        batch: Samples per step.
+        width: Hidden size.
+        layers: Transformer blocks.
+    """
+
+    epochs: int = 5
+    batch: int = 32
+    width: int = 128
+    layers: int = 4
+
+
+TINY = ModelSize(epochs=6, batch=16, width=32, layers=2)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How a corpus is drawn.
 
@@ -28,11 +48,15 @@ class Recipe:
         seed: Seed of the corpus and of its models.
         queries: File of mined queries with columns `prompt`, `response`, `category`; None takes prompts of the pool that no
             sample shares, each with the bad answer of the grammar.
+        size: Size and training of its models.
+        every: Of the prompts taken from the pool, one in so many.
     """
 
     settings: CorpusSettings
     seed: int
     queries: Path | None = None
+    size: ModelSize = ModelSize()
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -79,14 +103,15 @@ def recipes(demo_queries: Path) -> Mapping[str, Recipe]:
         "demo": Recipe(CorpusSettings(), 0, demo_queries),
         "other-seed": Recipe(SMALL, 1),
         "own-words": Recipe(CorpusSettings(samples=SMALL.samples, own_words=True), 2),
+        "tiny": Recipe(CorpusSettings(samples=600), 3, size=TINY, every=3),
     }
 
 
 def draw(name: str, recipe: Recipe) -> MeasuredCorpus:
     """Draws a corpus; equal recipes give equal bytes."""
     drawn = build_corpus(recipe.settings, recipe.seed)
-    training = TrainingSettings(epochs=5, batch=32, learning_rate=3e-3, width=128, layers=4, seed=recipe.seed)
-    queries = _mined(recipe.queries) if recipe.queries else _written(recipe)
+    training = TrainingSettings(learning_rate=3e-3, seed=recipe.seed, **asdict(recipe.size))
+    queries = _mined(recipe.queries) if recipe.queries else _written(recipe)[:: recipe.every]
     return MeasuredCorpus(name, samples_frame(drawn.training), queries, training)
 
 

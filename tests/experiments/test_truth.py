@@ -2,18 +2,19 @@
 
 import pytest
 
+from lancet_core.cli.benchmark import TRUTH
 from lancet_core.evaluation.datamodels import datamodel_report
+from lancet_core.experiments.corpora import draw, recipes
 from lancet_core.experiments.retraining import read_bank
 from lancet_core.experiments.scoring import Bench, score_corpus, trained_on_all
 from lancet_core.influence.settings import InfluenceSettings
-from tests.experiments.tiny_truth import BANK, tiny_truth_corpus
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """Gives the linear datamodeling scores of a method."""
-    corpus, work = tiny_truth_corpus(), tmp_path_factory.mktemp("truth")
-    bank = read_bank(BANK, corpus)
+    corpus, work = draw("tiny", recipes(TRUTH)["tiny"]), tmp_path_factory.mktemp("truth")
+    bank = read_bank(TRUTH / "tiny.safetensors", corpus)
     bench = Bench(corpus, trained_on_all(corpus, work), work)
 
     def measure(method):

@@ -21,7 +21,7 @@ from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import pack
 from lancet_core.models.likelihood import full_precision, response_logits, response_targets
-from lancet_core.models.units import UnitModel, find_linears, find_sublayers
+from lancet_core.models.units import UnitModel, find_sublayers
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
@@ -29,10 +29,9 @@ AT_ONCE = TOKENS_AT_ONCE["cpu"]
 SETTINGS = InfluenceSettings(max_tokens=AT_ONCE, factor_samples=0)
 
 
-def floor(subject, texts):
-    """Forward pass and backward pass to the output of the lowest block's attention, on the same batches; nothing is kept."""
-    model = subject.lm.model
-    lowest = find_sublayers(model)[0].writer
+def floor(network, texts):
+    """Forward pass and backward pass to the output of the lowest unit, on the same batches; nothing is kept."""
+    model, lowest = network.lm.model, network.units[0].writer
 
     def begin(_module, _arguments, output):
         value = output[0] if isinstance(output, tuple) else output
@@ -79,6 +78,25 @@ def seconds(act):
     return time.perf_counter() - started
 
 
+def settings_of(method):
+    return replace(SETTINGS, method=method)
+
+
+@contextmanager
+def decompositions_timed():
+    """Keeps the seconds of each eigendecomposition within `fit_factors`."""
+    spent = []
+
+    def timed(total, unit=""):
+        started = time.perf_counter()
+        result = decompose(total, unit)
+        spent.append(time.perf_counter() - started)
+        return result
+
+    with patch.object(fitting, "decompose", timed):
+        yield spent
+
+
 @contextmanager
 def without_decompositions():
     """Leaves eigendecompositions out of `fit_factors`; yields the sums that would be decomposed, by unit."""
@@ -90,10 +108,40 @@ def without_decompositions():
 def ratios(subject, rounds):
     """One row for each pass: seconds of all samples, and how they compare with the floor.
 
-    Everything is measured on parts of some seconds, by turns, so that what else the machine does slows all of it; `÷ floor` is the
-    median of the ratios of the same part in the same round.
+    Everything is measured by turns on parts of some seconds, and a ratio is that of one part in one round. Once with all cores by
+    the wall's clock, and once with one thread by the processor's, which other work on the machine disturbs less.
     """
     network = network_of(subject)
+    acts = _acts(network)
+    parts = halves(subject.samples)
+    cores = torch.get_num_threads()
+    with without_decompositions() as sums:
+        for act in acts.values():
+            act(parts[0])
+        wall = _by_turns(acts, parts, rounds, time.perf_counter)
+        torch.set_num_threads(1)
+        alone = _by_turns(acts, parts, rounds, time.process_time)
+        torch.set_num_threads(cores)
+    started = time.perf_counter()
+    for unit, total in sums.items():
+        decompose(total, unit)
+    eigen = time.perf_counter() - started
+    rows = [
+        {
+            "model": subject.name,
+            "pass": name,
+            f"{cores} threads, s": len(parts) * statistics.median(wall[name]),
+            "÷ floor": statistics.median(_shares(wall, name)),
+            "1 thread, CPU s": len(parts) * statistics.median(alone[name]),
+            "÷ floor (CPU)": statistics.median(_shares(alone, name)),
+            "quartiles": "{0:.3f} – {2:.3f}".format(*statistics.quantiles(_shares(alone, name), n=4)),
+        }
+        for name in acts
+    ]
+    return [*rows, {"model": subject.name, "pass": "eigendecompositions", f"{cores} threads, s": eigen}]
+
+
+def _acts(network):
     generator = torch.Generator().manual_seed(0)
     # The time does not depend on what the directions hold.
     ten = {
@@ -101,36 +149,27 @@ def ratios(subject, rounds):
         for unit in network.units
     }
     one = {name: values[:1].clone() for name, values in ten.items()}
-    acts = {
-        "floor": lambda texts: floor(subject, texts),
+    return {
+        "floor": lambda texts: floor(network, texts),
         "score, 1 query": lambda texts: score(network, texts, one),
         "score, 10 queries": lambda texts: score(network, texts, ten),
         "factors": lambda texts: fit(network, texts),
     }
-    parts = halves(subject.samples)
+
+
+def _by_turns(acts, parts, rounds, clock):
     times = {name: [] for name in acts}
-    with without_decompositions() as sums:
-        for act in acts.values():
-            act(parts[0])
-        for _ in range(rounds):
-            for part in parts:
-                for name, act in acts.items():
-                    times[name].append(seconds(lambda act=act, part=part: act(part)))
-    eigen = seconds(lambda: [decompose(total, unit) for unit, total in sums.items()])
-    rows = []
-    for name, values in times.items():
-        shares = [value / least for value, least in zip(values, times["floor"], strict=True)]
-        low, middle, high = statistics.quantiles(shares, n=4)
-        rows.append(
-            {
-                "model": subject.name,
-                "pass": name,
-                "seconds": len(parts) * statistics.median(values),
-                "÷ floor": middle,
-                "quartiles": f"{low:.2f} – {high:.2f}",
-            }
-        )
-    return [*rows, {"model": subject.name, "pass": "eigendecompositions", "seconds": eigen}]
+    for _ in range(rounds):
+        for part in parts:
+            for name, act in acts.items():
+                started = clock()
+                act(part)
+                times[name].append(clock() - started)
+    return times
+
+
+def _shares(times, name):
+    return [value / least for value, least in zip(times[name], times["floor"], strict=True)]
 
 
 def halves(texts):
@@ -207,6 +246,3 @@ def linear_in_tokens(subject, network=None):
             }
         )
     return rows
-
-
-__all__ = ["find_linears"]
