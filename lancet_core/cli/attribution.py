@@ -1,6 +1,7 @@
 """`lancet attribute` and `lancet cluster`."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,8 +28,14 @@ def attribute(
     study: StudyArgument,
     prompt: Annotated[str, typer.Option("--prompt", help="Prompt of the query.")] = "",
     response: Annotated[str, typer.Option("--response", help="Answer whose cause is sought.")] = "",
+    span: Annotated[
+        str, typer.Option("--span", help="Ask about this part of the answer alone, as it stands there.")
+    ] = "",
     queries: Annotated[
-        str, typer.Option("--queries", help="File of queries: prompt, response, optional polarity and group.")
+        str,
+        typer.Option(
+            "--queries", help="File of queries: prompt, response, optional polarity, group and span."
+        ),
     ] = "",
     batch: Annotated[
         bool,
@@ -49,7 +56,7 @@ def attribute(
     """Scores training samples by how much they push the model towards an answer (above 0) or away from it (below 0)."""
     opened = open_workspace(workspace)
     found = studies.show_study(opened, study)
-    chosen = _read_queries(prompt, response, queries=queries, batch=batch)
+    chosen = _read_queries(Query(prompt, response, span=span), queries=queries, batch=batch)
     _check_target(out)
     settings = settings_from(InfluenceSettings, values)
     run_id = attributions.start_attribution(
@@ -109,24 +116,24 @@ def cluster(
     print_note(f"run {run_id}")
 
 
-def _read_queries(prompt: str, response: str, *, queries: str, batch: bool) -> list[Query]:
+def _read_queries(typed: Query, *, queries: str, batch: bool) -> list[Query]:
     """Takes the queries of a file, or the one that was typed.
 
     Raises:
         DataError: Neither or both were given.
     """
-    if queries and (prompt or response):
+    if queries and (typed.prompt or typed.response):
         raise DataError(
             "both --queries and --prompt were given; give a file of queries, or one prompt and response"
         )
     if queries:
         chosen = load_queries(queries)
-    elif prompt.strip() and response.strip():
-        chosen = [Query(prompt, response)]
+    elif typed.prompt.strip() and typed.response.strip():
+        chosen = [typed]
     else:
         raise DataError("there is no query; give --prompt and --response, or --queries FILE")
     if batch and not any(query.group for query in chosen):
-        chosen = [Query(query.prompt, query.response, query.polarity, group="batch") for query in chosen]
+        chosen = [replace(query, group="batch") for query in chosen]
     return chosen
 
 

@@ -282,3 +282,13 @@ def test_delete_asks_and_takes_everything_along(lancet, study, place):
     assert lancet("study", "delete", "mine", "--yes")[0] == 0
     assert not study.folder.exists()
     assert lancet("study", "show", "mine")[0] == 2
+
+
+def test_a_part_of_the_answer_is_asked_about(study, lancet):
+    asked = ("attribute", "mine", *QUESTION, "--json")
+    whole, part = (json.loads(lancet(*asked, *more)[1]) for more in ((), ("--span", "nobody")))
+    ids = [document["summary"]["queries"][0]["query_id"] for document in (whole, part)]
+    assert ids[0] != ids[1]
+    code, _out, err = lancet(*asked, "--span", "quagga")
+    assert code == 1
+    assert "'quagga' does not stand in the response" in err
