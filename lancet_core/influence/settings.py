@@ -131,7 +131,7 @@ class IndexSettings:
     """How much the gradient index keeps of each sample."""
 
     numbers_per_sample: int = setting(
-        1024,
+        512,
         "Numbers kept of each sample; more find more of the exact top, and cost as many bytes in int8",
         minimum=8,
     )

@@ -201,7 +201,7 @@ def in_bfloat16(subject, narrow):
 def sorting(subject):
     """What sorting by length saves: tokens computed with and without, and seconds."""
     network = network_of(subject)
-    directions = {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}
+    directions = _ones(network)
     real = subject.tokens
     together = sum(batch.input_ids.numel() for batch in pack(subject.samples, AT_ONCE))
     sorted_seconds = seconds(lambda: score(network, subject.samples, directions))
@@ -225,24 +225,27 @@ def _in_order(texts):
     return [*pieces, piece]
 
 
-def linear_in_tokens(subject, network=None):
+def linear_in_tokens(subject):
     """Seconds of the score pass as texts become longer; samples are fewer, so that each row has the same number of tokens."""
-    network = network or network_of(subject)
-    directions = {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}
+    network = network_of(subject)
+    directions = _ones(network)
     rows = []
-    total = len(subject.samples) * subjects.TOKENS
     for length in (16, 32, 64, 128):
         texts = [
-            replace(text, input_ids=text.input_ids[:length], response_start=min(4, length - 1))
+            replace(text, input_ids=text.input_ids[:length], response_start=4)
             for text in subject.samples * (subjects.TOKENS // length)
         ]
         spent = seconds(lambda texts=texts: score(network, texts, directions))
         rows.append(
             {
-                "tokens a sample": length,
+                "what": f"score pass, texts of {length} tokens",
                 "samples": len(texts),
                 "seconds": spent,
-                "µs a token": 1e6 * spent / total,
+                "µs a token": 1e6 * spent / (len(texts) * length),
             }
         )
     return rows
+
+
+def _ones(network):
+    return {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}
