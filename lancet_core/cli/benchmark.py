@@ -61,6 +61,14 @@ def bank(
     subsets: Annotated[
         int, typer.Option("--subsets", min=3, help="Models, each trained on a random half of the samples.")
     ] = 60,
+    repeats: Annotated[
+        int,
+        typer.Option(
+            "--repeats",
+            min=0,
+            help="Halves on which a second model is trained with another seed: the noise of the truth.",
+        ),
+    ] = 20,
     processes: ProcessesOption = 2,
     work: WorkOption = Path("build/truth"),
     as_json: JsonOption = False,
@@ -69,7 +77,6 @@ def bank(
     from lancet_core.experiments import retraining
 
     drawn, path = _corpus(corpus), TRUTH / f"{corpus}.safetensors"
-    masks = retraining.draw_masks(len(drawn.samples), subsets, seed=0)
     known = None
     if path.is_file():
         try:
@@ -78,14 +85,20 @@ def bank(
             print_note(f"it is made anew: {error}")
     with RunBar() as bar:
         made = retraining.measure_bank(
-            drawn, masks, known=known, folder=work / corpus, processes=processes, progress=_Follower(bar)
+            drawn,
+            retraining.BankSettings(subsets, repeats),
+            known=known,
+            folder=work / corpus,
+            processes=processes,
+            progress=_Follower(bar),
         )
     retraining.write_bank(path, drawn, made)
     if as_json:
-        print_json({"corpus": corpus, "subsets": subsets, "queries": len(drawn.queries), "bank": path})
+        facts = {"subsets": subsets, "repeats": len(made.again), "queries": len(drawn.queries), "bank": path}
+        print_json({"corpus": corpus, **facts})
         return
     print_line(
-        f"bank of {subsets} models on {len(drawn.samples):,} samples, {len(drawn.queries)} queries: {path}"
+        f"bank of {subsets} models and {len(made.again)} of another seed on {len(drawn.samples):,} samples, {len(drawn.queries)} queries: {path}"
     )
 
 

@@ -80,12 +80,35 @@ def datamodel_report(
     Raises:
         NumericalError: As `linear_datamodeling_scores`.
     """
-    settings = settings or MetricSettings()
     scores = linear_datamodeling_scores(influence, masks, log_likelihoods)
     predicted = _predictions(influence, masks, log_likelihoods)
-    low, high = _over_subsets(predicted, log_likelihoods, settings)
-    over_subsets = Interval(float(scores.mean()), low, high, len(masks))
-    return DatamodelReport(scores, mean_by(settings, scores.tolist()), over_subsets)
+    return _report(scores, predicted, log_likelihoods, settings or MetricSettings())
+
+
+def retraining_report(
+    again: Floats, log_likelihoods: Floats, settings: MetricSettings | None = None
+) -> DatamodelReport:
+    """Tells how far a second training of the same parts, with another seed, foretells the first: a yardstick of the truth's noise.
+
+    What a method foretells is the mean over seeds; one that knew it would reach about the square root of this correlation.
+
+    Args:
+        again: Log p of each query under the second model of each part, shape (subsets, queries).
+        log_likelihoods: The same under the first models.
+        settings: Draws, confidence and seed.
+
+    Raises:
+        NumericalError: There are fewer than three subsets, or a query's log-likelihood is the same for all, so that its
+            correlation is undefined.
+    """
+    if len(again) < FEWEST_SUBSETS:
+        raise NumericalError(f"{len(again)} subsets give no correlation; retrain at least {FEWEST_SUBSETS}")
+    scores = rank_correlations(again, log_likelihoods)
+    if not np.isfinite(scores).all():
+        raise NumericalError(
+            "the log-likelihood of a query is the same for all retrained models; leave the query out"
+        )
+    return _report(scores, again, log_likelihoods, settings or MetricSettings())
 
 
 def rank_correlations(left: Floats, right: Floats) -> Floats:
@@ -103,6 +126,12 @@ def rank_correlations(left: Floats, right: Floats) -> Floats:
     scale = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
     with np.errstate(invalid="ignore"):
         return np.asarray((one * other).sum(axis=0) / scale)
+
+
+def _report(scores: Floats, predicted: Floats, true: Floats, settings: MetricSettings) -> DatamodelReport:
+    low, high = _over_subsets(predicted, true, settings)
+    over_subsets = Interval(float(scores.mean()), low, high, len(true))
+    return DatamodelReport(scores, mean_by(settings, scores.tolist()), over_subsets)
 
 
 def _predictions(influence: Floats, masks: NDArray[np.bool_], log_likelihoods: Floats) -> Floats:

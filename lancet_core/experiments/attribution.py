@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint
 from lancet_core.errors import NumericalError
-from lancet_core.evaluation.datamodels import datamodel_report
+from lancet_core.evaluation.datamodels import (
+    FEWEST_SUBSETS,
+    DatamodelReport,
+    datamodel_report,
+    retraining_report,
+)
 from lancet_core.evaluation.intervals import Interval, mean_by
 from lancet_core.evaluation.ranking import average_precision
 from lancet_core.evaluation.settings import MetricSettings
@@ -24,6 +29,7 @@ from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.progress import Progress, silent
 
 CANDIDATES = 100
+ANOTHER_SEED = "same halves, another seed"
 # Raise it where a change of the measures changes rows: kept ones are then measured again.
 MEASURE_VERSION = 1
 COLUMNS = (
@@ -138,17 +144,30 @@ class Yardstick:
             )
         return mean_by(self.settings, [average_precision(*pair) for pair in pairs])
 
-    def foretold(
-        self, scores: Floats, members: Sequence[Sequence[int]]
-    ) -> tuple[Interval | None, Interval | None]:
-        """Linear datamodeling score of queries or batches: intervals over them and over retrained models."""
+    def foretold(self, scores: Floats, members: Sequence[Sequence[int]]) -> DatamodelReport | None:
+        """Linear datamodeling score of queries or batches; None without a bank."""
         if self.bank is None:
-            return None, None
-        truth = np.stack(
-            [self.bank.log_likelihoods[:, list(places)].mean(axis=1) for places in members], axis=1
-        )
-        report = datamodel_report(scores, self.bank.masks, truth, self.settings)
-        return report.over_queries, report.over_subsets
+            return None
+        truth = _mean_over(self.bank.log_likelihoods, members)
+        return datamodel_report(scores, self.bank.masks, truth, self.settings)
+
+    def foretold_again(self, members: Sequence[Sequence[int]]) -> DatamodelReport | None:
+        """How far second models of the same parts foretell the first; None without a bank that has enough of them."""
+        if self.bank is None or len(self.bank.again) < FEWEST_SUBSETS:
+            return None
+        again = _mean_over(self.bank.again, members)
+        first = _mean_over(self.bank.log_likelihoods[: len(again)], members)
+        return retraining_report(again, first, self.settings)
+
+    @property
+    def single_members(self) -> list[list[int]]:
+        """Each query as a batch of one."""
+        return [[place] for place in range(len(self.bench.singles))]
+
+    @property
+    def batch_members(self) -> list[list[int]]:
+        """Places of the queries of each query batch."""
+        return list(self.bench.batches.values())
 
     def measure(self, scores: CorpusScores) -> Row:
         """Measures the scores of one variant.
@@ -156,15 +175,13 @@ class Yardstick:
         Raises:
             NumericalError: A score is missing or a measure undefined.
         """
-        count = scores.singles.shape[1]
-        members = list(self.bench.batches.values())
-        single, single_subsets = self.foretold(scores.singles, [[place] for place in range(count)])
-        batch, batch_subsets = self.foretold(scores.batches, members)
+        single, single_subsets = _intervals(self.foretold(scores.singles, self.single_members))
+        batch, batch_subsets = _intervals(self.foretold(scores.batches, self.batch_members))
         return Row(
             within=self.precision(scores.singles, self.recalled),
-            whole=self.precision(scores.singles, [self.everything] * count),
+            whole=self.precision(scores.singles, [self.everything] * len(self.single_members)),
             category=self.precision(scores.singles, self.same_category),
-            batch=self.precision(scores.batches, [self.everything] * len(members)),
+            batch=self.precision(scores.batches, [self.everything] * len(self.batch_members)),
             lds=single,
             lds_subsets=single_subsets,
             lds_batch=batch,
@@ -172,6 +189,12 @@ class Yardstick:
             fit_seconds=scores.fit_seconds,
             score_seconds=scores.score_seconds,
         )
+
+    def another_seed(self) -> Sequence[Sequence[str]]:
+        """The row of second models of the same parts; nothing without them."""
+        found = [self.foretold_again(members) for members in (self.single_members, self.batch_members)]
+        cells = [told(report.over_queries, report.over_subsets) for report in found if report is not None]
+        return [(ANOTHER_SEED, "", "", "", "", *cells, "", "")] if cells else []
 
     def chance(self) -> Sequence[str]:
         """The row of what a ranking that knows nothing reaches."""
@@ -217,7 +240,17 @@ def measure_all(
 
 def attribution_table(yardstick: Yardstick, rows: Mapping[str, Row]) -> str:
     """Writes the rows as a Markdown table; datamodeling scores have their interval over queries, then that over models."""
-    return write_table(COLUMNS, [*_cells(rows.items()), yardstick.chance()])
+    return write_table(COLUMNS, [*_cells(rows.items()), *yardstick.another_seed(), yardstick.chance()])
+
+
+def _intervals(report: DatamodelReport | None) -> tuple[Interval | None, Interval | None]:
+    """Over queries and over retrained models."""
+    return (None, None) if report is None else (report.over_queries, report.over_subsets)
+
+
+def _mean_over(log_likelihoods: Floats, members: Sequence[Sequence[int]]) -> Floats:
+    """Mean over the queries of each batch, shape (models, batches)."""
+    return np.stack([log_likelihoods[:, list(places)].mean(axis=1) for places in members], axis=1)
 
 
 def _named(progress: Progress, name: str) -> Progress:

@@ -1,7 +1,7 @@
 """The corpora that attribution is measured on: the demo, one of another seed, one whose bad answers have own words, and a tiny one."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lancet_core.operations.build_scorers import VOCABULARY
 
 SMALL = CorpusSettings(samples=4500)
 QUERIES_PER_CATEGORY = 5
+ANOTHER_SEED = 1000
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,10 @@ class MeasuredCorpus:
         """Tokenizer, trained on all samples: models of parts share it."""
         texts = [f"{prompt}\n\n{response}" for prompt, response in self.pairs]
         return train_tokenizer(texts, VOCABULARY)
+
+    def reseeded(self) -> "MeasuredCorpus":
+        """The same samples and queries, its models trained with another seed: other weights at the start, another order."""
+        return replace(self, training=replace(self.training, seed=self.training.seed + ANOTHER_SEED))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:

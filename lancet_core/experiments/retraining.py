@@ -39,10 +39,25 @@ class Bank:
     Attributes:
         masks: Which samples each model was trained on, shape (subsets, samples).
         log_likelihoods: Log p of each query under each model in nats, shape (subsets, queries).
+        again: The same under second models of the first parts, trained with another seed, shape (repeats, queries).
     """
 
     masks: Mask
     log_likelihoods: NDArray[np.float64]
+    again: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """Sizes of a bank.
+
+    Attributes:
+        subsets: Models, each trained on a random half.
+        repeats: First halves that a second model is trained on, with another seed.
+    """
+
+    subsets: int = 60
+    repeats: int = 20
 
 
 def draw_masks(samples: int, subsets: int, *, seed: int, share: float = 0.5) -> Mask:
@@ -91,28 +106,44 @@ def retrain(
 
 def measure_bank(
     corpus: MeasuredCorpus,
-    masks: Mask,
+    settings: BankSettings,
     *,
     known: Bank | None,
     folder: Path,
     processes: int = 2,
     progress: Progress = silent,
 ) -> Bank:
-    """Trains a model on each part; those that an earlier bank knows are taken from it.
+    """Trains a model on each random half, and second ones on the first halves; those of an earlier bank are taken from it.
 
     Args:
         corpus: Samples, queries and training.
-        masks: Parts, shape (subsets, samples).
+        settings: How many.
         known: An earlier bank of the same corpus.
         folder: Where results are kept.
         processes: Models trained at once.
         progress: Told after every model.
     """
-    before = {} if known is None else dict(zip(map(bytes, known.masks), known.log_likelihoods, strict=True))
-    missing = {str(number): mask for number, mask in enumerate(masks) if bytes(mask) not in before}
-    found = retrain(corpus, missing, folder=folder, processes=processes, progress=progress) if missing else {}
-    rows = [before[bytes(mask)] if bytes(mask) in before else found[str(n)] for n, mask in enumerate(masks)]
-    return Bank(masks, np.stack(rows))
+
+    def measure(trained: MeasuredCorpus, parts: Mask, before: NDArray[np.float64]) -> NDArray[np.float64]:
+        rows = {} if known is None else dict(zip(map(bytes, known.masks[: len(before)]), before, strict=True))
+        missing = {str(number): mask for number, mask in enumerate(parts) if bytes(mask) not in rows}
+        found = (
+            retrain(trained, missing, folder=folder, processes=processes, progress=progress)
+            if missing
+            else {}
+        )
+        return np.array(
+            [
+                rows[bytes(mask)] if bytes(mask) in rows else found[str(number)]
+                for number, mask in enumerate(parts)
+            ]
+        ).reshape(len(parts), len(corpus.queries))
+
+    masks = draw_masks(len(corpus.samples), settings.subsets, seed=0)
+    nothing = np.empty((0, len(corpus.queries)))
+    first = measure(corpus, masks, nothing if known is None else known.log_likelihoods)
+    second = measure(corpus.reseeded(), masks[: settings.repeats], nothing if known is None else known.again)
+    return Bank(masks, first, second)
 
 
 def train_on(
@@ -135,6 +166,7 @@ def write_bank(path: Path, corpus: MeasuredCorpus, bank: Bank) -> None:
     arrays: dict[str, NDArray[Any]] = {
         "masks": np.packbits(bank.masks, axis=1),
         "log_likelihoods": bank.log_likelihoods.astype(np.float32),
+        "again": bank.again.astype(np.float32),
     }
     unfinished = path.with_suffix(".part")
     save_file(arrays, unfinished, metadata={"corpus": corpus.key})
@@ -151,7 +183,7 @@ def read_bank(path: Path, corpus: MeasuredCorpus) -> Bank:
     try:
         with safe_open(path, framework="np") as file:
             written = (file.metadata() or {}).get("corpus")
-            packed, values = file.get_tensor("masks"), file.get_tensor("log_likelihoods")
+            packed, values, again = map(file.get_tensor, ("masks", "log_likelihoods", "again"))
     except (SafetensorError, OSError) as error:
         raise DataError(f"the bank {path} cannot be read: {error}; {way_out}") from error
     if written != corpus.key:
@@ -159,7 +191,7 @@ def read_bank(path: Path, corpus: MeasuredCorpus) -> Bank:
             f"the bank {path} belongs to another corpus ({written}, wanted {corpus.key}); {way_out}"
         )
     masks = np.unpackbits(packed, axis=1, count=len(corpus.samples)).astype(bool)
-    return Bank(masks, values.astype(np.float64))
+    return Bank(masks, values.astype(np.float64), again.astype(np.float64))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from lancet_core.errors import NumericalError
-from lancet_core.evaluation.datamodels import datamodel_report, linear_datamodeling_scores
+from lancet_core.evaluation.datamodels import datamodel_report, linear_datamodeling_scores, retraining_report
 
 MASKS = np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1], [1, 0, 0]], dtype=bool)
 INFLUENCE = np.array([[1.0, -1.0], [2.0, 0.5], [4.0, 0.0]])
@@ -78,3 +78,22 @@ def test_what_is_undefined_raises(influence, truth, message):
 def test_two_subsets_are_too_few():
     with pytest.raises(NumericalError, match="at least 3"):
         linear_datamodeling_scores(INFLUENCE, MASKS[:2], np.arange(4.0).reshape(2, 2))
+
+
+def test_a_second_training_of_the_same_parts_is_correlated_by_ranks():
+    first = drawn()[2]
+    again = drawn(noise=3.0)[2]
+    report = retraining_report(again, first)
+    assert report.per_query == pytest.approx(
+        [spearmanr(again[:, q], first[:, q]).statistic for q in range(5)]
+    )
+    assert report.over_queries.n == 5
+    assert report.over_subsets.n == 30
+
+
+@pytest.mark.parametrize(
+    ("again", "said"), [(np.ones((2, 3)), "at least 3"), (np.ones((4, 3)), "the same for all")]
+)
+def test_a_second_training_that_tells_nothing_is_refused(again, said):
+    with pytest.raises(NumericalError, match=said):
+        retraining_report(again, np.arange(3.0 * len(again)).reshape(-1, 3))

@@ -32,7 +32,7 @@ def made_up(bench, scores):
 def yardstick(bench):
     masks = draw_masks(len(bench.corpus.samples), 20, seed=0)
     truth = masks @ np.random.default_rng(0).normal(size=(masks.shape[1], len(bench.singles)))
-    return Yardstick(bench, Bank(masks, truth))
+    return Yardstick(bench, Bank(masks, truth, truth[:0]))
 
 
 def test_a_perfect_ranking_has_precision_one_everywhere(yardstick):
@@ -70,6 +70,20 @@ def test_scores_that_the_bank_was_made_from_foretell_it(yardstick):
 def test_without_a_bank_there_is_no_datamodeling_score(bench):
     row = Yardstick(bench, None).measure(made_up(bench, np.arange(60.0)))
     assert (row.lds, row.lds_batch) == (None, None)
+
+
+def test_second_models_tell_how_noisy_the_truth_is(yardstick):
+    first = yardstick.bank.log_likelihoods
+    noise = np.random.default_rng(1).normal(size=first.shape)
+    assert yardstick.foretold_again(yardstick.single_members) is None
+    for again, expected in ((first[:8], 1.0), (-first, -1.0), (noise, 0.0)):
+        other = replace(yardstick, bank=replace(yardstick.bank, again=again))
+        for members in (other.single_members, other.batch_members):
+            found = other.foretold_again(members).over_queries
+            assert found.value == pytest.approx(expected, abs=0.3 if expected == 0 else 1e-9)
+    table = attribution_table(other, {}).splitlines()
+    assert table[-2].startswith("| same halves, another seed |")
+    assert table[-2].count("|") == len(COLUMNS) + 1
 
 
 def test_a_missing_score_is_no_zero(yardstick):

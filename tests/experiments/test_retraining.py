@@ -6,7 +6,7 @@ import pytest
 from lancet_core.errors import DataError
 from lancet_core.experiments import retraining
 from lancet_core.experiments.corpora import MeasuredCorpus
-from lancet_core.experiments.retraining import Bank, draw_masks, read_bank, retrain, write_bank
+from lancet_core.experiments.retraining import Bank, BankSettings, draw_masks, read_bank, retrain, write_bank
 
 
 def test_masks_are_halves_and_the_first_stay_when_more_are_drawn():
@@ -27,17 +27,19 @@ def test_a_sample_stands_in_about_half_of_the_masks():
 def test_a_bank_comes_back_as_it_was(corpus, tmp_path):
     masks = draw_masks(len(corpus.samples), 5, seed=0)
     values = -np.arange(5.0 * len(corpus.queries)).reshape(5, -1)
-    write_bank(tmp_path / "truth" / "tiny.safetensors", corpus, Bank(masks, values))
+    write_bank(tmp_path / "truth" / "tiny.safetensors", corpus, Bank(masks, values, values[:2] - 1))
     found = read_bank(tmp_path / "truth" / "tiny.safetensors", corpus)
     assert np.array_equal(found.masks, masks)
     assert np.array_equal(found.log_likelihoods, values)
+    assert np.array_equal(found.again, values[:2] - 1)
     assert [path.name for path in (tmp_path / "truth").iterdir()] == ["tiny.safetensors"]
 
 
 def test_a_bank_of_another_corpus_is_refused(corpus, tmp_path):
     other = MeasuredCorpus("other", corpus.samples.head(50), corpus.queries, corpus.training)
     path = tmp_path / "bank.safetensors"
-    write_bank(path, other, Bank(draw_masks(50, 3, seed=0), np.zeros((3, len(corpus.queries)))))
+    values = np.zeros((3, len(corpus.queries)))
+    write_bank(path, other, Bank(draw_masks(50, 3, seed=0), values, values[:0]))
     with pytest.raises(DataError, match=r"another corpus .* lancet benchmark bank --corpus tiny"):
         read_bank(path, corpus)
 
@@ -82,16 +84,27 @@ def nothing_to_do(_processes):
 
 
 def test_a_larger_bank_trains_only_what_the_smaller_lacks(corpus, tmp_path, monkeypatch):
-    masks = retraining.draw_masks(len(corpus.samples), 4, seed=0)
+    masks = draw_masks(len(corpus.samples), 4, seed=0)
     trained = []
 
-    def train(_corpus, parts, **_more):
-        trained.extend(parts)
-        return {name: np.full(3, float(name)) for name in parts}
+    def train(chosen, parts, **_more):
+        seed = chosen.training.seed
+        trained.extend((seed, name) for name in parts)
+        return {name: np.full(len(corpus.queries), float(name) + seed) for name in parts}
 
     monkeypatch.setattr(retraining, "retrain", train)
-    first = retraining.measure_bank(corpus, masks[:3], known=None, folder=tmp_path)
-    whole = retraining.measure_bank(corpus, masks, known=first, folder=tmp_path)
-    assert trained == ["0", "1", "2", "3"]
-    assert whole.log_likelihoods[:, 0].tolist() == [0.0, 1.0, 2.0, 3.0]
+    first = retraining.measure_bank(corpus, BankSettings(3, 1), known=None, folder=tmp_path)
+    whole = retraining.measure_bank(corpus, BankSettings(4, 2), known=first, folder=tmp_path)
+    one, other = corpus.training.seed, corpus.reseeded().training.seed
+    assert one != other
+    assert trained == [(one, "0"), (one, "1"), (one, "2"), (other, "0"), (one, "3"), (other, "1")]
+    assert whole.log_likelihoods[:, 0].tolist() == [one, one + 1, one + 2, one + 3]
+    assert whole.again[:, 0].tolist() == [other, other + 1]
     assert (whole.masks == masks).all()
+
+
+def test_another_seed_gives_another_model_of_the_same_part(corpus, tmp_path):
+    mask = {"part": draw_masks(len(corpus.samples), 1, seed=0)[0]}
+    found = [retrain(chosen, mask, folder=tmp_path)["part"] for chosen in (corpus, corpus.reseeded())]
+    assert corpus.key != corpus.reseeded().key
+    assert not np.array_equal(*found)
