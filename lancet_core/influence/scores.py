@@ -137,15 +137,9 @@ def score_samples(
                 products = products / torch.stack(own).sum(dim=0).sqrt()[:, None]
             parts.append(products)
     scores = torch.cat(parts).double().cpu().numpy()
-    if not np.isfinite(scores).all():
-        broken = [order[row] for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
-        texts = [encoded[index] for index in broken[:1]]
-        _name_broken(
-            network, texts, [f"{network.lm.tokenizer.decode(text.input_ids)[:60]!r}" for text in texts]
-        )
-        raise NumericalError("an influence score is not finite; compute in float32, or raise the damping")
     placed = np.empty_like(scores)
     placed[order] = scores
+    _require_finite_scores(network, encoded, placed.sum(axis=1))
     return placed
 
 
@@ -168,8 +162,11 @@ def decompose_samples(
 
     Returns:
         One decomposition for each sample, in the order given.
+
+    Raises:
+        NumericalError: A score is not finite; sample and unit are named where activations or gradients are not.
     """
-    found: list[Decomposition | None] = [None] * len(encoded)
+    parts: list[tuple[Sequence[int], Tensor]] = []
     done = 0
     with frozen(network.lm.model):
         for batch in pack(encoded, max_tokens):
@@ -179,11 +176,32 @@ def decompose_samples(
                 position_products(one.a, one.delta, direction[one.unit])
                 for one in unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             ]
-            by_unit = torch.stack(products, dim=1).double().cpu().numpy()
-            for row, index in enumerate(batch.indices):
-                own = by_unit[row, :, : len(encoded[index].input_ids)]
-                found[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
-    return [one for one in found if one is not None]
+            # Fetched at the end: no batch waits for the one before.
+            parts.append((batch.indices, torch.stack(products, dim=1)))
+    found: dict[int, Decomposition] = {}
+    for indices, by_unit in parts:
+        for index, values in zip(indices, by_unit.double().cpu().numpy(), strict=True):
+            own = values[:, : len(encoded[index].input_ids)]
+            found[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
+    spread = [found[index] for index in range(len(encoded))]
+    _require_finite_scores(network, encoded, np.array([one.influence for one in spread]))
+    return spread
+
+
+def _require_finite_scores(
+    network: UnitModel, encoded: Sequence[Encoded], scores: NDArray[np.float64]
+) -> None:
+    """Names what is broken where the score of a sample is not finite.
+
+    Raises:
+        NumericalError: One is not; sample and unit are named where activations or gradients are not.
+    """
+    broken = np.flatnonzero(~np.isfinite(scores))
+    if not broken.size:
+        return
+    text = encoded[int(broken[0])]
+    _name_broken(network, [text], [f"{network.lm.tokenizer.decode(text.input_ids)[:60]!r}"])
+    raise NumericalError("an influence score is not finite; compute in float32, or raise the damping")
 
 
 def _name_broken(network: UnitModel, encoded: Sequence[Encoded], names: Sequence[str]) -> None:

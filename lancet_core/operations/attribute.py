@@ -195,21 +195,27 @@ def _by_influence(
         raise DataError(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
-    spread: list[_Spread] = []
-    if len(task.groups) == 1 and len(texts) <= 2 * config.detail and config.influence.normalise == "none":
-        # Every score is to be spread, and their spreads add up to the scores: one pass does both.
-        spread = [_spread(step, directions, 0, texts=texts)]
-        values = np.array([[one.influence] for one in spread[0].values()])
+    known: _Spread = {}
+    if (
+        len(task.groups) == 1
+        and len(texts) <= SHARD_SAMPLES
+        and config.detail
+        and config.influence.normalise == "none"
+    ):
+        # Spreads add up to the scores and cost as much: one pass gives both.
+        known = _spread(step, directions, 0, texts=texts)
+        values = np.array([[one.influence] for one in known.values()])
     else:
         values = _score_all(step, texts, directions)
     tables = _tables(task, list(texts), values)
-    for number in range(len(spread), len(tables)):
-        strongest = set(ends(tables[number], config.detail)["sample_id"])
+    tokens = []
+    for number, table in enumerate(tables):
+        strongest = set(ends(table, config.detail)["sample_id"])
         chosen = {row: text for row, text in texts.items() if task.ids[row] in strongest}
-        spread.append(_spread(step, directions, number, texts=chosen))
-    tokens = [
-        row for number, one in enumerate(spread) for row in _token_rows(step, number, texts=texts, spread=one)
-    ]
+        spread = (
+            {row: known[row] for row in chosen} if known else _spread(step, directions, number, texts=chosen)
+        )
+        tokens += _token_rows(step, number, texts=chosen, spread=spread)
     cut = sum(1 for text in texts.values() if text.cut_tokens)
     return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, engine.notes)
 

@@ -1,6 +1,5 @@
 """Trace: the training samples that push the model towards an answer, and those that push it away."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -66,8 +65,7 @@ def draw_controls(study: Study) -> tuple["InfluenceSettings", int]:
     from lancet_core.influence.settings import InfluenceSettings
 
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
-        settings = InfluenceSettings(method=pick_method("t_method"))
-        settings = replace(settings, recall=candidates.pick_source(study, settings, "t_from"))
+        settings = candidates.pick_source(study, InfluenceSettings(method=pick_method("t_method")), "t_from")
         length = st.segmented_control(
             "Samples in each list", LENGTHS, default=10, required=True, key="t_k", bind="query-params"
         )

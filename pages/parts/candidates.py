@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from lancet_core.influence.settings import InfluenceSettings
 
 INDEX, WORDS = "index", "tfidf"
+# With 200 candidates of an index nearly all of the exact top 50 are among them (docs/attribution-quality.md).
+SCORED_AGAIN = 200
 SOURCES = {INDEX: "All samples", WORDS: "Similar words"}
 HELP = (
     "Which samples are scored exactly.  \n**All samples**: the gradient index nearly knows the influence of each, and the "
@@ -35,12 +38,12 @@ RANKED = {
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+\-!~$:<>|&])")
 
 
-def pick_source(study: Study, settings: "InfluenceSettings", key: str) -> str:
-    """Draws the choice of where candidates come from, if the study has an index for the method; returns the recall."""
+def pick_source(study: Study, settings: "InfluenceSettings", key: str) -> "InfluenceSettings":
+    """Draws the choice of where candidates come from, if the study has an index for the method; returns the settings with it."""
     from lancet_core.workbench.indexes import usable_index
 
     if usable_index(study, settings) is None:
-        return WORDS
+        return replace(settings, recall=WORDS)
     chosen = st.segmented_control(
         "Candidates from",
         list(SOURCES),
@@ -51,7 +54,9 @@ def pick_source(study: Study, settings: "InfluenceSettings", key: str) -> str:
         bind="query-params",
         help=HELP,
     )
-    return str(chosen or INDEX)
+    if chosen == WORDS:
+        return replace(settings, recall=WORDS)
+    return replace(settings, recall=INDEX, candidates=SCORED_AGAIN)
 
 
 def draw_indexing(here: state.Here, study: Study, settings: "InfluenceSettings", *, offered: bool) -> None:

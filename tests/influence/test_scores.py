@@ -184,6 +184,17 @@ def test_positions_and_units_add_up_to_the_score(network, architecture):
                 assert total == pytest.approx(found[row, column], abs=1e-9 * np.abs(found).max())
 
 
+def test_a_score_that_is_not_finite_is_not_spread(network):
+    own = network()
+    samples, queries = corpus_of(own.lm, 4), corpus_of(own.lm, 1, seed=9)
+    _found, directions = attribute(own, samples, queries)
+    broken = {unit: values[0] * float("inf") for unit, values in directions.items()}
+    with pytest.raises(NumericalError, match="influence score is not finite"):
+        scores.decompose_samples(
+            own, encoded=samples, direction=broken, max_tokens=64, tell=lambda done: None
+        )
+
+
 def test_parts_of_a_query_add_up(network):
     """log p is a sum over tokens: the parts and the end token together are the whole response."""
     own = network()

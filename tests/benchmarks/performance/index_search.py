@@ -7,7 +7,6 @@ process of its own, so that its peak memory is that of the search: torch, model 
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -201,10 +200,16 @@ def _child(act, place, name, count):
         started = time.perf_counter()
         attribute.run(config, place / "runs" / f"score-{time.time_ns()}", load=load)
         seconds += [0.0, time.perf_counter() - started]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sys.stdout.write(
-        json.dumps({"seconds": seconds[1:], "candidates": candidates[1:], "peak_megabytes": peak}) + "\n"
+    found = {"seconds": seconds[1:], "candidates": candidates[1:], "peak_megabytes": _peak_megabytes()}
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _peak_megabytes():
+    """Most memory that this process had; `getrusage` would count that of the process it was forked from."""
+    (line,) = (
+        line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")
     )
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":
