@@ -14,12 +14,13 @@ from lancet_core.influence.methods import (
     LINEARS,
     LINFAC,
     LINFAC_EXPAND,
+    LINFAC_HEAD,
     METHODS,
     REDUCE,
 )
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.settings import TRACKED, InfluenceSettings
 
-_FACTORED = (LINFAC, LINFAC_EXPAND, EKFAC)
+_FACTORED = (LINFAC, LINFAC_EXPAND, LINFAC_HEAD, EKFAC)
 _GRADIENT = (*_FACTORED, GRADDOT)
 
 VARIANTS = {
@@ -28,6 +29,11 @@ VARIANTS = {
     "linfac, two MLP blocks merged": InfluenceSettings(method=LINFAC, merge_blocks=2),
     "linfac, all samples in the factors": InfluenceSettings(method=LINFAC, factor_samples=0),
     "linfac-expand, corrected": InfluenceSettings(method=LINFAC_EXPAND, eigenvalues=CORRECTED),
+    "linfac-head, corrected": InfluenceSettings(method=LINFAC_HEAD, eigenvalues=CORRECTED),
+    **{
+        f"{method}, with the head": InfluenceSettings(method=method, head=TRACKED)
+        for method in (LINFAC, EKFAC, GRADDOT)
+    },
     "ekfac, kronecker": InfluenceSettings(method=EKFAC, eigenvalues=KRONECKER),
     "ekfac, reduce": InfluenceSettings(method=EKFAC, pooling=REDUCE),
     "graddot, linear layers": InfluenceSettings(method=GRADDOT, units=LINEARS, pooling=EXPAND),

@@ -28,11 +28,14 @@ class UnitGradients:
         unit: Name of the unit.
         a: Its input, shape (rows, positions, M), 0 at padding; with a last column of 1 where the unit has a bias.
         delta: Gradient of log p(labels) with respect to its output, shape (rows, positions, P), 0 at padding.
+        mask: Where it acts, shape (rows, positions): at real tokens. The output head acts at the response tokens that it predicts;
+            its a and δ stand at these, one position after the one that they were computed at.
     """
 
     unit: str
     a: Tensor
     delta: Tensor
+    mask: Tensor
 
 
 def data_labels(batch: Batch, _logits: Tensor) -> Tensor:
@@ -85,10 +88,8 @@ def unit_gradients(
         chosen = labels(batch, logits.detach())
         total = logits.gather(1, chosen[:, None]).sum() - logits.logsumexp(dim=1).sum()
         deltas = torch.autograd.grad(total, [outputs[unit.name] for unit in units])
-    real = batch.attention_mask[:, :, None]
     return [
-        UnitGradients(unit.name, _read(unit, inputs[unit.name], real), _laid_out(delta, unit.outputs, real))
-        for unit, delta in zip(units, deltas, strict=True)
+        _laid_out(unit, inputs[unit.name], delta, batch) for unit, delta in zip(units, deltas, strict=True)
     ]
 
 
@@ -171,15 +172,34 @@ def _keep_output(  # torch calls hooks by position
     return (handed, *output[1:]) if isinstance(output, tuple) else handed
 
 
-def _read(unit: Unit, values: Tensor, real: Tensor) -> Tensor:
-    """Lays out a unit's input, with the constant of its bias."""
-    a = _laid_out(values, unit.inputs, real)
-    return torch.cat([a, real.to(a.dtype)], dim=2) if unit.bias else a
+def _laid_out(unit: Unit, read: Tensor, delta: Tensor, batch: Batch) -> UnitGradients:
+    """Shapes a and δ to (rows, positions, …), 0 where the unit does not act, with the constant of its bias."""
+    mask = _predicted(batch) if unit.is_head else batch.attention_mask
+    acts = mask[:, :, None]
+    if unit.is_head:
+        read, delta = (_at_predicted(values, batch) for values in (read, delta))
+    # Some modules flatten rows and positions.
+    a = read.reshape(*mask.shape, unit.inputs).where(acts, 0.0)
+    a = torch.cat([a, acts.to(a.dtype)], dim=2) if unit.bias else a
+    return UnitGradients(unit.name, a, delta.reshape(*mask.shape, unit.outputs).where(acts, 0.0), mask)
 
 
-def _laid_out(values: Tensor, width: int, real: Tensor) -> Tensor:
-    """Shapes to (rows, positions, width), 0 at padding; some modules flatten rows and positions."""
-    return values.reshape(*real.shape[:2], width).where(real, 0.0)
+def _predicted(batch: Batch) -> Tensor:
+    """True at the response tokens that something before them predicts."""
+    predicted = batch.response_mask.clone()
+    predicted[:, 0] = False
+    return predicted
+
+
+def _at_predicted(values: Tensor, batch: Batch) -> Tensor:
+    """Moves what the head read or wrote to the positions of the tokens that it predicts."""
+    rows, positions = batch.input_ids.shape
+    values = values.reshape(rows, -1, values.shape[-1])
+    if values.shape[1] == positions:
+        values = values[:, batch.columns]
+    moved = values.new_zeros(rows, positions, values.shape[2])
+    moved[:, batch.columns + 1] = values
+    return moved
 
 
 def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:

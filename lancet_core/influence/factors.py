@@ -39,7 +39,7 @@ class FactorSums:
 
     Attributes:
         activation: Sum of outer products of inputs, shape (M, M).
-        gradient: Sum of outer products of pseudo-gradients, shape (P, P).
+        gradient: Sum of outer products of pseudo-gradients, shape (P, P); of their squares, shape (P,), where Ŝ is diagonal.
         activation_count: What `activation` is divided by.
         sequences: What `gradient` is divided by.
     """
@@ -50,11 +50,12 @@ class FactorSums:
     sequences: int
 
     @classmethod
-    def of(cls, pooled: Pooled) -> "FactorSums":
-        """Sums one batch."""
+    def of(cls, pooled: Pooled, *, diagonal: bool = False) -> "FactorSums":
+        """Sums one batch; `diagonal` keeps only the diagonal of Ŝ, for the output head: its P is the vocabulary."""
+        inputs, outputs = pooled.activations.shape[1], pooled.gradients.shape[1]
         empty = cls(
-            pooled.activations.new_zeros(pooled.activations.shape[1], pooled.activations.shape[1]),
-            pooled.gradients.new_zeros(pooled.gradients.shape[1], pooled.gradients.shape[1]),
+            pooled.activations.new_zeros(inputs, inputs),
+            pooled.gradients.new_zeros((outputs,) if diagonal else (outputs, outputs)),
             torch.zeros_like(pooled.activation_count),
             0,
         )
@@ -64,7 +65,10 @@ class FactorSums:
     def add(self, pooled: Pooled) -> None:
         """Adds one batch in place: no matrix of the size of a factor is formed beside the sum."""
         self.activation.addmm_(pooled.activations.T, pooled.activations)
-        self.gradient.addmm_(pooled.gradients.T, pooled.gradients)
+        if self.gradient.ndim == 1:
+            self.gradient += pooled.gradients.square().sum(dim=0)
+        else:
+            self.gradient.addmm_(pooled.gradients.T, pooled.gradients)
         self.activation_count = self.activation_count + pooled.activation_count
         self.sequences += pooled.sequences
 
@@ -80,20 +84,20 @@ class FactorSums:
 
 @dataclass(frozen=True)
 class EigenFactors:
-    """Eigendecompositions of the two factors of one unit: Â = Q_A diag(λ_A) Q_Aᵀ, Ŝ likewise.
+    """Eigendecompositions of the two factors of one unit: Â = Q_A diag(λ_A) Q_Aᵀ, Ŝ likewise, or diagonal.
 
     Attributes:
         activation_vectors: Q_A, shape (M, M), one eigenvector per column.
         activation_values: λ_A, shape (M,), not negative.
-        gradient_vectors: Q_S, shape (P, P).
         gradient_values: λ_S, shape (P,), not negative.
+        gradient_vectors: Q_S, shape (P, P); None is the identity: Ŝ is diagonal.
         corrected: Eigenvalues of the curvature measured in the eigenbasis, shape (P, M); None takes λ_S λ_Aᵀ.
     """
 
     activation_vectors: Tensor
     activation_values: Tensor
-    gradient_vectors: Tensor
     gradient_values: Tensor
+    gradient_vectors: Tensor | None = None
     corrected: Tensor | None = None
 
     @property
@@ -141,7 +145,7 @@ POOLINGS = {REDUCE: pool_reduce, EXPAND: pool_expand}
 
 
 def covariances(sums: FactorSums) -> tuple[Tensor, Tensor]:
-    """Activation and gradient factor Â and Ŝ of one unit, in float64."""
+    """Activation and gradient factor Â and Ŝ of one unit, in float64; Ŝ as its diagonal, shape (P,), where it has no more."""
     return (
         sums.activation.double() / float(sums.activation_count),
         sums.gradient.double() / sums.sequences,
@@ -162,8 +166,21 @@ def decompose(sums: FactorSums, unit: str = "") -> EigenFactors:
     """
     activation, gradient = covariances(sums)
     activation_values, activation_vectors = _eigen(activation, f"activation factor of unit {unit}")
-    gradient_values, gradient_vectors = _eigen(gradient, f"gradient factor of unit {unit}")
-    return EigenFactors(activation_vectors, activation_values, gradient_vectors, gradient_values)
+    what = f"gradient factor of unit {unit}"
+    if gradient.ndim == 1:
+        _require_useful(gradient, what)
+        return EigenFactors(activation_vectors, activation_values, gradient)
+    gradient_values, gradient_vectors = _eigen(gradient, what)
+    return EigenFactors(activation_vectors, activation_values, gradient_values, gradient_vectors)
+
+
+def rotate(
+    a: Tensor, delta: Tensor, activation_vectors: Tensor, gradient_vectors: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Gives a Q_A and δ Q_S, the same shapes: tokens are rotated and not gradients, for there are fewer positions than dimensions."""
+    return a @ activation_vectors.to(a), delta if gradient_vectors is None else delta @ gradient_vectors.to(
+        delta
+    )
 
 
 def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str, settings: str) -> None:
@@ -220,14 +237,23 @@ def load_factors(path: Path, *, model: str, settings: str) -> dict[str, EigenFac
 
 
 def _eigen(matrix: Tensor, what: str) -> tuple[Tensor, Tensor]:
-    if not bool(torch.isfinite(matrix).all()):
-        raise NumericalError(f"the {what} is not finite; the model's gradients overflow: compute in float32")
-    if not bool(matrix.any()):
-        raise NumericalError(
-            f"the {what} is all zero: nothing that the samples say passes through it; leave the unit out (tracked, "
-            "last_blocks), or estimate the factors from other samples"
-        )
+    _require_useful(matrix, what)
     values, vectors = torch.linalg.eigh((matrix + matrix.T) / 2)
     if float(values[0]) < -_ROUND_OFF * float(values[-1].abs()):
         raise NumericalError(f"the {what} has the eigenvalue {float(values[0]):.3g}; it must not be negative")
     return values.clamp(min=0.0), vectors
+
+
+def _require_useful(factor: Tensor, what: str) -> None:
+    """Refuses a factor that says nothing.
+
+    Raises:
+        NumericalError: It is not finite, or all zero.
+    """
+    if not bool(torch.isfinite(factor).all()):
+        raise NumericalError(f"the {what} is not finite; the model's gradients overflow: compute in float32")
+    if not bool(factor.any()):
+        raise NumericalError(
+            f"the {what} is all zero: nothing that the samples say passes through it; leave the unit out (tracked, "
+            "last_blocks), or estimate the factors from other samples"
+        )

@@ -17,6 +17,7 @@ from lancet_core.influence.factors import (
     FactorSums,
     decompose,
     load_factors,
+    rotate,
     save_factors,
 )
 from lancet_core.influence.gradients import gradient_parts
@@ -225,15 +226,17 @@ class _Estimation:
 def _sum_factors(part: _Estimation, tell: Tell) -> dict[str, FactorSums]:
     pool = POOLINGS[part.settings.curvature.pooling]
     sums: dict[str, FactorSums] = {}
-    for batch, units in part.batches(tell):
+    heads = {unit.name for unit in part.network.units if unit.is_head}
+    for _batch, units in part.batches(tell):
         for found in units:
-            pooled = pool(found.a, found.delta, batch.attention_mask)
+            pooled = pool(found.a, found.delta, found.mask)
             if found.unit in sums:
                 sums[found.unit].add(pooled)
             else:
-                sums[found.unit] = FactorSums.of(pooled)
+                sums[found.unit] = FactorSums.of(pooled, diagonal=found.unit in heads)
     part.require_finite({unit: total.activation.diagonal() for unit, total in sums.items()})
-    part.require_finite({unit: total.gradient.diagonal() for unit, total in sums.items()})
+    gradients = {unit: total.gradient for unit, total in sums.items()}
+    part.require_finite({unit: one if one.ndim == 1 else one.diagonal() for unit, one in gradients.items()})
     return sums
 
 
@@ -256,15 +259,17 @@ def _with_corrected_eigenvalues(
 
 def _sum_squares(part: _Estimation, factors: Mapping[str, EigenFactors], tell: Tell) -> dict[str, Tensor]:
     sums: dict[str, Tensor] = {}
-    rotations: dict[str, tuple[Tensor, Tensor]] = {}
+    rotations: dict[str, tuple[Tensor, Tensor | None]] = {}
     for _batch, units in part.batches(tell):
         for found in units:
             if found.unit not in rotations:
                 one = factors[found.unit]
-                rotations[found.unit] = one.activation_vectors.to(found.a), one.gradient_vectors.to(found.a)
-            right, left = rotations[found.unit]
-            # Tokens are rotated and not gradients: there are fewer positions than dimensions.
-            for gradients in gradient_parts(found.a @ right, found.delta @ left):
+                left = one.gradient_vectors
+                rotations[found.unit] = (
+                    one.activation_vectors.to(found.a),
+                    None if left is None else left.to(found.a),
+                )
+            for gradients in gradient_parts(*rotate(found.a, found.delta, *rotations[found.unit])):
                 squared = gradients.square().sum(dim=0)
                 sums[found.unit] = sums[found.unit].add_(squared) if found.unit in sums else squared
     return sums

@@ -32,7 +32,7 @@ class PooledUnit:
     """The coordinates of one unit that are in the pool.
 
     Attributes:
-        rows: Eigenvectors of Q_S that occur among them, shape (P, r).
+        rows: Eigenvectors of Q_S that occur among them, shape (P, r); where Q_S is the identity their numbers, shape (r,).
         columns: Eigenvectors of Q_A that occur among them, shape (M, c).
         places: Where the coordinates stand in the flattened (r, c), shape (coordinates,).
         roots: √(Λ + λ) of each, shape (coordinates,).
@@ -45,12 +45,16 @@ class PooledUnit:
 
     def read(self, found: UnitGradients) -> Tensor:
         """Whitened coordinates of samples, shape (rows, coordinates)."""
-        rotated = found.a @ self.columns.to(found.a), found.delta @ self.rows.to(found.delta)
+        chosen = (
+            found.delta[:, :, self.rows] if self.rows.ndim == 1 else found.delta @ self.rows.to(found.delta)
+        )
+        rotated = found.a @ self.columns.to(found.a), chosen
         return torch.cat([part.flatten(1)[:, self.places] / self.roots for part in gradient_parts(*rotated)])
 
     def read_direction(self, directions: Tensor) -> Tensor:
         """Coordinates of directions V of shape (queries, P, M), whose products with whitened gradients are influence scores."""
-        return (self.rows.T @ directions @ self.columns).flatten(1)[:, self.places] * self.roots
+        chosen = directions[:, self.rows] if self.rows.ndim == 1 else self.rows.T @ directions
+        return (chosen @ self.columns).flatten(1)[:, self.places] * self.roots
 
 
 @dataclass(frozen=True)
@@ -215,8 +219,9 @@ def _pooled(unit: str, curvature: Preconditioner, chosen: Tensor | None) -> Pool
     row, column = chosen // damped.shape[1], chosen % damped.shape[1]
     rows, row_places = torch.unique(row, return_inverse=True)
     columns, column_places = torch.unique(column, return_inverse=True)
+    left = curvature.gradient_vectors
     return PooledUnit(
-        curvature.gradient_vectors[:, rows],
+        rows if left is None else left[:, rows],
         curvature.activation_vectors[:, columns],
         row_places * len(columns) + column_places,
         damped.flatten()[chosen].sqrt(),

@@ -16,7 +16,7 @@ _FLOAT32, _FLOAT64 = 4, 8
 
 
 def factor_bytes(units: Sequence[Unit], curvature: Curvature) -> int:
-    """Bytes that the factors of some units take while they are estimated: sums in float64 with their eigenvectors.
+    """Bytes that the factors of some units take while they are estimated: sums in float64 with their eigenvectors, and eigenvalues.
 
     Args:
         units: The units.
@@ -24,11 +24,10 @@ def factor_bytes(units: Sequence[Unit], curvature: Curvature) -> int:
     """
     if curvature.eigenvalues == IDENTITY:
         return 0
-    sides = sum(_inputs(unit) ** 2 + unit.outputs**2 for unit in units)
-    corrected = (
-        sum(_inputs(unit) * unit.outputs for unit in units) if curvature.eigenvalues == CORRECTED else 0
-    )
-    return (2 * sides + corrected) * _FLOAT64
+    sides = sum(_inputs(unit) ** 2 + unit.outputs ** (1 if unit.is_head else 2) for unit in units)
+    eigenvalues = sum(_inputs(unit) * unit.outputs for unit in units)
+    measured = eigenvalues * _FLOAT64 if curvature.eigenvalues == CORRECTED else 0
+    return 2 * sides * _FLOAT64 + eigenvalues * _FLOAT32 + measured
 
 
 def direction_bytes(units: Sequence[Unit], queries: int) -> int:

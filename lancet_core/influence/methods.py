@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT = "linfac", "linfac-expand", "ekfac", "graddot"
+LINFAC, LINFAC_EXPAND, LINFAC_HEAD = "linfac", "linfac-expand", "linfac-head"
+EKFAC, GRADDOT = "ekfac", "graddot"
 TFIDF, BM25, EMBEDDING, RANDOM = "tfidf", "bm25", "embedding", "random"
-METHODS = (LINFAC, LINFAC_EXPAND, EKFAC, GRADDOT, TFIDF, BM25, EMBEDDING, RANDOM)
+METHODS = (LINFAC, LINFAC_EXPAND, LINFAC_HEAD, EKFAC, GRADDOT, TFIDF, BM25, EMBEDDING, RANDOM)
 ALL, INDEX = "all", "index"
 SUBLAYERS, LINEARS = "sublayers", "linears"
 REDUCE, EXPAND = "reduce", "expand"
@@ -19,16 +20,19 @@ class Curvature:
         units: `sublayers` (attention and MLP blocks taken whole) or `linears` (each linear layer).
         pooling: `reduce` (one vector for each sequence) or `expand` (one for each token).
         eigenvalues: `kronecker` (λ_S λ_Aᵀ), `corrected` (measured in the eigenbasis), or `identity` (no curvature at all).
+        head: Whether the output head, from hidden states to logits, is a unit too.
     """
 
     units: str
     pooling: str
     eigenvalues: str
+    head: bool = False
 
 
 CURVATURES = {
     LINFAC: Curvature(SUBLAYERS, REDUCE, KRONECKER),
     LINFAC_EXPAND: Curvature(SUBLAYERS, EXPAND, KRONECKER),
+    LINFAC_HEAD: Curvature(SUBLAYERS, EXPAND, KRONECKER, head=True),
     EKFAC: Curvature(LINEARS, EXPAND, CORRECTED),
     GRADDOT: Curvature(SUBLAYERS, REDUCE, IDENTITY),
 }

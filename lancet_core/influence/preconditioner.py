@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lancet_core.errors import NumericalError
-from lancet_core.influence.factors import EigenFactors
+from lancet_core.influence.factors import EigenFactors, rotate
 from lancet_core.influence.gradients import gradient_parts
 from lancet_core.influence.settings import InfluenceSettings
 
@@ -18,13 +18,13 @@ class UnitPreconditioner:
 
     Attributes:
         activation_vectors: Q_A, shape (M, M).
-        gradient_vectors: Q_S, shape (P, P).
+        gradient_vectors: Q_S, shape (P, P); None is the identity.
         damped: Λ + λ, shape (P, M), positive.
         damping: λ.
     """
 
     activation_vectors: Tensor
-    gradient_vectors: Tensor
+    gradient_vectors: Tensor | None
     damped: Tensor
     damping: float
 
@@ -40,13 +40,14 @@ class UnitPreconditioner:
         Returns:
             V, shaped and typed as `gradients`.
         """
-        left, right = self.gradient_vectors.to(gradients), self.activation_vectors.to(gradients)
+        right = self.activation_vectors.to(gradients)
+        if self.gradient_vectors is None:
+            return ((gradients @ right) / self.damped.to(gradients)) @ right.T
+        left = self.gradient_vectors.to(gradients)
         return left @ ((left.T @ gradients @ right) / self.damped.to(gradients)) @ right.T
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
         """Influence of each sample on itself, ⟨V, g⟩ with V its own solve; not negative.
-
-        Tokens are rotated and not gradients: there are fewer positions than dimensions.
 
         Args:
             a: Inputs, shape (rows, positions, M).
@@ -55,7 +56,7 @@ class UnitPreconditioner:
         Returns:
             Shape (rows,).
         """
-        rotated = a @ self.activation_vectors.to(a), delta @ self.gradient_vectors.to(delta)
+        rotated = rotate(a, delta, self.activation_vectors, self.gradient_vectors)
         damped = self.damped.to(a.device)
         return torch.cat([(part.square() / damped).sum(dim=(1, 2)) for part in gradient_parts(*rotated)])
 
@@ -124,7 +125,7 @@ def preconditioners(
         one = precondition(found, damping=settings.damping, kind=settings.damping_kind, unit=unit)
         damped[unit] = UnitPreconditioner(
             one.activation_vectors.to(device, dtype),
-            one.gradient_vectors.to(device, dtype),
+            None if one.gradient_vectors is None else one.gradient_vectors.to(device, dtype),
             one.damped.to(device, dtype),
             one.damping,
         )

@@ -22,7 +22,7 @@ from lancet_core.influence.methods import (
 from lancet_core.models.settings import DEVICES, DTYPES
 
 RECALLS = (TFIDF, BM25, INDEX, ALL)
-AS_METHOD = "as the method"
+AS_METHOD, TRACKED, LEFT_OUT = "as the method", "tracked", "left out"
 # On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
 
@@ -34,6 +34,7 @@ class InfluenceSettings:
     method: str = setting(
         LINFAC,
         "linfac: factors of attention and MLP blocks over whole sequences (the paper); linfac-expand: over tokens; "
+        "linfac-head: the same with the output head; "
         "ekfac: factors of each linear layer; graddot: gradients without curvature; tfidf, bm25: words in common; "
         "embedding: mean hidden states; random: the control",
         choices=METHODS,
@@ -64,6 +65,11 @@ class InfluenceSettings:
         AS_METHOD,
         "Eigenvalues of the curvature: kronecker (from the factors) or corrected (measured in a second pass)",
         choices=(AS_METHOD, KRONECKER, CORRECTED),
+    )
+    head: str = setting(
+        AS_METHOD,
+        "Whether the output head, from hidden states to logits, counts as a unit",
+        choices=(AS_METHOD, TRACKED, LEFT_OUT),
     )
     tracked: str = setting(
         "all",
@@ -112,12 +118,13 @@ class InfluenceSettings:
 
     @property
     def curvature(self) -> Curvature:
-        """Units, pooling and eigenvalues: the method's, where they are not chosen apart."""
+        """Units, pooling, eigenvalues and head: the method's, where they are not chosen apart."""
         preset = CURVATURES[self.method]
-        chosen = (self.units, self.pooling, self.eigenvalues)
-        own = (preset.units, preset.pooling, preset.eigenvalues)
         return Curvature(
-            *(mine if value == AS_METHOD else value for value, mine in zip(chosen, own, strict=True))
+            units=preset.units if self.units == AS_METHOD else self.units,
+            pooling=preset.pooling if self.pooling == AS_METHOD else self.pooling,
+            eigenvalues=preset.eigenvalues if self.eigenvalues == AS_METHOD else self.eigenvalues,
+            head=preset.head if self.head == AS_METHOD else self.head == TRACKED,
         )
 
     @property

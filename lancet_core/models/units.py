@@ -25,9 +25,11 @@ from lancet_core.models.unit_layout import (
 )
 
 __all__ = [
+    "HEAD",
     "Unit",
     "UnitModel",
     "Untracked",
+    "find_head",
     "find_linears",
     "find_sublayers",
     "input_of",
@@ -35,6 +37,8 @@ __all__ = [
     "output_of",
     "select_units",
 ]
+
+HEAD = "head"
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,8 @@ class Unit:
         writer: Module whose output is the unit's output s. Of a sublayer: what it adds to the residual stream.
         inputs: Size M of a, without the constant of a bias.
         outputs: Size P of s.
-        kind: `attention` or `mlp`: what the unit is, or what it stands in.
-        block: Number of the block that it stands in, from 0; of merged MLPs the last.
+        kind: `attention` or `mlp`: what the unit is, or what it stands in; `head` is the output head.
+        block: Number of the block that it stands in, from 0; of merged MLPs the last, as of the head.
         bias: Whether a constant input of 1 belongs to a (linear layers with a bias).
         covers: Modules whose parameters it stands for; where empty, reader and writer.
     """
@@ -62,6 +66,11 @@ class Unit:
     block: int
     bias: bool = False
     covers: tuple[nn.Module, ...] = field(default=(), compare=False, repr=False)
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it is the output head: it acts where a response token is predicted, and writes logits."""
+        return self.kind == HEAD
 
 
 @dataclass(frozen=True)
@@ -171,6 +180,41 @@ def find_linears(model: Any) -> list[Unit]:
     return units
 
 
+def find_head(model: Any) -> list[Unit]:
+    """Finds the output head, the linear map from hidden states to logits.
+
+    Args:
+        model: Causal language model of transformers, LoRA of PEFT around it or not.
+
+    Returns:
+        The unit; none where an adapter stands around the model, which leaves the head as it is.
+
+    Raises:
+        ModelError: The model has no linear output head.
+    """
+    head = model.get_output_embeddings()
+    if not isinstance(head, nn.Linear):
+        raise ModelError(
+            f"the output head of this model is no linear layer ({type(head).__name__}); leave it out (head)"
+        )
+    if _adapter_modules(model):
+        return []
+    _path, blocks = find_blocks(model)
+    return [
+        Unit(
+            name=next(name for name, module in model.named_modules() if module is head),
+            reader=head,
+            writer=head,
+            inputs=head.in_features,
+            outputs=head.out_features,
+            kind=HEAD,
+            block=len(blocks) - 1,
+            bias=head.bias is not None,
+            covers=(head,),
+        )
+    ]
+
+
 def select_units(
     units: Sequence[Unit], *, tracked: str = "all", last_blocks: int = 0, merge_blocks: int = 1
 ) -> list[Unit]:
@@ -198,7 +242,7 @@ def select_units(
         )
     if merge_blocks == 1:
         return kept
-    if any(_is_linear(unit.reader) and unit.reader is unit.writer for unit in kept):
+    if any(_is_linear(unit.reader) and unit.reader is unit.writer and not unit.is_head for unit in kept):
         raise ConfigError(
             f"merge_blocks = {merge_blocks} merges MLP sublayers, but these units are linear layers; "
             "set merge_blocks = 1, or take sublayers as units"

@@ -23,7 +23,14 @@ from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
 from lancet_core.models.loading import LanguageModel, Loader, load_language_model
-from lancet_core.models.units import UnitModel, find_linears, find_sublayers, list_untracked, select_units
+from lancet_core.models.units import (
+    UnitModel,
+    find_head,
+    find_linears,
+    find_sublayers,
+    list_untracked,
+    select_units,
+)
 from lancet_core.progress import Progress
 
 FEW_SAMPLES = (
@@ -163,7 +170,7 @@ def open_engine(source: Source, progress: Progress, load: Loader | None = None) 
         device=lm.device,
         dtype=full_precision(lm.model.get_input_embeddings().weight).dtype,
     )
-    widest = max(max(unit.inputs, unit.outputs) for unit in network.units)
+    widest = max(unit.inputs if unit.is_head else max(unit.inputs, unit.outputs) for unit in network.units)
     few = (FEW_SAMPLES.format(count=count, width=widest),) if count < widest else ()
     key = fingerprint([lm.fingerprint, identity.key, settings.damping, settings.damping_kind])
     return Engine(source, network, damped, key, (*few, *untracked))
@@ -180,8 +187,9 @@ def _told_untracked(network: UnitModel) -> tuple[str, ...]:
 
 def _find_units(lm: LanguageModel, settings: InfluenceSettings) -> UnitModel:
     find = find_linears if settings.curvature.units == LINEARS else find_sublayers
+    head = find_head(lm.model) if settings.curvature.head else []
     units = select_units(
-        find(lm.model),
+        [*find(lm.model), *head],
         tracked=settings.tracked,
         last_blocks=settings.last_blocks,
         merge_blocks=settings.merge_blocks,
