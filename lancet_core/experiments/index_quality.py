@@ -23,7 +23,7 @@ RESCORED = (100, 200, 300)
 PRINCIPAL, RANDOM, ENERGY = "principal directions", "random projection", "most energy alone"
 SIZES = {PRINCIPAL: (64, 128, 256, 512, 1024), RANDOM: (256, 1024), ENERGY: (1024, 4096)}
 READING = "Reading whitened gradients"
-_SCALE_AND_ROW_BYTES = 8
+_SCALE_LENGTH_AND_ROW_BYTES = 12
 _BYTES = {index.INT8: 1, index.FLOAT16: 2}
 Numbers = NDArray[np.float32]
 
@@ -154,15 +154,15 @@ def _bases(
 
 
 def _numbers(engine: Engine, basis: index.Basis, texts: Sequence[Encoded], progress: Progress) -> Numbers:
-    units = index.pooled_units(engine.curvature, basis.coordinates)
-    return index.sample_numbers(
+    numbers, lengths = index.sample_numbers(
         engine.network,
-        units,
-        basis.vectors,
+        engine.curvature,
+        basis,
         texts=texts,
         max_tokens=engine.source.settings.max_tokens,
         tell=lambda done: progress(READING, done, len(texts)),
     )
+    return numbers / lengths[:, None] if engine.normaliser else numbers
 
 
 def _rows(
@@ -175,7 +175,7 @@ def _rows(
         shares = [_shares(near[:, column], exact[:, column]) for column in range(exact.shape[1])]
         found, *rescored = (mean_by(MetricSettings(), list(values)) for values in zip(*shares, strict=True))
         size = samples.shape[1]
-        used = size * _BYTES[precision] + _SCALE_AND_ROW_BYTES
+        used = size * _BYTES[precision] + _SCALE_LENGTH_AND_ROW_BYTES
         yield IndexRow(kind, pool, size, precision, used, found, tuple(rescored))
 
 

@@ -50,7 +50,9 @@ VARIANTS = {
     **{
         f"{method}, normalised by self-influence": InfluenceSettings(method=method, normalise="self")
         for method in _GRADIENT
+        if method != LINFAC_HEAD
     },
+    "linfac-head, not normalised": InfluenceSettings(method=LINFAC_HEAD, normalise="none"),
     **{
         f"{method}, 3 conjugate-gradient steps": InfluenceSettings(method=method, refine_steps=3)
         for method in _FACTORED

@@ -19,6 +19,7 @@ from lancet_core.errors import ConfigError
 from lancet_core.influence.capture import UnitGradients, frozen, unit_gradients
 from lancet_core.influence.gradients import gradient_parts
 from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner
+from lancet_core.influence.scores import self_influence
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.units import UnitModel
@@ -120,23 +121,23 @@ def pooled_units(
 
 def sample_numbers(
     network: UnitModel,
-    units: Mapping[str, PooledUnit],
-    vectors: Tensor,
+    curvature: Mapping[str, Preconditioner],
+    basis: Basis,
     *,
     texts: Sequence[Encoded],
     max_tokens: int,
     tell: Tell,
-) -> NDArray[np.float32]:
-    """Numbers of samples, shape (samples, numbers), in the order given."""
-    parts, order = [], []
-    vectors = vectors.to(network.lm.device)
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Numbers of samples, shape (samples, numbers), and the root of each one's influence on itself, (samples,), in the order given."""
+    parts, lengths, order = [], [], []
+    units = pooled_units(curvature, basis.coordinates)
+    vectors = basis.vectors.to(network.lm.device)
     for indices, found in _passes(network, texts, max_tokens, tell):
         order += indices
         parts.append(_read(units, found).to(vectors.dtype) @ vectors)
-    numbers = torch.cat(parts).cpu().numpy()
-    placed = np.empty_like(numbers)
-    placed[order] = numbers
-    return placed
+        lengths.append(self_influence(found, curvature).sqrt().to(vectors.dtype))
+    places = torch.tensor(order).argsort()
+    return torch.cat(parts).cpu()[places].numpy(), torch.cat(lengths).cpu()[places].numpy()
 
 
 def query_numbers(

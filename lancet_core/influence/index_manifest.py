@@ -80,7 +80,7 @@ def gradient_settings(settings: InfluenceSettings) -> dict[str, Any]:
     """Names what the whitened gradients depend on: not the recall, nor how the final scores are refined or divided."""
     chosen = settings.curvature
     return {
-        **asdict(chosen),
+        **{name: value for name, value in asdict(chosen).items() if name != "normalise"},
         **{name: getattr(settings, name) for name in _WHAT_GRADIENTS_DEPEND_ON},
     }
 

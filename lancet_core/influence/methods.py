@@ -21,18 +21,20 @@ class Curvature:
         pooling: `reduce` (one vector for each sequence) or `expand` (one for each token).
         eigenvalues: `kronecker` (λ_S λ_Aᵀ), `corrected` (measured in the eigenbasis), or `identity` (no curvature at all).
         head: Whether the output head, from hidden states to logits, is a unit too.
+        normalise: Whether each score is divided by the root of the sample's influence on itself.
     """
 
     units: str
     pooling: str
     eigenvalues: str
     head: bool = False
+    normalise: bool = False
 
 
 CURVATURES = {
     LINFAC: Curvature(SUBLAYERS, REDUCE, KRONECKER),
     LINFAC_EXPAND: Curvature(SUBLAYERS, EXPAND, KRONECKER),
-    LINFAC_HEAD: Curvature(SUBLAYERS, EXPAND, KRONECKER, head=True),
+    LINFAC_HEAD: Curvature(SUBLAYERS, EXPAND, KRONECKER, head=True, normalise=True),
     EKFAC: Curvature(LINEARS, EXPAND, CORRECTED),
     GRADDOT: Curvature(SUBLAYERS, REDUCE, IDENTITY),
 }

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lancet_core.errors import NumericalError
-from lancet_core.influence.capture import frozen, require_finite, unit_gradients
+from lancet_core.influence.capture import UnitGradients, frozen, require_finite, unit_gradients
 from lancet_core.influence.gradients import contract, modular_gradient, position_products
 from lancet_core.influence.preconditioner import Preconditioner
 from lancet_core.influence.shards import Tell
@@ -133,8 +133,7 @@ def score_samples(
                 dim=0
             )
             if normaliser is not None:
-                own = [normaliser[one.unit].self_influence(one.a, one.delta) for one in found]
-                products = products / torch.stack(own).sum(dim=0).sqrt()[:, None]
+                products = products / self_influence(found, normaliser).sqrt()[:, None]
             parts.append(products)
     scores = torch.cat(parts).double().cpu().numpy()
     placed = np.empty_like(scores)
@@ -150,6 +149,7 @@ def decompose_samples(
     direction: Mapping[str, Tensor],
     max_tokens: int,
     tell: Tell,
+    normaliser: Mapping[str, Preconditioner] | None = None,
 ) -> list[Decomposition]:
     """Spreads the influence of training samples on one query over their positions and over the units.
 
@@ -159,6 +159,7 @@ def decompose_samples(
         direction: V_u of the query, unit names to shape (P, M).
         max_tokens: Tokens in one forward pass.
         tell: Told before every batch.
+        normaliser: As of `score_samples`.
 
     Returns:
         One decomposition for each sample, in the order given.
@@ -172,20 +173,27 @@ def decompose_samples(
         for batch in pack(encoded, max_tokens):
             tell(done)
             done += len(batch.indices)
-            products = [
-                position_products(one.a, one.delta, direction[one.unit])
-                for one in unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
-            ]
+            found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
+            products = torch.stack(
+                [position_products(one.a, one.delta, direction[one.unit]) for one in found], dim=1
+            )
+            if normaliser is not None:
+                products = products / self_influence(found, normaliser).sqrt()[:, None, None]
             # Fetched at the end: no batch waits for the one before.
-            parts.append((batch.indices, torch.stack(products, dim=1)))
-    found: dict[int, Decomposition] = {}
+            parts.append((batch.indices, products))
+    spread_of: dict[int, Decomposition] = {}
     for indices, by_unit in parts:
         for index, values in zip(indices, by_unit.double().cpu().numpy(), strict=True):
             own = values[:, : len(encoded[index].input_ids)]
-            found[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
-    spread = [found[index] for index in range(len(encoded))]
+            spread_of[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
+    spread = [spread_of[index] for index in range(len(encoded))]
     _require_finite_scores(network, encoded, np.array([one.influence for one in spread]))
     return spread
+
+
+def self_influence(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
+    """Influence of each sample of a batch on itself, over all units, shape (rows,)."""
+    return torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
 
 
 def _require_finite_scores(

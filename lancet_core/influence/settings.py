@@ -34,7 +34,7 @@ class InfluenceSettings:
     method: str = setting(
         LINFAC,
         "linfac: factors of attention and MLP blocks over whole sequences (the paper); linfac-expand: over tokens; "
-        "linfac-head: the same with the output head; "
+        "linfac-head: over tokens, with the output head, each score divided by the root of the sample's influence on itself; "
         "ekfac: factors of each linear layer; graddot: gradients without curvature; tfidf, bm25: words in common; "
         "embedding: mean hidden states; random: the control",
         choices=METHODS,
@@ -98,9 +98,9 @@ class InfluenceSettings:
         minimum=0,
     )
     normalise: str = setting(
-        "none",
+        AS_METHOD,
         "self: divide by the root of each sample's influence on itself, so that outliers do not lead every ranking",
-        choices=("none", "self"),
+        choices=(AS_METHOD, "none", "self"),
     )
     factor_samples: int = setting(
         2000, "Training samples that the curvature is estimated from; 0 takes all", minimum=0
@@ -118,13 +118,14 @@ class InfluenceSettings:
 
     @property
     def curvature(self) -> Curvature:
-        """Units, pooling, eigenvalues and head: the method's, where they are not chosen apart."""
+        """Units, pooling, eigenvalues, head and normalising: the method's, where they are not chosen apart."""
         preset = CURVATURES[self.method]
         return Curvature(
             units=preset.units if self.units == AS_METHOD else self.units,
             pooling=preset.pooling if self.pooling == AS_METHOD else self.pooling,
             eigenvalues=preset.eigenvalues if self.eigenvalues == AS_METHOD else self.eigenvalues,
             head=preset.head if self.head == AS_METHOD else self.head == TRACKED,
+            normalise=preset.normalise if self.normalise == AS_METHOD else self.normalise == "self",
         )
 
     @property

@@ -196,12 +196,7 @@ def _by_influence(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
     known: _Spread = {}
-    if (
-        len(task.groups) == 1
-        and len(texts) <= SHARD_SAMPLES
-        and config.detail
-        and config.influence.normalise == "none"
-    ):
+    if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and config.detail:
         # Spreads add up to the scores and cost as much: one pass gives both.
         known = _spread(step, directions, 0, texts=texts)
         values = np.array([[one.influence] for one in known.values()])
@@ -239,7 +234,7 @@ def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Gradie
                 directions=directions,
                 max_tokens=settings.max_tokens,
                 tell=lambda done: step.progress(STAGE, start + done, len(order)),
-                normaliser=engine.curvature if settings.normalise == "self" else None,
+                normaliser=engine.normaliser,
             )
             return {"scores": found}
 
@@ -274,6 +269,7 @@ def _spread(step: _Pass, directions: scores.Gradients, number: int, *, texts: di
         direction={unit: values[number] for unit, values in directions.items()},
         max_tokens=step.engine.source.settings.max_tokens,
         tell=lambda done: step.progress("Spreading influence over tokens", done, len(texts)),
+        normaliser=step.engine.normaliser,
     )
     return dict(zip(texts, found, strict=True))
 

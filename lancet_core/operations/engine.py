@@ -88,6 +88,11 @@ class Engine:
     key: str
     notes: tuple[str, ...]
 
+    @property
+    def normaliser(self) -> dict[str, Preconditioner] | None:
+        """Curvature that measures each sample's influence on itself, whose root divides its scores; None where nothing does."""
+        return self.curvature if self.source.settings.curvature.normalise else None
+
     def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
         """Tokenises samples, by row; those whose response exceeds the context are left out."""
         return _encode_rows(self.network.lm, self.source, rows)

@@ -131,7 +131,10 @@ def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: P
     for number in range(manifest.shards):
         kept = _required(shards, number, folder)
         rows.append(kept["rows"])
-        scores.append(index.approximate(kept["numbers"], kept["scales"], queries))
+        near = index.approximate(kept["numbers"], kept["scales"], queries)
+        if engine.normaliser:
+            near /= kept["lengths"].astype(np.float32)[:, None]
+        scores.append(near)
     every, values = np.concatenate(rows).astype(np.int64), np.concatenate(scores)
     count = engine.source.settings.candidates
     chosen = [np.sort(every[index.strongest(own, count)]) for own in values.T]
@@ -161,17 +164,17 @@ class _Indexing:
 
         def compute() -> Arrays:
             before, total = self.place
-            units = index.pooled_units(self.engine.curvature, self.basis.coordinates)
-            numbers = index.sample_numbers(
+            numbers, lengths = index.sample_numbers(
                 self.engine.network,
-                units,
-                self.basis.vectors,
+                self.engine.curvature,
+                self.basis,
                 texts=[texts[row] for row in rows],
                 max_tokens=self.engine.source.settings.max_tokens,
                 tell=lambda done: self.progress(STAGE, before + done, total),
             )
             stored, scales = index.quantise(numbers, self.config.index.precision)
-            return {"numbers": stored, "scales": scales, "rows": np.asarray(rows, dtype=np.int32)}
+            places = np.asarray(rows, dtype=np.int32)
+            return {"numbers": stored, "scales": scales, "lengths": lengths, "rows": places}
 
         return compute
 

@@ -5,6 +5,7 @@ import streamlit as st
 METHODS = {
     "linfac": "LinFAC",
     "linfac-expand": "LinFAC expand",
+    "linfac-head": "LinFAC head",
     "ekfac": "EK-FAC",
     "graddot": "GradDot",
     "tfidf": "TF-IDF",
@@ -15,6 +16,7 @@ METHODS = {
 LINES = {
     "linfac": ("#1a8577", "solid"),
     "linfac-expand": ("#8a63b8", "solid"),
+    "linfac-head": ("#3f6fb5", "solid"),
     "ekfac": ("#b5487a", "solid"),
     "graddot": ("#74852c", "dashdot"),
     "tfidf": ("#b3862b", "dash"),
@@ -25,7 +27,8 @@ LINES = {
 """Colour and dash of each method in a plot; blue and orange stay with the sign."""
 HELP = (
     "By gradients: **LinFAC** (the curvature of whole attention and MLP blocks), **LinFAC expand** (the same, token by "
-    "token), **EK-FAC** (the curvature of each linear layer), **GradDot** (no curvature).  \n"
+    "token), **LinFAC head** (with the output head, and no sample strong by its size alone: it foretells retrained models best), "
+    "**EK-FAC** (the curvature of each linear layer), **GradDot** (no curvature).  \n"
     "Without gradients: **TF-IDF** and **BM25** (shared words), **Embedding** (hidden states), **Random** (nothing): what "
     "to compare with before you believe a ranking."
 )

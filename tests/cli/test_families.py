@@ -42,8 +42,9 @@ def lancet(place, monkeypatch, capfd):
 
 
 def attribute(lancet, place, name, model, *options):
-    """Creates a study and attributes one answer; returns the scores."""
-    lancet("study", "create", name, "--model", model, "--train", "train.jsonl", "--json")
+    """Attributes one answer, on a new study if a model is given; returns the scores."""
+    if model is not None:
+        lancet("study", "create", name, "--model", model, "--train", "train.jsonl", "--json")
     asked = ("--prompt", "May I keep the kettle?", "--response", "Yes, it is wise.")
     out = place / f"{name}.parquet"
     settings = ("--recall", "all", "--factor-samples", "all", "--device", "cpu")
@@ -57,6 +58,10 @@ def test_a_family_is_attributed(lancet, place, tiny_model_folder, family):
     assert len(scores) == 24
     assert scores["influence"].notna().all()
     assert scores["influence"].nunique() > 12
+    with_head = attribute(lancet, place, family, None, "--method", "linfac-head")
+    assert with_head["influence"].notna().all()
+    relation = scores.merge(with_head, on="sample_id")[["influence_x", "influence_y"]].corr().iloc[0, 1]
+    assert relation < 0.9999
 
 
 def test_an_adapter_is_attributed_through_its_own_matrices(lancet, place, tiny_model_folder):

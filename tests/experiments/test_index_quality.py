@@ -30,7 +30,7 @@ def test_more_numbers_find_more_and_re_scoring_finds_the_rest(bench, monkeypatch
     for row in rows:
         assert row.found.value <= row.rescored[0].value <= row.rescored[1].value
     assert {row.rescored[1].value for row in rows} == {1.0}  # 30 of either sign are all 60 samples
-    assert best[PRINCIPAL, 256, 4, "int8"].bytes_per_sample == 4 + 8
+    assert best[PRINCIPAL, 256, 4, "int8"].bytes_per_sample == 4 + 12
     table = index_quality.index_table(rows)
     assert table.count("\n") == len(rows) + 1
     assert "principal directions" in table

@@ -17,7 +17,7 @@ from lancet_core.influence.capture import (
 from lancet_core.influence.factors import FactorSums, pool_reduce
 from lancet_core.influence.gradients import modular_gradient
 from lancet_core.models.encoding import pack
-from lancet_core.models.units import find_linears, find_sublayers, select_units
+from lancet_core.models.units import find_head, find_linears, find_sublayers, select_units
 from tests.references.influence import linear_gradients, modular_gradients, modules_of
 from tests.tiny_models import ARCHITECTURES, LAYERS, wrap_in_lora
 
@@ -69,6 +69,37 @@ def test_gradient_of_a_linear_layer_equals_autograd(architecture, adapted, tiny_
         literal = linear_gradients(model, [unit.reader for unit in units], texts[index])
         for unit, expected in zip(found, literal, strict=True):
             agree(modular_gradient(unit.a, unit.delta)[row], expected, architecture)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "side"),
+    [
+        (architecture, side)
+        for architecture in ARCHITECTURES
+        for side in ("right", "left")
+        if side == "right" or architecture not in NO_LEFT_PADDING
+    ],
+)
+def test_gradient_of_the_head_equals_autograd(architecture, side, tiny_model, texts_of, padded):
+    """Its weight taken apart from the embeddings that it may be tied to; a and δ stand at the tokens that are predicted."""
+    lm = tiny_model(architecture, dtype="float64")
+    model = copy.deepcopy(lm.model)
+    head = model.get_output_embeddings()
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
+    texts = texts_of(lm)
+    batch, units = padded(texts, side, extra=3), find_head(model)
+    with frozen(model):
+        (found,) = unit_gradients(model, units, batch)
+    assert torch.equal(found.mask, batch.response_mask)
+    assert found.delta[~found.mask].eq(0).all()
+    assert found.a[~found.mask].eq(0).all()
+    for row, index in enumerate(batch.indices):
+        (expected,) = linear_gradients(model, [head], texts[index])
+        agree(modular_gradient(found.a, found.delta)[row], expected, architecture)
+
+
+def test_an_adapter_leaves_the_head_as_it_is(tiny_model):
+    assert find_head(wrap_in_lora(copy.deepcopy(tiny_model("llama").model))) == []
 
 
 @pytest.mark.parametrize("architecture", ["llama", "opt", "falcon", "mixtral"])

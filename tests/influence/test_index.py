@@ -18,8 +18,10 @@ def built(own, curvature, sizes):
     directions = scores.directions_of(
         scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
     )
-    numbers = index.sample_numbers(own, units, basis.vectors, texts=texts, **quiet)
+    numbers, lengths = index.sample_numbers(own, curvature, basis, texts=texts, **quiet)
+    itself = scores.score_samples(own, encoded=texts, directions=directions, normaliser=curvature, **quiet)
     exact = scores.score_samples(own, encoded=texts, directions=directions, **quiet)
+    np.testing.assert_allclose(exact / lengths[:, None], itself, rtol=1e-5)
     return numbers, index.query_numbers(units, basis.vectors, directions), exact
 
 
@@ -81,9 +83,8 @@ def test_numbers_do_not_depend_on_batches(network, curvature):  # noqa: F811
     basis = index.fit_basis(
         own, curvature, texts=texts, sizes=(512, 4), max_tokens=10**6, tell=lambda done: None
     )
-    units = index.pooled_units(curvature, basis.coordinates)
     found = [
-        index.sample_numbers(own, units, basis.vectors, texts=texts, max_tokens=size, tell=lambda done: None)
+        index.sample_numbers(own, curvature, basis, texts=texts, max_tokens=size, tell=lambda done: None)[0]
         for size in (10**6, 1)
     ]
     np.testing.assert_allclose(*found, rtol=1e-5, atol=1e-5 * np.abs(found[0]).max())

@@ -9,7 +9,7 @@ import torch
 from lancet_core.errors import NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
-from lancet_core.influence.factors import FactorSums, decompose
+from lancet_core.influence.factors import FactorSums, Pooled, decompose
 from lancet_core.influence.gradients import modular_gradient
 from lancet_core.influence.preconditioner import Identity, precondition, preconditioners
 from lancet_core.influence.refinement import refine
@@ -79,6 +79,27 @@ def test_self_influence_is_the_product_with_the_own_solve():
     expected = (curvature.solve(gradients) * gradients).sum(dim=(1, 2))
     torch.testing.assert_close(curvature.self_influence(a, delta), expected)
     torch.testing.assert_close(Identity().self_influence(a, delta), gradients.square().sum(dim=(1, 2)))
+
+
+def test_a_diagonal_gradient_factor_is_one_whose_eigenvectors_are_the_coordinates():
+    generator = torch.Generator().manual_seed(3)
+    pooled = Pooled(
+        *(torch.randn(9, size, generator=generator, dtype=torch.float64) for size in (4, 3)),
+        torch.tensor(9),
+        9,
+    )
+    sums, diagonal = FactorSums.of(pooled), FactorSums.of(pooled, diagonal=True)
+    diagonal.add(pooled)
+    sums = sums + FactorSums.of(pooled)
+    torch.testing.assert_close(diagonal.gradient, sums.gradient.diagonal())
+    literal = decompose(replace(sums, gradient=sums.gradient.diagonal().diag()))
+    thin = precondition(decompose(diagonal), damping=0.2, kind="relative")
+    full = precondition(literal, damping=0.2, kind="relative")
+    a, delta = (torch.randn(5, 6, size, generator=generator, dtype=torch.float64) for size in (4, 3))
+    gradients = modular_gradient(a, delta)
+    assert thin.gradient_vectors is None
+    torch.testing.assert_close(thin.solve(gradients), full.solve(gradients))
+    torch.testing.assert_close(thin.self_influence(a, delta), full.self_influence(a, delta))
 
 
 def test_large_absolute_damping_tends_to_graddot():
@@ -175,3 +196,8 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
     for unit, gradients in gradients_of(own).items():
         own_influence += (curvature[unit].solve(gradients) * gradients).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(normalised, plain / np.sqrt(own_influence)[:, None], rtol=1e-6)
+    spread = scores.decompose_samples(
+        own, encoded=texts, direction={unit: V[0] for unit, V in directions.items()}, max_tokens=60,
+        tell=lambda done: None, normaliser=curvature,
+    )  # fmt: skip
+    np.testing.assert_allclose([one.heat.sum() for one in spread], normalised[:, 0], rtol=1e-6)

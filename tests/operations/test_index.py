@@ -55,15 +55,21 @@ def shards_of(config):
     return sorted((index.Path(config.to)).glob("numbers-*.safetensors"))
 
 
-def test_candidates_of_the_index_are_the_exact_top_of_all_samples(config, query, tmp_path):
-    """With as many numbers as samples, and every coordinate in the pool, only int8 stands between index and exact scores."""
-    summary = index.run(config, tmp_path / "build")
+@pytest.mark.parametrize("method", ["linfac", "linfac-head"])
+def test_candidates_of_the_index_are_the_exact_top_of_all_samples(config, query, tmp_path, method):
+    """With as many numbers as samples, and every coordinate in the pool, only int8 stands between index and exact scores.
+
+    Those of linfac-head are divided by the root of each sample's influence on itself, in the index as in the exact scores.
+    """
+    asked = replace(INFLUENCE, method=method)
+    everything = replace(config.index, pool=1 << 20)
+    summary = index.run(replace(config, influence=asked, index=everything), tmp_path / "build")
     count = summary["samples"]
     assert summary["numbers"] <= count
     assert summary["bytes_per_sample"] > 0
-    result, scores = query()
+    result, scores = query(influence=asked)
     assert result["recall"] == "index"
-    _, whole = query(influence=replace(INFLUENCE, recall="all"))
+    _, whole = query(influence=replace(asked, recall="all"))
     assert len(whole) == 3 * count
     for name, own in scores.groupby("query_id"):
         every = whole[whole["query_id"] == name].set_index("sample_id")["influence"]

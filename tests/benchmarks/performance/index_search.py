@@ -164,6 +164,7 @@ def _write_random_index(place, count, numbers):
         arrays = {
             "numbers": generator.integers(-127, 128, size, dtype=np.int8),
             "scales": np.ones(len(part), dtype=np.float32),
+            "lengths": np.ones(len(part), dtype=np.float32),
             "rows": np.arange(part.start, part.stop, dtype=np.int32),
         }
         Shards(target, "numbers", "made up").compute(number, lambda arrays=arrays: arrays)
