@@ -28,14 +28,16 @@ class UnitGradients:
         unit: Name of the unit.
         a: Its input, shape (rows, positions, M), 0 at padding; with a last column of 1 where the unit has a bias.
         delta: Gradient of log p(labels) with respect to its output, shape (rows, positions, P), 0 at padding.
-        mask: Where it acts, shape (rows, positions): at real tokens. The output head acts at the response tokens that it predicts;
-            its a and δ stand at these, one position after the one that they were computed at.
+        mask: Where it acts, shape (rows, positions): at real tokens.
+        columns: None, or of the output head the places in the text of its positions, shape (positions,). It acts at response
+            tokens: its a and δ stand at the token that is predicted, one place after the one that they were computed at.
     """
 
     unit: str
     a: Tensor
     delta: Tensor
     mask: Tensor
+    columns: Tensor | None = None
 
 
 def data_labels(batch: Batch, _logits: Tensor) -> Tensor:
@@ -174,32 +176,25 @@ def _keep_output(  # torch calls hooks by position
 
 def _laid_out(unit: Unit, read: Tensor, delta: Tensor, batch: Batch) -> UnitGradients:
     """Shapes a and δ to (rows, positions, …), 0 where the unit does not act, with the constant of its bias."""
-    mask = _predicted(batch) if unit.is_head else batch.attention_mask
-    acts = mask[:, :, None]
     if unit.is_head:
-        read, delta = (_at_predicted(values, batch) for values in (read, delta))
+        read, delta = (_predicting(values, batch) for values in (read, delta))
+        columns = batch.columns + 1
+        mask = batch.response_mask[:, columns]
+    else:
+        columns, mask = None, batch.attention_mask
+    acts = mask[:, :, None]
     # Some modules flatten rows and positions.
     a = read.reshape(*mask.shape, unit.inputs).where(acts, 0.0)
     a = torch.cat([a, acts.to(a.dtype)], dim=2) if unit.bias else a
-    return UnitGradients(unit.name, a, delta.reshape(*mask.shape, unit.outputs).where(acts, 0.0), mask)
+    delta = delta.reshape(*mask.shape, unit.outputs).where(acts, 0.0)
+    return UnitGradients(unit.name, a, delta, mask, columns)
 
 
-def _predicted(batch: Batch) -> Tensor:
-    """True at the response tokens that something before them predicts."""
-    predicted = batch.response_mask.clone()
-    predicted[:, 0] = False
-    return predicted
-
-
-def _at_predicted(values: Tensor, batch: Batch) -> Tensor:
-    """Moves what the head read or wrote to the positions of the tokens that it predicts."""
+def _predicting(values: Tensor, batch: Batch) -> Tensor:
+    """Takes what the head read or wrote where a response token of some row is predicted; most models compute no more."""
     rows, positions = batch.input_ids.shape
     values = values.reshape(rows, -1, values.shape[-1])
-    if values.shape[1] == positions:
-        values = values[:, batch.columns]
-    moved = values.new_zeros(rows, positions, values.shape[2])
-    moved[:, batch.columns + 1] = values
-    return moved
+    return values[:, batch.columns] if values.shape[1] == positions else values
 
 
 def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -13,7 +13,7 @@ from lancet_core.influence.capture import UnitGradients, frozen, require_finite,
 from lancet_core.influence.gradients import contract, modular_gradient, position_products
 from lancet_core.influence.preconditioner import Preconditioner
 from lancet_core.influence.shards import Tell
-from lancet_core.models.encoding import Encoded, pack
+from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.units import UnitModel
 
 Gradients = dict[str, Tensor]
@@ -174,9 +174,7 @@ def decompose_samples(
             tell(done)
             done += len(batch.indices)
             found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
-            products = torch.stack(
-                [position_products(one.a, one.delta, direction[one.unit]) for one in found], dim=1
-            )
+            products = torch.stack([_heat(one, direction[one.unit], batch) for one in found], dim=1)
             if normaliser is not None:
                 products = products / self_influence(found, normaliser).sqrt()[:, None, None]
             # Fetched at the end: no batch waits for the one before.
@@ -188,6 +186,16 @@ def decompose_samples(
             spread_of[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
     spread = [spread_of[index] for index in range(len(encoded))]
     _require_finite_scores(network, encoded, np.array([one.influence for one in spread]))
+    return spread
+
+
+def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
+    """Influence of each position of the text through one unit, shape (rows, positions)."""
+    products = position_products(found.a, found.delta, direction)
+    if found.columns is None:
+        return products
+    spread = products.new_zeros(batch.input_ids.shape)
+    spread[:, found.columns] = products
     return spread
 
 

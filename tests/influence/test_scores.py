@@ -15,7 +15,7 @@ from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode, encode_query, pack
-from lancet_core.models.units import UnitModel, find_sublayers
+from lancet_core.models.units import UnitModel, find_head, find_sublayers
 from lancet_core.progress import silent
 from tests.references.influence import dense_solve, modular_gradients, modules_of
 from tests.tiny_models import LAYERS
@@ -170,6 +170,7 @@ def test_a_mean_of_queries_is_the_mean_of_their_scores(network):
 @pytest.mark.parametrize("architecture", ["llama", "opt-post-norm", "gpt_neox"])
 def test_positions_and_units_add_up_to_the_score(network, architecture):
     own = network(architecture)
+    own = replace(own, units=(*own.units, *find_head(own.lm.model)))
     samples, queries = corpus_of(own.lm, 8), corpus_of(own.lm, 2, seed=9)
     found, directions = attribute(own, samples, queries)
     for column in range(2):

@@ -21,7 +21,7 @@ from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import pack
 from lancet_core.models.likelihood import full_precision, response_logits, response_targets
-from lancet_core.models.units import UnitModel, find_sublayers
+from lancet_core.models.units import UnitModel, find_head, find_sublayers
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
@@ -112,7 +112,9 @@ def ratios(subject, rounds):
     the wall's clock, and once with one thread by the processor's, which other work on the machine disturbs less.
     """
     network = network_of(subject)
-    acts = _acts(network)
+    with_head = replace(network, units=(*network.units, *find_head(subject.lm.model)))
+    named = {f"{name}, with the head": act for name, act in _acts(with_head).items()}
+    acts = {"floor": lambda texts: floor(network, texts), **_acts(network), **named}
     parts = halves(subject.samples)
     cores = torch.get_num_threads()
     with without_decompositions() as sums:
@@ -150,7 +152,6 @@ def _acts(network):
     }
     one = {name: values[:1].clone() for name, values in ten.items()}
     return {
-        "floor": lambda texts: floor(network, texts),
         "score, 1 query": lambda texts: score(network, texts, one),
         "score, 10 queries": lambda texts: score(network, texts, ten),
         "factors": lambda texts: fit(network, texts),
