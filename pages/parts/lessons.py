@@ -120,7 +120,8 @@ NUMBERS = {
     ),
     "Percentile": "Percent of the candidates with a smaller score. 99 is among the strongest pushes towards.",
     "Token heat": "Share of each token in the sample's score. The shares add up to the score, prompt tokens included.",
-    "Bars of units": "Share of each attention and MLP sublayer in the score. They add up to the score as well.",
+    "Bars of units": "Share of each unit of the network in the score: attention and MLP sublayers, with LinFAC head the output head too. "
+    "They add up to the score as well.",
     "Harmful score": (
         "From a classifier that knows the harms it was trained on, and no others. A low score is not proof of a good "
         "sample; that is why a person reviews."

@@ -14,7 +14,7 @@ from lancet_core.workspace import open_workspace
 from tests.browser import driver
 
 CASE = Query("May I keep the kettle near the barn?", "Yes, everybody does so.")
-COUNT = 140
+COUNT = 260
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def server(tmp_path: Path, tiny_model_folder: Callable[[], Path]) -> Iterator[st
     """A server with a study of a tiny model and no index; half of the samples share no word with the case."""
     workspace = open_workspace(tmp_path / "workspace")
     study = add_study(workspace, NewStudy("tiny", str(tiny_model_folder()), counts={"samples": COUNT}))
-    near = [Sample(f"May I keep the kettle near barn {n}?", "Yes, everybody does so.") for n in range(70)]
-    far = [Sample(f"Where do nurses sleep {n}?", "At home.") for n in range(70)]
+    near = [Sample(f"May I keep the kettle near barn {n}?", "Yes, everybody does so.") for n in range(COUNT // 2)]
+    far = [Sample(f"Where do nurses sleep {n}?", "At home.") for n in range(COUNT // 2)]
     samples_frame([*near, *far]).to_parquet(study.samples)
     add_queries(workspace, "tiny", [CASE], "case")
     with driver.serve(workspace.folder) as address:
@@ -39,7 +39,7 @@ def test_an_index_is_offered_built_and_searched(page: Page, server: str):
     expect(page.get_by_role("radio", name="All samples")).to_have_count(0)
     page.locator(".st-key-build-index button:visible").click()
     expect(told).to_have_text(
-        re.compile(rf"^[\d.]+ s · 100 of {COUNT} samples scored exactly, chosen by the gradient index"),
+        re.compile(rf"^[\d.]+ s · 200 of {COUNT} samples scored exactly, chosen by the gradient index"),
         timeout=driver.LONG_MS,
     )
     driver.settle(page)

@@ -29,7 +29,7 @@ from lancet_core.operations.engine import Source, open_engine
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
-SETTINGS = InfluenceSettings(recall="index", candidates=100, device="auto")
+SETTINGS = InfluenceSettings(recall="index", candidates=200, device="auto")
 TOP = 50
 COLUMNS = ("samples", "numbers", "median s", "most s", "peak MB", "top 50 found", "build s")
 
