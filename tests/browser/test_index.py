@@ -22,7 +22,9 @@ def server(tmp_path: Path, tiny_model_folder: Callable[[], Path]) -> Iterator[st
     """A server with a study of a tiny model and no index; half of the samples share no word with the case."""
     workspace = open_workspace(tmp_path / "workspace")
     study = add_study(workspace, NewStudy("tiny", str(tiny_model_folder()), counts={"samples": COUNT}))
-    near = [Sample(f"May I keep the kettle near barn {n}?", "Yes, everybody does so.") for n in range(COUNT // 2)]
+    near = [
+        Sample(f"May I keep the kettle near barn {n}?", "Yes, everybody does so.") for n in range(COUNT // 2)
+    ]
     far = [Sample(f"Where do nurses sleep {n}?", "At home.") for n in range(COUNT // 2)]
     samples_frame([*near, *far]).to_parquet(study.samples)
     add_queries(workspace, "tiny", [CASE], "case")
