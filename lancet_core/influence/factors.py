@@ -178,9 +178,10 @@ def rotate(
     a: Tensor, delta: Tensor, activation_vectors: Tensor, gradient_vectors: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Gives a Q_A and δ Q_S, the same shapes: tokens are rotated and not gradients, for there are fewer positions than dimensions."""
-    return a @ activation_vectors.to(a), delta if gradient_vectors is None else delta @ gradient_vectors.to(
-        delta
-    )
+    rotated = a @ activation_vectors.to(a)
+    if gradient_vectors is None:
+        return rotated, delta
+    return rotated, delta @ gradient_vectors.to(delta)
 
 
 def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str, settings: str) -> None:
