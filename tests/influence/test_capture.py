@@ -24,15 +24,7 @@ from tests.tiny_models import ARCHITECTURES, LAYERS, wrap_in_lora
 # Transformers computes their softmax in float32 even in float64, and a left-padded row without any key gives NaN there.
 FLOAT32_SOFTMAX = {"gemma2", "gptj", "bloom"}
 NO_LEFT_PADDING = {"gemma2", "bloom"}
-
-
-def agree(got, expected, architecture):
-    tight = architecture not in FLOAT32_SOFTMAX
-    rtol, atol = (1e-8, 1e-10) if tight else (1e-5, 1e-6)
-    torch.testing.assert_close(got, expected, rtol=rtol, atol=atol * float(expected.abs().max()))
-
-
-@pytest.mark.parametrize(
+on_each_side = pytest.mark.parametrize(
     ("architecture", "side"),
     [
         (architecture, side)
@@ -41,6 +33,15 @@ def agree(got, expected, architecture):
         if side == "right" or architecture not in NO_LEFT_PADDING
     ],
 )
+
+
+def agree(got, expected, architecture):
+    tight = architecture not in FLOAT32_SOFTMAX
+    rtol, atol = (1e-8, 1e-10) if tight else (1e-5, 1e-6)
+    torch.testing.assert_close(got, expected, rtol=rtol, atol=atol * float(expected.abs().max()))
+
+
+@on_each_side
 def test_modular_gradient_equals_autograd(architecture, side, tiny_model, texts_of, padded):
     lm = tiny_model(architecture, dtype="float64")
     texts = texts_of(lm)
@@ -71,15 +72,7 @@ def test_gradient_of_a_linear_layer_equals_autograd(architecture, adapted, tiny_
             agree(modular_gradient(unit.a, unit.delta)[row], expected, architecture)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "side"),
-    [
-        (architecture, side)
-        for architecture in ARCHITECTURES
-        for side in ("right", "left")
-        if side == "right" or architecture not in NO_LEFT_PADDING
-    ],
-)
+@on_each_side
 def test_gradient_of_the_head_equals_autograd(architecture, side, tiny_model, texts_of, padded):
     """Its weight taken apart from the embeddings that it may be tied to; a and δ stand at the tokens that are predicted."""
     lm = tiny_model(architecture, dtype="float64")
