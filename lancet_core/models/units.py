@@ -187,18 +187,18 @@ def find_head(model: Any) -> list[Unit]:
         model: Causal language model of transformers, LoRA of PEFT around it or not.
 
     Returns:
-        The unit; none where an adapter stands around the model, which leaves the head as it is.
+        The unit; none where an adapter stands around the model: the head itself does not learn then.
 
     Raises:
         ModelError: The model has no linear output head.
     """
+    if _adapter_modules(model):
+        return []
     head = model.get_output_embeddings()
     if not isinstance(head, nn.Linear):
         raise ModelError(
             f"the output head of this model is no linear layer ({type(head).__name__}); leave it out (head)"
         )
-    if _adapter_modules(model):
-        return []
     _path, blocks = find_blocks(model)
     return [
         Unit(

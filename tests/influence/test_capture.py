@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import peft
 import pytest
 import torch
 
@@ -94,6 +95,8 @@ def test_gradient_of_the_head_equals_autograd(architecture, side, tiny_model, te
 
 def test_an_adapter_leaves_the_head_as_it_is(tiny_model):
     assert find_head(wrap_in_lora(copy.deepcopy(tiny_model("llama").model))) == []
+    config = peft.LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM")
+    assert find_head(peft.get_peft_model(copy.deepcopy(tiny_model("llama").model), config)) == []
 
 
 @pytest.mark.parametrize("architecture", ["llama", "opt", "falcon", "mixtral"])
