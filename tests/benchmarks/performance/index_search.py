@@ -31,7 +31,6 @@ from tests.benchmarks.performance import subjects
 
 SETTINGS = InfluenceSettings(recall="index", candidates=200, device="auto")
 TOP = 50
-COLUMNS = ("samples", "numbers", "median s", "most s", "peak MB", "top 50 found", "build s")
 
 
 def measure(folder, count, numbers, queries):
