@@ -16,7 +16,7 @@ METHODS = {
 LINES = {
     "linfac": ("#1a8577", "solid"),
     "linfac-expand": ("#8a63b8", "solid"),
-    "linfac-head": ("#3f6fb5", "solid"),
+    "linfac-head": ("#a33b3b", "solid"),
     "ekfac": ("#b5487a", "solid"),
     "graddot": ("#74852c", "dashdot"),
     "tfidf": ("#b3862b", "dash"),
@@ -27,7 +27,7 @@ LINES = {
 """Colour and dash of each method in a plot; blue and orange stay with the sign."""
 HELP = (
     "By gradients: **LinFAC** (the curvature of whole attention and MLP blocks), **LinFAC expand** (the same, token by "
-    "token), **LinFAC head** (with the output head, and no sample strong by its size alone: it foretells retrained models best), "
+    "token), **LinFAC head** (with the output head, and no sample strong by its size alone), "
     "**EK-FAC** (the curvature of each linear layer), **GradDot** (no curvature).  \n"
     "Without gradients: **TF-IDF** and **BM25** (shared words), **Embedding** (hidden states), **Random** (nothing): what "
     "to compare with before you believe a ranking."
