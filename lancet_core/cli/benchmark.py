@@ -167,7 +167,9 @@ def index_quality(
     corpus: CorpusOption = DEMO,
     methods: Annotated[
         str,
-        typer.Option("--methods", help=f"Methods, separated by commas: {LINFAC}, linfac-expand, {EKFAC}."),
+        typer.Option(
+            "--methods", help=f"Methods, separated by commas: {LINFAC}, linfac-expand, linfac-head, {EKFAC}."
+        ),
     ] = LINFAC,
     work: WorkOption = Path("build/truth"),
     as_json: JsonOption = False,

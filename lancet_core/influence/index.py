@@ -211,7 +211,7 @@ def _pooled(unit: str, curvature: Preconditioner, chosen: Tensor | None) -> Pool
     """
     if not isinstance(curvature, UnitPreconditioner):
         raise ConfigError(
-            f"the gradient index needs a curvature, and unit {unit} has none; choose linfac, linfac-expand or ekfac"
+            f"the gradient index needs a curvature, and unit {unit} has none; choose linfac, linfac-expand, linfac-head or ekfac"
         )
     damped = curvature.damped
     if chosen is None:

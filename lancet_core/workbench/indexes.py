@@ -203,7 +203,7 @@ def _check_method(settings: InfluenceSettings) -> None:
         return
     lacking = "has no curvature to whiten them with" if settings.takes_gradients else "takes no gradients"
     raise ConfigError(
-        f"a gradient index cannot answer {settings.method}, which {lacking}; choose linfac, linfac-expand or ekfac, or another recall"
+        f"a gradient index cannot answer {settings.method}, which {lacking}; choose linfac, linfac-expand, linfac-head or ekfac, or another recall"
     )
 
 
