@@ -19,7 +19,7 @@ from lancet_core.errors import ConfigError
 from lancet_core.influence.capture import UnitGradients, frozen, unit_gradients
 from lancet_core.influence.gradients import gradient_parts
 from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner
-from lancet_core.influence.scores import self_influence
+from lancet_core.influence.scores import gradient_lengths
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.units import UnitModel
@@ -128,14 +128,14 @@ def sample_numbers(
     max_tokens: int,
     tell: Tell,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Numbers of samples, shape (samples, numbers), and the root of each one's influence on itself, (samples,), in the order given."""
+    """Numbers of samples, shape (samples, numbers), and the lengths of their whitened gradients, (samples,), in the order given."""
     parts, lengths, order = [], [], []
     units = pooled_units(curvature, basis.coordinates)
     vectors = basis.vectors.to(network.lm.device)
     for indices, found in _passes(network, texts, max_tokens, tell):
         order += indices
         parts.append(_read(units, found).to(vectors.dtype) @ vectors)
-        lengths.append(self_influence(found, curvature).sqrt().to(vectors.dtype))
+        lengths.append(gradient_lengths(found, curvature).to(vectors.dtype))
     places = torch.tensor(order).argsort()
     return torch.cat(parts).cpu()[places].numpy(), torch.cat(lengths).cpu()[places].numpy()
 

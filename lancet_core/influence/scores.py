@@ -1,6 +1,6 @@
 """Influence scores: preconditioned query gradients, one pass over the candidates for all queries, and its decompositions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,9 @@ from lancet_core.models.units import UnitModel
 
 Gradients = dict[str, Tensor]
 """Unit names to matrices of each query, shape (queries, P, M)."""
+
+Normaliser = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
+"""Gives what divides the scores of a batch, shape (rows,), from the places of its samples and their gradients."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ def score_samples(
     directions: Mapping[str, Tensor],
     max_tokens: int,
     tell: Tell,
-    normaliser: Mapping[str, Preconditioner] | None = None,
+    normaliser: Normaliser | None = None,
 ) -> NDArray[np.float64]:
     """Scores training samples for all queries in one pass: I = Σ_u ⟨V_u, g_u⟩.
 
@@ -112,8 +115,7 @@ def score_samples(
         directions: V_u of the queries.
         max_tokens: Tokens in one forward pass.
         tell: Told before every batch.
-        normaliser: Curvature by which each sample's influence on itself is measured, whose root divides its scores; None leaves
-            them as they are.
+        normaliser: Gives what divides the scores of each sample; None leaves them as they are.
 
     Returns:
         Shape (samples, queries), in the order given.
@@ -133,7 +135,7 @@ def score_samples(
                 dim=0
             )
             if normaliser is not None:
-                products = products / self_influence(found, normaliser).sqrt()[:, None]
+                products = products / normaliser(batch.indices, found)[:, None]
             parts.append(products)
     scores = torch.cat(parts).double().cpu().numpy()
     placed = np.empty_like(scores)
@@ -149,7 +151,7 @@ def decompose_samples(
     direction: Mapping[str, Tensor],
     max_tokens: int,
     tell: Tell,
-    normaliser: Mapping[str, Preconditioner] | None = None,
+    normaliser: Normaliser | None = None,
 ) -> list[Decomposition]:
     """Spreads the influence of training samples on one query over their positions and over the units.
 
@@ -176,7 +178,7 @@ def decompose_samples(
             found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             products = torch.stack([_heat(one, direction[one.unit], batch) for one in found], dim=1)
             if normaliser is not None:
-                products = products / self_influence(found, normaliser).sqrt()[:, None, None]
+                products = products / normaliser(batch.indices, found)[:, None, None]
             # Fetched at the end: no batch waits for the one before.
             parts.append((batch.indices, products))
     spread_of: dict[int, Decomposition] = {}
@@ -199,9 +201,20 @@ def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
     return spread
 
 
-def self_influence(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
-    """Influence of each sample of a batch on itself, over all units, shape (rows,)."""
-    return torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
+def gradient_lengths(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
+    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,)."""
+    itself = torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found])
+    return itself.sum(dim=0).sqrt()
+
+
+def measured_lengths(curvature: Mapping[str, Preconditioner]) -> Normaliser:
+    """Divides scores by the length of each sample's whitened gradient, measured in the pass that scores."""
+    return lambda _places, found: gradient_lengths(found, curvature)
+
+
+def known_lengths(lengths: Tensor) -> Normaliser:
+    """Divides scores by lengths that are known, shape (samples,), in the order of the samples that are scored."""
+    return lambda places, _found: lengths[list(places)]
 
 
 def _require_finite_scores(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint, to_dict
@@ -35,12 +36,29 @@ SHARD_SAMPLES = 1024
 
 @dataclass(frozen=True)
 class _Pass:
-    """What every step of a pass with gradients needs."""
+    """What every step of a pass with gradients needs.
+
+    Attributes:
+        config: What to attribute and how.
+        task: Queries and candidates.
+        engine: Model and curvature.
+        progress: Told at every batch.
+        lengths: Length of each sample's whitened gradient, shape (samples,), where an index keeps it.
+    """
 
     config: AttributeConfig
     task: Task
     engine: Engine
     progress: Progress
+    lengths: NDArray[np.float32] | None = None
+
+    def normaliser(self, rows: Sequence[int]) -> scores.Normaliser | None:
+        """What divides the scores of some samples; lengths that an index keeps are not measured again."""
+        if self.engine.normaliser is None or self.lengths is None:
+            return self.engine.normaliser
+        return scores.known_lengths(
+            torch.from_numpy(self.lengths[list(rows)]).to(self.engine.network.lm.device)
+        )
 
 
 _Spread = dict[int, scores.Decomposition]
@@ -183,13 +201,14 @@ def _by_influence(
     engine = open_engine(source, progress, load)
     queries = [encode_query(engine.network.lm, query, config.template) for query in task.queries]
     directions = engine.directions(queries, task.groups, progress)
+    lengths = None
     if config.influence.recall == INDEX:
         if not config.index:
             raise ConfigError(
                 "recall by the gradient index needs an index; build it with: lancet index build STUDY"
             )
-        task = choose_by_index(engine, task, directions, Path(config.index))
-    step = _Pass(config, task, engine, progress)
+        task, lengths = choose_by_index(engine, task, directions, Path(config.index))
+    step = _Pass(config, task, engine, progress, lengths)
     texts = engine.encode_rows(task.all_candidates)
     if not texts:
         raise DataError(
@@ -218,7 +237,7 @@ def _by_influence(
 def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Gradients) -> NDArray[np.float64]:
     """Scores samples for all groups, shard by shard in order of length; shape (samples, groups), in the order of `texts`."""
     engine, settings = step.engine, step.engine.source.settings
-    encoded = list(texts.values())
+    rows, encoded = list(texts), list(texts.values())
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place].input_ids))
     key = fingerprint([to_dict(step.config), engine.network.lm.fingerprint, step.task.ids])
     folder = engine.source.folder / "shards" if len(order) > SHARD_SAMPLES else None
@@ -234,7 +253,7 @@ def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Gradie
                 directions=directions,
                 max_tokens=settings.max_tokens,
                 tell=lambda done: step.progress(STAGE, start + done, len(order)),
-                normaliser=engine.normaliser,
+                normaliser=step.normaliser([rows[place] for place in places]),
             )
             return {"scores": found}
 
@@ -269,7 +288,7 @@ def _spread(step: _Pass, directions: scores.Gradients, number: int, *, texts: di
         direction={unit: values[number] for unit, values in directions.items()},
         max_tokens=step.engine.source.settings.max_tokens,
         tell=lambda done: step.progress("Spreading influence over tokens", done, len(texts)),
-        normaliser=step.engine.normaliser,
+        normaliser=step.normaliser(list(texts)),
     )
     return dict(zip(texts, found, strict=True))
 

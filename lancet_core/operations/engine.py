@@ -89,9 +89,9 @@ class Engine:
     notes: tuple[str, ...]
 
     @property
-    def normaliser(self) -> dict[str, Preconditioner] | None:
-        """Curvature that measures each sample's influence on itself, whose root divides its scores; None where nothing does."""
-        return self.curvature if self.source.settings.curvature.normalise else None
+    def normaliser(self) -> scores.Normaliser | None:
+        """Divides the scores of each sample by the root of its influence on itself; None where the settings do not."""
+        return scores.measured_lengths(self.curvature) if self.source.settings.curvature.normalise else None
 
     def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
         """Tokenises samples, by row; those whose response exceeds the context are left out."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import read_samples
@@ -102,7 +103,9 @@ def run(
     }
 
 
-def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: Path) -> Task:
+def choose_by_index(
+    engine: Engine, task: Task, directions: Gradients, folder: Path
+) -> tuple[Task, NDArray[np.float32]]:
     """Chooses each group's candidates among all samples: the strongest of both signs by the index.
 
     Args:
@@ -110,6 +113,10 @@ def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: P
         task: Queries and samples.
         directions: Unit names to V of shape (groups, P, M).
         folder: Folder of the index.
+
+    Returns:
+        The task with its candidates, and the length of every sample's whitened gradient, shape (samples,); NaN where a sample is
+        not in the index.
 
     Raises:
         DataError: There is no whole index.
@@ -128,9 +135,11 @@ def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: P
     queries = index.query_numbers(units, basis.vectors, directions)
     shards = Shards(folder, "numbers", manifest.key)
     rows, scores = [], []
+    lengths = np.full(len(task.samples), np.nan, dtype=np.float32)
     for number in range(manifest.shards):
         kept = _required(shards, number, folder)
         rows.append(kept["rows"])
+        lengths[kept["rows"]] = kept["lengths"]
         near = index.approximate(kept["numbers"], kept["scales"], queries)
         if engine.normaliser:
             near /= kept["lengths"].astype(np.float32)[:, None]
@@ -138,7 +147,7 @@ def choose_by_index(engine: Engine, task: Task, directions: Gradients, folder: P
     every, values = np.concatenate(rows).astype(np.int64), np.concatenate(scores)
     count = engine.source.settings.candidates
     chosen = [np.sort(every[index.strongest(own, count)]) for own in values.T]
-    return task.with_candidates(chosen)
+    return task.with_candidates(chosen), lengths
 
 
 @dataclass(frozen=True)

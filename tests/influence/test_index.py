@@ -19,7 +19,9 @@ def built(own, curvature, sizes):
         scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
     )
     numbers, lengths = index.sample_numbers(own, curvature, basis, texts=texts, **quiet)
-    itself = scores.score_samples(own, encoded=texts, directions=directions, normaliser=curvature, **quiet)
+    itself = scores.score_samples(
+        own, encoded=texts, directions=directions, normaliser=scores.measured_lengths(curvature), **quiet
+    )
     exact = scores.score_samples(own, encoded=texts, directions=directions, **quiet)
     np.testing.assert_allclose(exact / lengths[:, None], itself, rtol=1e-5)
     return numbers, index.query_numbers(units, basis.vectors, directions), exact

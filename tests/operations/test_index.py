@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from lancet_core.errors import ConfigError, DataError, ModelError
+from lancet_core.influence import scores
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
 from lancet_core.operations import attribute, index
 from lancet_core.operations.configs import AttributeConfig, IndexConfig
@@ -67,17 +68,29 @@ def test_candidates_of_the_index_are_the_exact_top_of_all_samples(config, query,
     count = summary["samples"]
     assert summary["numbers"] <= count
     assert summary["bytes_per_sample"] > 0
-    result, scores = query(influence=asked)
+    result, found = query(influence=asked)
     assert result["recall"] == "index"
     _, whole = query(influence=replace(asked, recall="all"))
     assert len(whole) == 3 * count
-    for name, own in scores.groupby("query_id"):
+    for name, own in found.groupby("query_id"):
         every = whole[whole["query_id"] == name].set_index("sample_id")["influence"]
         assert len(own) == 10
         top = set(every.nlargest(3).index) | set(every.nsmallest(3).index)
         assert top <= set(own["sample_id"])
         expected = every.loc[own["sample_id"]].to_numpy()
         np.testing.assert_allclose(own["influence"], expected, atol=1e-5 * every.abs().max())
+
+
+def test_lengths_that_the_index_keeps_are_not_measured_again(config, query, queries, tmp_path, monkeypatch):
+    asked = replace(INFLUENCE, method="linfac-head")
+    index.run(replace(config, influence=asked), tmp_path / "build")
+    _, whole = query(influence=replace(asked, recall="all"), queries=queries[:1])
+    monkeypatch.setattr(scores, "gradient_lengths", None)
+    for detail in (50, 0):
+        _, found = query(influence=asked, queries=queries[:1], detail=detail)
+        every = whole.set_index("sample_id")["influence"]
+        expected = every.loc[found["sample_id"]].to_numpy()
+        np.testing.assert_allclose(found["influence"], expected, atol=1e-5 * every.abs().max())
 
 
 def test_a_killed_build_goes_on_from_its_last_whole_shard(config, query, tmp_path, monkeypatch):
