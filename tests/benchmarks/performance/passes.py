@@ -16,12 +16,13 @@ from scipy.stats import spearmanr
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
 from lancet_core.influence.factors import decompose
+from lancet_core.influence.methods import CURVATURES, LINEARS, LINFAC, LINFAC_HEAD
 from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import pack
 from lancet_core.models.likelihood import full_precision, response_logits, response_targets
-from lancet_core.models.units import UnitModel, find_head, find_sublayers
+from lancet_core.models.units import UnitModel, find_head, find_linears, find_sublayers
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
@@ -49,9 +50,14 @@ def floor(network, texts):
     handle.remove()
 
 
-def score(network, texts, directions, at_once=AT_ONCE):
+def score(network, texts, directions, at_once=AT_ONCE, normaliser=None):
     return scores.score_samples(
-        network, encoded=texts, directions=directions, max_tokens=at_once, tell=lambda done: None
+        network,
+        encoded=texts,
+        directions=directions,
+        max_tokens=at_once,
+        tell=lambda done: None,
+        normaliser=normaliser,
     )
 
 
@@ -61,15 +67,20 @@ def fit(network, texts, settings=SETTINGS):
     )
 
 
-def directions_of(network, queries, factors, settings=SETTINGS):
+def curvature_of(network, factors, settings=SETTINGS):
+    dtype = full_precision(network.lm.model.get_input_embeddings().weight).dtype
+    return preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
+
+
+def directions_of(network, queries, curvature):
     gradients = scores.query_gradients(network, encoded=queries, max_tokens=AT_ONCE)
-    dtype = next(iter(gradients.values())).dtype
-    curvature = preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
     return scores.directions_of(gradients, curvature)
 
 
-def network_of(subject, find=find_sublayers):
-    return UnitModel(subject.lm, tuple(find(subject.lm.model)))
+def network_of(subject, method=LINFAC):
+    chosen, model = CURVATURES[method], subject.lm.model
+    units = find_linears(model) if chosen.units == LINEARS else find_sublayers(model)
+    return UnitModel(subject.lm, (*units, *(find_head(model) if chosen.head else [])))
 
 
 def seconds(act):
@@ -112,9 +123,9 @@ def ratios(subject, rounds):
     the wall's clock, and once with one thread by the processor's, which other work on the machine disturbs less.
     """
     network = network_of(subject)
-    with_head = replace(network, units=(*network.units, *find_head(subject.lm.model)))
-    named = {f"{name}, with the head": act for name, act in _acts(with_head).items()}
-    acts = {"floor": lambda texts: floor(network, texts), **_acts(network), **named}
+    acts = {"floor": lambda texts: floor(network, texts)}
+    for method in (LINFAC, LINFAC_HEAD):
+        acts |= {f"{method}, {name}": act for name, act in _acts(subject, method).items()}
     parts = halves(subject.samples)
     cores = torch.get_num_threads()
     with without_decompositions() as sums:
@@ -140,21 +151,29 @@ def ratios(subject, rounds):
         }
         for name in acts
     ]
-    return [*rows, {"model": subject.name, "pass": "eigendecompositions", f"{cores} threads, s": eigen}]
+    return [
+        *rows,
+        {"model": subject.name, "pass": f"{LINFAC_HEAD}, eigendecompositions", f"{cores} threads, s": eigen},
+    ]
 
 
-def _acts(network):
+def _acts(subject, method):
+    network, settings = network_of(subject, method), settings_of(method)
+    normaliser = None
+    if settings.curvature.normalise:
+        small = fit(network, subject.samples[:8], settings)
+        normaliser = scores.measured_lengths(curvature_of(network, small))
     generator = torch.Generator().manual_seed(0)
-    # The time does not depend on what the directions hold.
+    # The time depends neither on what the directions hold nor on the samples behind the factors.
     ten = {
         unit.name: torch.randn(subjects.QUERIES, unit.outputs, unit.inputs, generator=generator)
         for unit in network.units
     }
     one = {name: values[:1].clone() for name, values in ten.items()}
     return {
-        "score, 1 query": lambda texts: score(network, texts, one),
-        "score, 10 queries": lambda texts: score(network, texts, ten),
-        "factors": lambda texts: fit(network, texts),
+        "score, 1 query": lambda texts: score(network, texts, one, normaliser=normaliser),
+        "score, 10 queries": lambda texts: score(network, texts, ten, normaliser=normaliser),
+        "factors": lambda texts: fit(network, texts, settings),
     }
 
 
@@ -185,7 +204,8 @@ def in_bfloat16(subject, narrow):
     for one in (subject, narrow):
         network = network_of(one)
         settings = replace(SETTINGS, fisher="empirical")
-        directions = directions_of(network, one.queries, fit(network, one.samples[:512], settings), settings)
+        factors = fit(network, one.samples[:512], settings)
+        directions = directions_of(network, one.queries, curvature_of(network, factors, settings))
         started = time.perf_counter()
         found.append(score(network, one.samples, directions))
         times.append(time.perf_counter() - started)

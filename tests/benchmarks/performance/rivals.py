@@ -16,7 +16,8 @@ import threading
 import time
 from pathlib import Path
 
-NAMES = ("linfac", "ekfac", "kronfluence", "bergson index", "bergson ekfac")
+OURS = ("linfac", "linfac-head", "ekfac")
+NAMES = (*OURS, "kronfluence", "bergson index", "bergson ekfac")
 BATCH_SIZE = 16
 LIBRARIES = {"kronfluence": "kronfluence", "bergson index": "bergson", "bergson ekfac": "bergson"}
 
@@ -92,22 +93,22 @@ def _timed(stage, act):
 
 
 def _ours(method, subject):
-    from lancet_core.models.units import find_linears, find_sublayers
+    from lancet_core.influence.scores import measured_lengths
     from tests.benchmarks.performance import passes
 
-    settings = passes.settings_of(method)
-    network = passes.network_of(subject, find_linears if method == "ekfac" else find_sublayers)
+    settings, network = passes.settings_of(method), passes.network_of(subject, method)
     with passes.decompositions_timed() as spent:
         started = time.perf_counter()
         factors = passes.fit(network, subject.samples, settings)
         whole = time.perf_counter() - started
     _tell("factors, eigenvalues", whole - sum(spent))
     _tell("eigendecomposition", sum(spent))
+    curvature = passes.curvature_of(network, factors, settings)
     directions = _timed(
-        "queries and solve (IHVP)",
-        lambda: passes.directions_of(network, subject.queries, factors, settings),
+        "queries and solve (IHVP)", lambda: passes.directions_of(network, subject.queries, curvature)
     )
-    _timed("score", lambda: passes.score(network, subject.samples, directions))
+    normaliser = measured_lengths(curvature) if settings.curvature.normalise else None
+    _timed("score", lambda: passes.score(network, subject.samples, directions, normaliser=normaliser))
 
 
 def _run(name, folder):
@@ -117,7 +118,7 @@ def _run(name, folder):
 
     torch.set_num_threads(os.cpu_count() or 1)
     subject = subjects.wide("neox")
-    if name in {"linfac", "ekfac"}:
+    if name in OURS:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         _ours(name, subject)
