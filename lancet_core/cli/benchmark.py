@@ -15,7 +15,7 @@ from lancet_core.cli.output import print_json, print_line, print_note
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
 from lancet_core.experiments.variants import chosen_settings
-from lancet_core.influence.methods import CURVATURES, EKFAC, LINFAC, METHODS, TFIDF
+from lancet_core.influence.methods import CURVATURES, EKFAC, LINFAC_HEAD, METHODS, TFIDF
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.store.run_status import RUNNING, Status
 from lancet_core.workbench import demo_assets
@@ -137,7 +137,7 @@ def attribution(
 @commands.command("removal")
 def removal(
     corpus: CorpusOption = DEMO,
-    methods: MethodsOption = f"{LINFAC},{EKFAC},{TFIDF}",
+    methods: MethodsOption = f"{LINFAC_HEAD},{EKFAC},{TFIDF}",
     batches: Annotated[
         int, typer.Option("--batches", min=1, max=5, help="Query batches whose top samples are removed.")
     ] = 3,
@@ -168,9 +168,9 @@ def index_quality(
     methods: Annotated[
         str,
         typer.Option(
-            "--methods", help=f"Methods, separated by commas: {LINFAC}, linfac-expand, linfac-head, {EKFAC}."
+            "--methods", help=f"Methods, separated by commas: {LINFAC_HEAD}, linfac, linfac-expand, {EKFAC}."
         ),
-    ] = LINFAC,
+    ] = LINFAC_HEAD,
     work: WorkOption = Path("build/truth"),
     as_json: JsonOption = False,
 ) -> None:

@@ -33,7 +33,7 @@ from lancet_core.models.units import Unit, find_linears, find_sublayers, input_o
 from lancet_core.operations.build_models import TrainingSettings
 from lancet_core.progress import Progress, silent
 
-DAMPING = InfluenceSettings().damping
+DAMPING = 0.1
 TRAINING = TrainingSettings(epochs=20, batch=16, learning_rate=3e-3, width=16, layers=2, seed=0)
 STAGE = "Exact Gauss-Newton matrix"
 Parameters = dict[str, Tensor]
@@ -208,7 +208,8 @@ def measure_exact(
 
     Args:
         corpus: A small corpus; a model is trained on it.
-        rows: Name of each row to its settings; factors are taken from all samples, in float64.
+        rows: Name of each row to its settings; factors are taken from all samples, in float64, and the damping is that of the exact
+            influence unless they name another.
         work: Folder where results are kept.
         progress: Told at every step.
 
@@ -219,9 +220,7 @@ def measure_exact(
     bench = Bench(corpus, trained_on_all(corpus, work, progress), work)
     truths = _kept_truths(bench, progress)
     found = {
-        name: score_corpus(
-            bench, replace(settings, factor_samples=0, dtype="float64", device="cpu"), progress
-        ).singles
+        name: score_corpus(bench, _at_full_precision(settings), progress).singles
         for name, settings in rows.items()
     }
     settings = MetricSettings()
@@ -229,6 +228,11 @@ def measure_exact(
         name: [mean_by(settings, rank_correlations(scores, truth).tolist()) for truth in truths.values()]
         for name, scores in {**found, **truths}.items()
     }
+
+
+def _at_full_precision(settings: InfluenceSettings) -> InfluenceSettings:
+    damping = DAMPING if settings.damping is None else settings.damping
+    return replace(settings, factor_samples=0, dtype="float64", device="cpu", damping=damping)
 
 
 def truth_names() -> list[str]:

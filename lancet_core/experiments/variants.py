@@ -7,8 +7,11 @@ from lancet_core.errors import ConfigError
 from lancet_core.influence.methods import (
     ALL,
     CORRECTED,
+    CURVATURES,
     EKFAC,
+    EMPIRICAL,
     EXPAND,
+    GENERATED,
     GRADDOT,
     KRONECKER,
     LINEARS,
@@ -17,6 +20,7 @@ from lancet_core.influence.methods import (
     LINFAC_HEAD,
     METHODS,
     REDUCE,
+    SAMPLED,
 )
 from lancet_core.influence.settings import TRACKED, InfluenceSettings
 
@@ -40,12 +44,14 @@ VARIANTS = {
     **{
         f"{method}, {fisher} Fisher": InfluenceSettings(method=method, fisher=fisher)
         for method in _FACTORED
-        for fisher in ("empirical", "generated")
+        for fisher in (SAMPLED, EMPIRICAL, GENERATED)
+        if fisher != CURVATURES[method].fisher
     },
     **{
         f"{method}, damping {damping}": InfluenceSettings(method=method, damping=damping)
         for method in _FACTORED
-        for damping in (0.001, 0.01, 1.0)
+        for damping in (0.001, 0.01, 0.1, 1.0)
+        if damping != CURVATURES[method].damping
     },
     **{
         f"{method}, normalised by self-influence": InfluenceSettings(method=method, normalise="self")

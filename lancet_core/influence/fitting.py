@@ -77,7 +77,7 @@ def identify(
         units=tuple(units),
         pooling=settings.curvature.pooling,
         eigenvalues=settings.curvature.eigenvalues,
-        fisher=settings.fisher,
+        fisher=settings.curvature.fisher,
         samples=settings.factor_samples,
         seed=settings.seed,
         dtype=settings.dtype,

@@ -14,8 +14,6 @@ _WHAT_GRADIENTS_DEPEND_ON = (
     "tracked",
     "last_blocks",
     "merge_blocks",
-    "fisher",
-    "damping",
     "damping_kind",
     "factor_samples",
     "seed",

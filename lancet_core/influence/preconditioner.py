@@ -122,7 +122,7 @@ def preconditioners(
     """
     damped: dict[str, Preconditioner] = {}
     for unit, found in factors.items():
-        one = precondition(found, damping=settings.damping, kind=settings.damping_kind, unit=unit)
+        one = precondition(found, damping=settings.curvature.damping, kind=settings.damping_kind, unit=unit)
         damped[unit] = UnitPreconditioner(
             one.activation_vectors.to(device, dtype),
             None if one.gradient_vectors is None else one.gradient_vectors.to(device, dtype),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from lancet_core.influence.capture import Labels, data_labels, sampled_labels
+from lancet_core.influence.methods import GENERATED, SAMPLED
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.encoding import Encoded
 from lancet_core.models.generation import continue_texts
@@ -13,7 +14,7 @@ from lancet_core.progress import Progress
 
 def labels_of(texts: Sequence[Encoded], settings: InfluenceSettings) -> Labels:
     """Chooses the labels behind pseudo-gradients: drawn at each position, or the text's own."""
-    return sampled_labels(texts, settings.seed) if settings.fisher == "sampled" else data_labels
+    return sampled_labels(texts, settings.seed) if settings.curvature.fisher == SAMPLED else data_labels
 
 
 def pseudo_texts(
@@ -31,7 +32,7 @@ def pseudo_texts(
         The texts as they are, or each with a response drawn at temperature 1 (the paper's workflow, step 1); no longer than the
         context allows and at most twice as long as the longest response of the data.
     """
-    if settings.fisher != "generated":
+    if settings.curvature.fisher != GENERATED:
         return list(texts)
     longest = max(len(text.input_ids) - text.response_start for text in texts)
     prompts = [text.input_ids[: text.response_start] for text in texts]

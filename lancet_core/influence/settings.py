@@ -8,13 +8,16 @@ from lancet_core.influence.methods import (
     BM25,
     CORRECTED,
     CURVATURES,
+    EMPIRICAL,
     EXPAND,
+    GENERATED,
     INDEX,
     KRONECKER,
     LINEARS,
-    LINFAC,
+    LINFAC_HEAD,
     METHODS,
     REDUCE,
+    SAMPLED,
     SUBLAYERS,
     TFIDF,
     Curvature,
@@ -32,9 +35,9 @@ class InfluenceSettings:
     """How influence scores are computed."""
 
     method: str = setting(
-        LINFAC,
-        "linfac: factors of attention and MLP blocks over whole sequences (the paper); linfac-expand: over tokens; "
-        "linfac-head: over tokens, with the output head, each score divided by the root of the sample's influence on itself; "
+        LINFAC_HEAD,
+        "linfac-head: factors of attention and MLP blocks and of the output head over tokens, each score divided by the root of "
+        "the sample's influence on itself; linfac: of blocks alone, over whole sequences (the paper); linfac-expand: over tokens; "
         "ekfac: factors of each linear layer; graddot: gradients without curvature; tfidf, bm25: words in common; "
         "embedding: mean hidden states; random: the control",
         choices=METHODS,
@@ -81,12 +84,17 @@ class InfluenceSettings:
         1, "Consecutive MLP blocks merged into one unit (paper, section 4.4)", minimum=1
     )
     fisher: str = setting(
-        "sampled",
+        AS_METHOD,
         "Labels behind the curvature: sampled from the model at each position, generated (whole responses), or "
-        "empirical (the data's own)",
-        choices=("sampled", "generated", "empirical"),
+        "empirical (the data's own); as the method is empirical for linfac-head, sampled for others and for refinement",
+        choices=(AS_METHOD, SAMPLED, GENERATED, EMPIRICAL),
     )
-    damping: float = setting(0.1, "Added to the curvature's eigenvalues before inverting", minimum=0.0)
+    damping: float | None = setting(
+        None,
+        "Added to the curvature's eigenvalues before inverting: less foretells retrained models better, more ranks unsafe samples "
+        f"higher; empty takes the method's, {CURVATURES[LINFAC_HEAD].damping:g} for linfac-head and 0.1 for others",
+        minimum=0.0,
+    )
     damping_kind: str = setting(
         "relative",
         "relative: in units of each unit's mean eigenvalue; absolute: as it is",
@@ -118,7 +126,7 @@ class InfluenceSettings:
 
     @property
     def curvature(self) -> Curvature:
-        """Units, pooling, eigenvalues, head and normalising: the method's, where they are not chosen apart."""
+        """Units, pooling, eigenvalues and all else: the method's, where they are not chosen apart."""
         preset = CURVATURES[self.method]
         return Curvature(
             units=preset.units if self.units == AS_METHOD else self.units,
@@ -126,6 +134,8 @@ class InfluenceSettings:
             eigenvalues=preset.eigenvalues if self.eigenvalues == AS_METHOD else self.eigenvalues,
             head=preset.head if self.head == AS_METHOD else self.head == TRACKED,
             normalise=preset.normalise if self.normalise == AS_METHOD else self.normalise == "self",
+            fisher=preset.fisher if self.fisher == AS_METHOD else self.fisher,
+            damping=preset.damping if self.damping is None else self.damping,
         )
 
     @property

@@ -77,7 +77,7 @@ def prepare_task(config: AttributeConfig) -> Task:
     if settings.recall == INDEX and not settings.takes_gradients:
         raise ConfigError(
             f"recall by the gradient index needs gradients, which {settings.method} does not take; set recall to all, or choose "
-            "linfac"
+            "linfac-head"
         )
     samples = read_samples(config.samples)
     names, groups = _groups(queries, config.batch)

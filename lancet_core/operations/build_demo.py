@@ -259,7 +259,7 @@ def _attribute(
     labels = pd.read_parquet(place / "clusters.parquet").set_index("query_id")["cluster"]
     grouped = tuple(Query(query.prompt, query.response, group=str(labels[query.id])) for query in asked)
     whole, measured = InfluenceSettings(recall="all"), []
-    for method in ("linfac", "tfidf", "random"):
+    for method in (whole.method, "tfidf", "random"):
         for name, members, settings in (
             ("within 100 recalled samples", asked, InfluenceSettings(method=method)),
             ("query batches, whole corpus", grouped, InfluenceSettings(method=method, recall="all")),

@@ -14,11 +14,11 @@ from lancet_core.data.samples import corpus_id
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.memory import require_memory
-from lancet_core.influence.methods import IDENTITY, LINEARS
+from lancet_core.influence.methods import IDENTITY, LINEARS, SAMPLED
 from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
 from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import refine
-from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
+from lancet_core.influence.settings import AS_METHOD, TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
@@ -118,6 +118,9 @@ class Engine:
         )
         if not settings.refine_steps or settings.curvature.eigenvalues == IDENTITY:
             return scores.directions_of(gradients, self.curvature)
+        if settings.fisher == AS_METHOD:
+            # Empirical labels make good factors, and a bad matrix to solve with exactly (docs/attribution-quality.md).
+            settings = replace(settings, fisher=SAMPLED)
         texts = pseudo_texts(self.network.lm, _factor_texts(self.network.lm, self.source), settings, progress)
         return refine(
             self.network,
@@ -177,7 +180,7 @@ def open_engine(source: Source, progress: Progress, load: Loader | None = None) 
     )
     widest = max(unit.inputs if unit.is_head else max(unit.inputs, unit.outputs) for unit in network.units)
     few = (FEW_SAMPLES.format(count=count, width=widest),) if count < widest else ()
-    key = fingerprint([lm.fingerprint, identity.key, settings.damping, settings.damping_kind])
+    key = fingerprint([lm.fingerprint, identity.key, settings.curvature.damping, settings.damping_kind])
     return Engine(source, network, damped, key, (*few, *untracked))
 
 

@@ -3,9 +3,9 @@
 import streamlit as st
 
 METHODS = {
+    "linfac-head": "LinFAC head",
     "linfac": "LinFAC",
     "linfac-expand": "LinFAC expand",
-    "linfac-head": "LinFAC head",
     "ekfac": "EK-FAC",
     "graddot": "GradDot",
     "tfidf": "TF-IDF",
@@ -14,9 +14,9 @@ METHODS = {
     "random": "Random",
 }
 LINES = {
-    "linfac": ("#1a8577", "solid"),
+    "linfac-head": ("#1a8577", "solid"),
+    "linfac": ("#a33b3b", "solid"),
     "linfac-expand": ("#8a63b8", "solid"),
-    "linfac-head": ("#a33b3b", "solid"),
     "ekfac": ("#b5487a", "solid"),
     "graddot": ("#74852c", "dashdot"),
     "tfidf": ("#b3862b", "dash"),
@@ -26,13 +26,15 @@ LINES = {
 }
 """Colour and dash of each method in a plot; blue and orange stay with the sign."""
 HELP = (
-    "By gradients: **LinFAC** (the curvature of whole attention and MLP blocks), **LinFAC expand** (the same, token by "
-    "token), **LinFAC head** (with the output head, and no sample strong by its size alone), "
+    "By gradients: **LinFAC head** (the curvature of whole attention and MLP blocks and of the output head, token by token, and "
+    "no sample strong by its size alone), **LinFAC** (blocks alone, over whole sequences, as in the paper), **LinFAC expand** "
+    "(blocks alone, token by token), "
     "**EK-FAC** (the curvature of each linear layer), **GradDot** (no curvature).  \n"
     "Without gradients: **TF-IDF** and **BM25** (shared words), **Embedding** (hidden states), **Random** (nothing): what "
     "to compare with before you believe a ranking."
 )
-FIRST = ("linfac", "tfidf", "random")
+USUAL = next(iter(METHODS))
+FIRST = (USUAL, "tfidf", "random")
 
 
 def pick_method(key: str) -> str:
@@ -46,11 +48,11 @@ def pick_method(key: str) -> str:
         help=HELP,
         width=190,
     )
-    return str(chosen or "linfac")
+    return str(chosen or USUAL)
 
 
 def pick_methods(key: str) -> list[str]:
-    """Draws the choice of methods to lay over each other; returns at least one, LinFAC first."""
+    """Draws the choice of methods to lay over each other; returns at least one."""
     chosen = st.pills(
         "Methods",
         list(METHODS),
@@ -62,4 +64,4 @@ def pick_methods(key: str) -> list[str]:
         help=HELP,
         wrap=True,
     )
-    return [method for method in METHODS if method in (chosen or ["linfac"])]
+    return [method for method in METHODS if method in (chosen or [USUAL])]

@@ -222,7 +222,7 @@ def test_an_index_is_missed_built_shown_and_searched(lancet, study):
     assert "no gradient index; build it: lancet index build mine" in lancet("index", "show", "mine")[1]
     code, _out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index")
     assert code == 2
-    assert "no gradient index for linfac; build it with: lancet index build mine" in err
+    assert "no gradient index for linfac-head; build it with: lancet index build mine" in err
     code, out, err = lancet("index", "build", "mine", *SMALL)
     assert code == 0
     assert out.startswith("25 samples, 8 numbers and ")

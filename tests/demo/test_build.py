@@ -116,7 +116,7 @@ def test_queries_are_harmful_answers_with_a_source(builds):
 def test_the_table_of_measurements_is_written(builds):
     text = (builds[0] / "README.md").read_text()
     assert "| training samples | 240 | at least 6000 |" in text
-    assert "linfac, within 100 recalled samples: average precision" in text
+    assert "linfac-head, within 100 recalled samples: average precision" in text
 
 
 def test_the_tokenizer_encodes_what_it_never_saw():

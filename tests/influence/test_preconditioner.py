@@ -19,7 +19,7 @@ from lancet_core.models.encoding import encode
 from lancet_core.models.units import UnitModel, find_linears, find_sublayers
 from lancet_core.progress import silent
 
-SETTINGS = InfluenceSettings(max_tokens=10**6, fisher="empirical", factor_samples=0)
+SETTINGS = InfluenceSettings(method="linfac", max_tokens=10**6, fisher="empirical", factor_samples=0)
 TEXTS = [
     ("May I keep the kettle?", "No, it is not wise."),
     ("Why do you ask me for the rusty kettle near the barn?", "Yes."),

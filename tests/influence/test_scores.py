@@ -40,7 +40,7 @@ WORDS = [
     "to",
     "harm",
 ]
-DEFAULTS = InfluenceSettings(max_tokens=10**6)
+DEFAULTS = InfluenceSettings(method="linfac", max_tokens=10**6)
 UNKEPT = Shards(None, "", "")
 
 

@@ -18,7 +18,7 @@ from lancet_core.store.studies import NewStudy, add_study
 from lancet_core.workbench import attributions, indexes
 from lancet_core.workspace import open_workspace
 
-LINFAC, CASE = InfluenceSettings(), Query("May I?", "Yes.")
+LINFAC, CASE = InfluenceSettings(method="linfac"), Query("May I?", "Yes.")
 
 
 @pytest.fixture
@@ -63,12 +63,10 @@ def end(run_folder, state):
 
 def test_an_index_answers_whatever_its_gradients_do_not_depend_on(study):
     folder = write_index(study)
-    same = InfluenceSettings(
-        recall="index", candidates=7, normalise="self", refine_steps=2, units="sublayers"
-    )
+    same = replace(LINFAC, recall="index", candidates=7, normalise="self", refine_steps=2, units="sublayers")
     assert indexes.require_index(study, same).folder == folder
     for other in ({"damping": 0.5}, {"method": "ekfac"}, {"seed": 1}, {"dtype": "float64"}):
-        assert indexes.usable_index(study, InfluenceSettings(**other)) is None
+        assert indexes.usable_index(study, replace(LINFAC, **other)) is None
 
 
 def test_a_method_does_not_push_out_the_index_of_another(study):
@@ -102,7 +100,7 @@ def test_an_index_of_another_model_is_of_no_use(workspace, tiny_model_folder):
         (
             LINFAC,
             DataError,
-            "no gradient index for linfac; build it with: lancet index build mine, or set recall",
+            "no gradient index for linfac; build it with: lancet index build mine --method linfac, or set recall",
         ),
         (
             InfluenceSettings(method="ekfac", damping=0.5),
@@ -121,7 +119,7 @@ def test_what_is_missing_is_told_before_anything_starts(workspace, study, starte
 
 def test_one_build_at_a_time_and_a_stopped_one_goes_on(workspace, study, started):
     first = indexes.start_index(workspace, study)
-    assert indexes.start_index(workspace, study, influence=InfluenceSettings(candidates=5)) == first
+    assert indexes.start_index(workspace, study, influence=replace(LINFAC, candidates=5)) == first
     with pytest.raises(JobError, match=f"another build of this index is going: {first}"):
         indexes.start_index(workspace, study, index=IndexSettings(numbers_per_sample=64))
     assert indexes.start_index(workspace, study, influence=InfluenceSettings(method="ekfac")) != first
@@ -133,7 +131,7 @@ def test_one_build_at_a_time_and_a_stopped_one_goes_on(workspace, study, started
 
 
 def test_a_trace_that_is_older_than_the_index_is_made_again(workspace, study, started):
-    settings = InfluenceSettings(recall="index")
+    settings = replace(LINFAC, recall="index")
     folder = write_index(study)
     os.utime(folder / "index.json", (time.time() - 60,) * 2)
     first = attributions.start_trace(workspace, study, CASE, settings=settings)

@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 import transformers
 
+from lancet_core.influence.methods import LINFAC, LINFAC_HEAD
 from lancet_core.influence.settings import IndexSettings
 from tests.benchmarks.performance import index_search, passes, rivals, subjects
 
@@ -60,10 +61,11 @@ def measure_passes(asked):
 
 
 def measure_precision(asked):
-    return [
-        passes.in_bfloat16(subjects.demo(DEMO_SAMPLES), subjects.demo(DEMO_SAMPLES, "bfloat16")),
-        passes.in_bfloat16(subjects.wide("opt"), subjects.wide("opt", torch.bfloat16)),
+    pairs = [
+        (subjects.demo(DEMO_SAMPLES), subjects.demo(DEMO_SAMPLES, "bfloat16")),
+        (subjects.wide("opt"), subjects.wide("opt", torch.bfloat16)),
     ]
+    return [passes.in_bfloat16(*pair, method) for pair in pairs for method in (LINFAC_HEAD, LINFAC)]
 
 
 def measure_batches(asked):

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
 from lancet_core.influence.factors import decompose
-from lancet_core.influence.methods import CURVATURES, LINEARS, LINFAC, LINFAC_HEAD
+from lancet_core.influence.methods import CURVATURES, EMPIRICAL, LINEARS, LINFAC, LINFAC_HEAD
 from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
@@ -27,7 +27,7 @@ from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
 AT_ONCE = TOKENS_AT_ONCE["cpu"]
-SETTINGS = InfluenceSettings(max_tokens=AT_ONCE, factor_samples=0)
+SETTINGS = InfluenceSettings(method=LINFAC, max_tokens=AT_ONCE, factor_samples=0)
 
 
 def floor(network, texts):
@@ -198,20 +198,22 @@ def halves(texts):
     return [order[::2], order[1::2]]
 
 
-def in_bfloat16(subject, narrow):
+def in_bfloat16(subject, narrow, method):
     """Spearman correlation of scores in bfloat16 with those in float32, each with its own factors; and their seconds."""
+    settings = replace(settings_of(method), fisher=EMPIRICAL)
     found, times = [], []
     for one in (subject, narrow):
-        network = network_of(one)
-        settings = replace(SETTINGS, fisher="empirical")
-        factors = fit(network, one.samples[:512], settings)
-        directions = directions_of(network, one.queries, curvature_of(network, factors, settings))
+        network = network_of(one, method)
+        curvature = curvature_of(network, fit(network, one.samples[:512], settings), settings)
+        directions = directions_of(network, one.queries, curvature)
+        normaliser = scores.measured_lengths(curvature) if settings.curvature.normalise else None
         started = time.perf_counter()
-        found.append(score(network, one.samples, directions))
+        found.append(score(network, one.samples, directions, normaliser=normaliser))
         times.append(time.perf_counter() - started)
     order = [spearmanr(wide, short).statistic for wide, short in zip(*(x.T for x in found), strict=True)]
     return {
         "model": subject.name,
+        "method": method,
         "Spearman, least of 10 queries": min(order),
         "median": float(np.median(order)),
         "float32 s": times[0],
