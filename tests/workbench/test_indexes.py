@@ -119,7 +119,7 @@ def test_what_is_missing_is_told_before_anything_starts(workspace, study, starte
 
 def test_one_build_at_a_time_and_a_stopped_one_goes_on(workspace, study, started):
     first = indexes.start_index(workspace, study)
-    assert indexes.start_index(workspace, study, influence=replace(LINFAC, candidates=5)) == first
+    assert indexes.start_index(workspace, study, influence=InfluenceSettings(candidates=5)) == first
     with pytest.raises(JobError, match=f"another build of this index is going: {first}"):
         indexes.start_index(workspace, study, index=IndexSettings(numbers_per_sample=64))
     assert indexes.start_index(workspace, study, influence=InfluenceSettings(method="ekfac")) != first
@@ -127,7 +127,7 @@ def test_one_build_at_a_time_and_a_stopped_one_goes_on(workspace, study, started
     assert indexes.start_index(workspace, study) == first
     end(started[0], DONE)
     assert indexes.start_index(workspace, study) != first
-    assert indexes.last_build(workspace, study, LINFAC).id == started[-1].id
+    assert indexes.last_build(workspace, study, InfluenceSettings()).id == started[-1].id
 
 
 def test_a_trace_that_is_older_than_the_index_is_made_again(workspace, study, started):
