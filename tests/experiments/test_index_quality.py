@@ -6,7 +6,7 @@ from lancet_core.experiments import index_quality
 from lancet_core.experiments.index_quality import ENERGY, PRINCIPAL, RANDOM
 from lancet_core.influence.settings import InfluenceSettings
 
-SETTINGS = InfluenceSettings(recall="all", factor_samples=0, device="cpu")
+SETTINGS = InfluenceSettings(method="linfac", recall="all", factor_samples=0, device="cpu")
 
 
 def test_shares_are_counted_by_hand(monkeypatch):

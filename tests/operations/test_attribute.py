@@ -29,7 +29,7 @@ def config(tiny_model_folder, written_samples, queries):
         samples=str(written_samples),
         template="auto",
         queries=queries,
-        influence=InfluenceSettings(candidates=20, factor_samples=30, device="cpu"),
+        influence=InfluenceSettings(method="linfac", candidates=20, factor_samples=30, device="cpu"),
         detail=3,
     )
 
