@@ -82,6 +82,8 @@ def fit_basis(
 ) -> Basis:
     """Chooses the pool and its principal directions from some samples, in two passes over them.
 
+    Every sample counts alike: its whitened gradient is taken at length one, so that a few strong ones do not choose for all.
+
     Args:
         network: The model with its units.
         curvature: Unit names to the damped curvature.
@@ -97,14 +99,15 @@ def fit_basis(
     whole = {unit: _pooled(unit, one, None) for unit, one in curvature.items()}
     energy: dict[str, Tensor] = {}
     for _, found in _passes(network, texts, max_tokens, tell):
+        lengths = gradient_lengths(found, curvature)[:, None]
         for one in found:
-            squared = whole[one.unit].read(one).square().sum(dim=0)
+            squared = (whole[one.unit].read(one) / lengths).square().sum(dim=0)
             energy[one.unit] = energy[one.unit] + squared if one.unit in energy else squared
     coordinates = _most_energetic(energy, pool)
     units = pooled_units(curvature, coordinates)
     rows = torch.empty(len(texts), sum(len(chosen) for chosen in coordinates.values()))
     for indices, found in _passes(network, texts, max_tokens, tell):
-        rows[indices] = _read(units, found).cpu().float()
+        rows[indices] = (_read(units, found) / gradient_lengths(found, curvature)[:, None]).cpu().float()
     return Basis(coordinates, _principal_directions(rows, numbers))
 
 
