@@ -202,9 +202,12 @@ def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
 
 
 def gradient_lengths(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
-    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,)."""
-    itself = torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found])
-    return itself.sum(dim=0).sqrt()
+    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,).
+
+    Never 0: a sample that the model knows by heart may have no gradient at all, and what it is divided by must leave it at 0.
+    """
+    itself = torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
+    return itself.clamp_min(torch.finfo(itself.dtype).tiny).sqrt()
 
 
 def measured_lengths(curvature: Mapping[str, Preconditioner]) -> Normaliser:

@@ -177,6 +177,25 @@ def test_every_step_comes_closer(network):
     assert errors[-1] < 0.5 * errors[0]
 
 
+def test_a_sample_without_gradient_has_a_length_to_divide_by():
+    """One row of zeros beside an ordinary one; what is not a number stays so, and is told by who scores."""
+    curvature = {"u": precondition(some_factors(), damping=0.2, kind="relative")}
+    a, delta = (
+        torch.ones(3, 2, curvature["u"].damped.shape[1]),
+        torch.ones(3, 2, curvature["u"].damped.shape[0]),
+    )
+    delta[1], delta[2] = 0.0, float("nan")
+    found = scores.UnitGradients(
+        "u", a.to(curvature["u"].damped), delta.to(curvature["u"].damped), torch.ones(3, 2)
+    )
+    lengths = scores.gradient_lengths([found], curvature)
+    expected = curvature["u"].self_influence(found.a, found.delta)[0].sqrt()
+    torch.testing.assert_close(lengths[0], expected)
+    assert lengths[1] > 0
+    assert 0.0 / lengths[1] == 0
+    assert lengths[2].isnan()
+
+
 def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
     own = network()
     settings = replace(SETTINGS, damping=0.3)
