@@ -20,8 +20,9 @@ from lancet_core.progress import Progress, silent
 
 TOP = 50
 RESCORED = (100, 200, 300)
-PRINCIPAL, RANDOM, ENERGY = "principal directions", "random projection", "most energy alone"
-SIZES = {PRINCIPAL: (64, 128, 256, 512, 1024), RANDOM: (256, 1024), ENERGY: (1024, 4096)}
+PRINCIPAL, BUCKETS = "principal directions", "buckets alone"
+SIZES = (128, 256, 512, 1024, 2048)
+BASES = ((PRINCIPAL, 4096), (PRINCIPAL, 16384), (BUCKETS, 1024), (BUCKETS, 4096))
 READING = "Reading whitened gradients"
 _SCALE_LENGTH_AND_ROW_BYTES = 12
 _BYTES = {index.INT8: 1, index.FLOAT16: 2}
@@ -34,7 +35,7 @@ class IndexRow:
 
     Attributes:
         kind: How a gradient becomes numbers.
-        pool: Coordinates that the numbers are made of.
+        buckets: Sums of coordinates that the numbers are made of.
         numbers: Numbers of each sample.
         precision: How each is stored.
         bytes_per_sample: Bytes of each sample, scale and row included.
@@ -43,7 +44,7 @@ class IndexRow:
     """
 
     kind: str
-    pool: int
+    buckets: int
     numbers: int
     precision: str
     bytes_per_sample: int
@@ -54,21 +55,21 @@ class IndexRow:
 def measure_index(
     bench: Bench,
     settings: InfluenceSettings,
-    pools: Sequence[int] = (8192, 32768),
+    bases: Sequence[tuple[str, int]] = BASES,
     progress: Progress = silent,
 ) -> list[IndexRow]:
     """Compares indexes of several sizes with the exact scores of every sample.
 
-    The numbers of a smaller index are those of a larger one with the most energy, so that each pool is read once.
+    The principal directions of a smaller index are the first of a larger one's, so that each number of buckets is read once.
 
     Args:
         bench: Corpus and model.
         settings: Method, with `recall` set to all samples.
-        pools: Coordinates with the most energy that numbers are made of.
+        bases: Kinds with their numbers of buckets.
         progress: Told at every batch.
 
     Returns:
-        Rows of every pool, kind and size.
+        Rows of every kind, number of buckets and size.
     """
     exact = score_corpus(bench, settings, progress).singles
     corpus = bench.corpus
@@ -80,19 +81,15 @@ def measure_index(
     pairs = [(query.prompt, query.response) for query in corpus.queries]
     encoded = [text for text in encode_all(engine.network.lm, pairs, DEFAULT_TEMPLATE) if text is not None]
     directions = engine.directions(encoded, [(place,) for place in range(len(encoded))], progress)
-    rows = []
-    for pool in pools:
-        for kind, basis in _bases(engine, texts, pool, progress):
-            units = index.pooled_units(engine.curvature, basis.coordinates)
-            stored = _numbers(engine, basis, texts, progress)
-            asked = index.query_numbers(units, basis.vectors, directions)
-            order = np.argsort(-np.square(stored).mean(axis=0), kind="stable")
-            stored, asked = stored[:, order], asked[:, order]
-            rows += [
-                row
-                for size in SIZES[kind]
-                for row in _rows(kind, pool, (stored[:, :size], asked[:, :size]), exact)
-            ]
+    rows: list[IndexRow] = []
+    for kind, buckets in bases:
+        basis = _fit_basis(engine, texts, buckets, progress)
+        if kind == BUCKETS:
+            basis = replace(basis, vectors=torch.eye(buckets))
+        stored = _numbers(engine, basis, texts, progress)
+        asked = index.query_numbers(engine.curvature, basis, directions)
+        for size in SIZES if kind == PRINCIPAL else (buckets,):
+            rows += _rows(kind, buckets, (stored[:, :size], asked[:, :size]), exact)
     return rows
 
 
@@ -100,7 +97,7 @@ def index_table(rows: Sequence[IndexRow]) -> str:
     """Writes the rows as a Markdown table."""
     header = (
         "numbers made by",
-        "pool",
+        "buckets",
         "numbers",
         "stored as",
         "bytes per sample",
@@ -110,7 +107,7 @@ def index_table(rows: Sequence[IndexRow]) -> str:
     cells = [
         (
             row.kind,
-            f"{row.pool:,}",
+            f"{row.buckets:,}",
             f"{row.numbers:,}",
             row.precision,
             f"{row.bytes_per_sample:,}",
@@ -122,35 +119,18 @@ def index_table(rows: Sequence[IndexRow]) -> str:
     return write_table(header, cells)
 
 
-def _bases(
-    engine: Engine, texts: Sequence[Encoded], pool: int, progress: Progress
-) -> Iterator[tuple[str, index.Basis]]:
-    """Yields each way of making few numbers of one pool of coordinates."""
-    usual = IndexSettings()
-    order = np.random.default_rng(engine.source.settings.seed).permutation(len(texts))
-    chosen = [texts[place] for place in order[: usual.basis_samples]]
-    principal = index.fit_basis(
+def _fit_basis(engine: Engine, texts: Sequence[Encoded], buckets: int, progress: Progress) -> index.Basis:
+    settings = engine.source.settings
+    order = np.random.default_rng(settings.seed).permutation(len(texts))
+    chosen = [texts[place] for place in order[: IndexSettings().basis_samples]]
+    return index.fit_basis(
         engine.network,
         engine.curvature,
         texts=chosen,
-        sizes=(pool, max(SIZES[PRINCIPAL])),
-        max_tokens=engine.source.settings.max_tokens,
+        sizes=(buckets, max(SIZES)),
+        max_tokens=settings.max_tokens,
         tell=lambda done: progress(READING, done, len(chosen)),
     )
-    yield PRINCIPAL, principal
-    generator = torch.Generator().manual_seed(engine.source.settings.seed)
-    random = torch.randn(pool, max(SIZES[RANDOM]), generator=generator) / max(SIZES[RANDOM]) ** 0.5
-    yield RANDOM, replace(principal, vectors=random)
-    if pool >= max(SIZES[ENERGY]):
-        energy = index.fit_basis(
-            engine.network,
-            engine.curvature,
-            texts=chosen,
-            sizes=(max(SIZES[ENERGY]), 1),
-            max_tokens=engine.source.settings.max_tokens,
-            tell=lambda done: progress(READING, done, len(chosen)),
-        )
-        yield ENERGY, replace(energy, vectors=torch.eye(max(SIZES[ENERGY])))
 
 
 def _numbers(engine: Engine, basis: index.Basis, texts: Sequence[Encoded], progress: Progress) -> Numbers:
@@ -166,7 +146,7 @@ def _numbers(engine: Engine, basis: index.Basis, texts: Sequence[Encoded], progr
 
 
 def _rows(
-    kind: str, pool: int, numbers: tuple[Numbers, Numbers], exact: NDArray[np.float64]
+    kind: str, buckets: int, numbers: tuple[Numbers, Numbers], exact: NDArray[np.float64]
 ) -> Iterator[IndexRow]:
     """Yields a row for each precision."""
     samples, queries = numbers
@@ -176,7 +156,7 @@ def _rows(
         found, *rescored = (mean_by(MetricSettings(), list(values)) for values in zip(*shares, strict=True))
         size = samples.shape[1]
         used = size * _BYTES[precision] + _SCALE_LENGTH_AND_ROW_BYTES
-        yield IndexRow(kind, pool, size, precision, used, found, tuple(rescored))
+        yield IndexRow(kind, buckets, size, precision, used, found, tuple(rescored))
 
 
 def _shares(near: Numbers, exact: NDArray[np.float64]) -> tuple[float, ...]:

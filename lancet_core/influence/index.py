@@ -1,9 +1,9 @@
 """The gradient index: a few numbers of each sample's whitened gradient, from which the influence on any query is nearly known.
 
-In the whitened eigenbasis, g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ), the influence score is a plain scalar product. Of its coordinates over
-all units those with the most energy are pooled, and the pool is projected on the principal directions of some samples: products
-across units, which the factors treat apart. Measured on the demo (131,072 coordinates, share of the exact top 50 found): 4,096
-coordinates with the most energy .83; of 32,768 of them 1,024 random projections .88, 512 principal directions in int8 .90.
+In the whitened eigenbasis, g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ), the influence score is a plain scalar product over the coordinates of all
+units. They are added up with random signs in some thousand buckets, which keeps scalar products but for an error of about
+√(2 / buckets) of the lengths (CountSketch: Charikar, Chen and Farach-Colton 2002; hashed by row and column as TensorSketch is: Pham
+and Pagh 2013), and the sums are projected on the principal directions of some samples.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,45 +17,14 @@ from torch import Tensor
 
 from lancet_core.errors import ConfigError
 from lancet_core.influence.capture import UnitGradients, frozen, unit_gradients
-from lancet_core.influence.gradients import gradient_parts
-from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner
-from lancet_core.influence.scores import gradient_lengths
+from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner, lengths_of
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.units import UnitModel
 
 INT8, FLOAT16 = "int8", "float16"
+_SEED = 0
 _LARGEST = {INT8: 127.0, FLOAT16: 1.0}
-
-
-@dataclass(frozen=True)
-class PooledUnit:
-    """The coordinates of one unit that are in the pool.
-
-    Attributes:
-        rows: Eigenvectors of Q_S that occur among them, shape (P, r); where Q_S is the identity their numbers, shape (r,).
-        columns: Eigenvectors of Q_A that occur among them, shape (M, c).
-        places: Where the coordinates stand in the flattened (r, c), shape (coordinates,).
-        roots: √(Λ + λ) of each, shape (coordinates,).
-    """
-
-    rows: Tensor
-    columns: Tensor
-    places: Tensor
-    roots: Tensor
-
-    def read(self, found: UnitGradients) -> Tensor:
-        """Whitened coordinates of samples, shape (rows, coordinates)."""
-        chosen = (
-            found.delta[:, :, self.rows] if self.rows.ndim == 1 else found.delta @ self.rows.to(found.delta)
-        )
-        rotated = found.a @ self.columns.to(found.a), chosen
-        return torch.cat([part.flatten(1)[:, self.places] / self.roots for part in gradient_parts(*rotated)])
-
-    def read_direction(self, directions: Tensor) -> Tensor:
-        """Coordinates of directions V of shape (queries, P, M), whose products with whitened gradients are influence scores."""
-        chosen = directions[:, self.rows] if self.rows.ndim == 1 else self.rows.T @ directions
-        return (chosen @ self.columns).flatten(1)[:, self.places] * self.roots
 
 
 @dataclass(frozen=True)
@@ -63,12 +32,47 @@ class Basis:
     """How a gradient becomes the numbers of the index.
 
     Attributes:
-        coordinates: Unit names, in alphabetical order, to the coordinates of (P, M), flattened, that are in the pool; ascending.
-        vectors: Principal directions of the pool, shape (pool, numbers), orthonormal.
+        hashes: Unit names, in alphabetical order, to a hash of each row and of each column of (P, M), shapes (P,) and (M,), below
+            twice the number of buckets: their sum, modulo that, is the bucket of a coordinate, and from the second half of it the
+            sign is negative.
+        vectors: Principal directions of the buckets, shape (buckets, numbers), orthonormal.
     """
 
-    coordinates: dict[str, Tensor]
+    hashes: dict[str, tuple[Tensor, Tensor]]
     vectors: Tensor
+
+
+@dataclass(frozen=True)
+class SketchedUnit:
+    """How the whitened gradients of one unit are added up in buckets.
+
+    Attributes:
+        curvature: What whitens them.
+        places: Bucket of each coordinate of the flattened (P, M), in the second half where its sign is negative; shape (P · M,).
+        buckets: Number of buckets.
+    """
+
+    curvature: UnitPreconditioner
+    places: Tensor
+    buckets: int
+
+    def read(self, found: UnitGradients) -> tuple[Tensor, Tensor]:
+        """Sums of samples, shape (rows, buckets), and the squared lengths of their whitened gradients, shape (rows,)."""
+        parts = [
+            (self._add_up(part), part.square().sum(dim=(1, 2)))
+            for part in self.curvature.whiten(found.a, found.delta)
+        ]
+        sums, squared = zip(*parts, strict=True)
+        return torch.cat(sums), torch.cat(squared)
+
+    def read_direction(self, directions: Tensor) -> Tensor:
+        """Sums of directions V of shape (queries, P, M), whose products with those of samples are nearly influence."""
+        return self._add_up(self.curvature.whiten_direction(directions))
+
+    def _add_up(self, whitened: Tensor) -> Tensor:
+        signed = whitened.new_zeros(len(whitened), 2 * self.buckets)
+        signed.index_add_(1, self.places, whitened.flatten(1))
+        return signed[:, : self.buckets] - signed[:, self.buckets :]
 
 
 def fit_basis(
@@ -80,7 +84,7 @@ def fit_basis(
     max_tokens: int,
     tell: Tell,
 ) -> Basis:
-    """Chooses the pool and its principal directions from some samples, in two passes over them.
+    """Draws the hashes, and finds the principal directions of some samples in one pass over them.
 
     Every sample counts alike: its whitened gradient is taken at length one, so that a few strong ones do not choose for all.
 
@@ -88,38 +92,36 @@ def fit_basis(
         network: The model with its units.
         curvature: Unit names to the damped curvature.
         texts: Samples to choose from.
-        sizes: Coordinates in the pool, and numbers for each sample; no more numbers than samples are made.
+        sizes: Buckets, and numbers for each sample; no more numbers than samples are made.
         max_tokens: Tokens in one forward pass.
-        tell: Told before every batch of either pass.
+        tell: Told before every batch.
 
     Raises:
         ConfigError: A unit has no curvature (graddot).
     """
-    pool, numbers = sizes
-    whole = {unit: _pooled(unit, one, None) for unit, one in curvature.items()}
-    energy: dict[str, Tensor] = {}
-    for _, found in _passes(network, texts, max_tokens, tell):
-        lengths = gradient_lengths(found, curvature)[:, None]
-        for one in found:
-            squared = (whole[one.unit].read(one) / lengths).square().sum(dim=0)
-            energy[one.unit] = energy[one.unit] + squared if one.unit in energy else squared
-    coordinates = _most_energetic(energy, pool)
-    units = pooled_units(curvature, coordinates)
-    rows = torch.empty(len(texts), sum(len(chosen) for chosen in coordinates.values()))
-    for indices, found in _passes(network, texts, max_tokens, tell):
-        rows[indices] = (_read(units, found) / gradient_lengths(found, curvature)[:, None]).cpu().float()
-    return Basis(coordinates, _principal_directions(rows, numbers))
+    buckets, numbers = sizes
+    hashes = _draw_hashes(curvature, buckets)
+    units = sketched_units(curvature, hashes, buckets)
+    rows = torch.empty(len(texts), buckets)
+    for indices, sums, lengths in _passes(network, units, texts=texts, max_tokens=max_tokens, tell=tell):
+        rows[indices] = (sums / lengths[:, None]).cpu().float()
+    return Basis(hashes, _principal_directions(rows, numbers))
 
 
-def pooled_units(
-    curvature: Mapping[str, Preconditioner], coordinates: Mapping[str, Tensor]
-) -> dict[str, PooledUnit]:
-    """Prepares reading the pool: unit names to what is read of each.
+def sketched_units(
+    curvature: Mapping[str, Preconditioner], hashes: Mapping[str, tuple[Tensor, Tensor]], buckets: int
+) -> dict[str, SketchedUnit]:
+    """Prepares adding up: unit names to how each is.
 
     Raises:
         ConfigError: A unit has no curvature (graddot).
     """
-    return {unit: _pooled(unit, curvature[unit], chosen) for unit, chosen in coordinates.items()}
+    units = {}
+    for unit, (rows, columns) in hashes.items():
+        own = _required(unit, curvature[unit])
+        places = ((rows[:, None] + columns) % (2 * buckets)).flatten().to(own.damped.device)
+        units[unit] = SketchedUnit(own, places, buckets)
+    return units
 
 
 def sample_numbers(
@@ -132,23 +134,24 @@ def sample_numbers(
     tell: Tell,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Numbers of samples, shape (samples, numbers), and the lengths of their whitened gradients, (samples,), in the order given."""
-    parts, lengths, order = [], [], []
-    units = pooled_units(curvature, basis.coordinates)
+    numbers, lengths, order = [], [], []
     vectors = basis.vectors.to(network.lm.device)
-    for indices, found in _passes(network, texts, max_tokens, tell):
+    units = sketched_units(curvature, basis.hashes, len(vectors))
+    for indices, sums, own in _passes(network, units, texts=texts, max_tokens=max_tokens, tell=tell):
         order += indices
-        parts.append(_read(units, found).to(vectors.dtype) @ vectors)
-        lengths.append(gradient_lengths(found, curvature).to(vectors.dtype))
+        numbers.append(sums.to(vectors.dtype) @ vectors)
+        lengths.append(own.to(vectors.dtype))
     places = torch.tensor(order).argsort()
-    return torch.cat(parts).cpu()[places].numpy(), torch.cat(lengths).cpu()[places].numpy()
+    return torch.cat(numbers).cpu()[places].numpy(), torch.cat(lengths).cpu()[places].numpy()
 
 
 def query_numbers(
-    units: Mapping[str, PooledUnit], vectors: Tensor, directions: Mapping[str, Tensor]
+    curvature: Mapping[str, Preconditioner], basis: Basis, directions: Mapping[str, Tensor]
 ) -> NDArray[np.float32]:
     """Numbers of queries, shape (queries, numbers); their products with those of samples are nearly the influence scores."""
-    pooled = torch.cat([one.read_direction(directions[unit]) for unit, one in units.items()], dim=1)
-    numbers: NDArray[np.float32] = (pooled.to(vectors.dtype) @ vectors.to(pooled.device)).cpu().numpy()
+    units = sketched_units(curvature, basis.hashes, len(basis.vectors))
+    sums = torch.stack([one.read_direction(directions[unit]) for unit, one in units.items()]).sum(dim=0)
+    numbers: NDArray[np.float32] = (sums.cpu().to(basis.vectors.dtype) @ basis.vectors).numpy()
     return numbers
 
 
@@ -188,60 +191,46 @@ def strongest(scores: NDArray[np.float32], count: int) -> NDArray[np.int64]:
 
 
 def _passes(
-    network: UnitModel, texts: Sequence[Encoded], max_tokens: int, tell: Tell
-) -> Iterator[tuple[list[int], list[UnitGradients]]]:
+    network: UnitModel,
+    units: Mapping[str, SketchedUnit],
+    *,
+    texts: Sequence[Encoded],
+    max_tokens: int,
+    tell: Tell,
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Yields for each batch the places of its samples, their sums, shape (rows, buckets), and lengths, shape (rows,)."""
     done = 0
     with frozen(network.lm.model):
         for batch in pack(texts, max_tokens):
             tell(done)
-            yield (
-                list(batch.indices),
-                unit_gradients(network.lm.model, network.units, batch.to(network.lm.device)),
-            )
+            found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
+            parts = [units[one.unit].read(one) for one in found]
+            sums, squared = (torch.stack(own).sum(dim=0) for own in zip(*parts, strict=True))
+            yield list(batch.indices), sums, lengths_of(squared)
             done += len(batch.indices)
 
 
-def _read(units: Mapping[str, PooledUnit], found: Sequence[UnitGradients]) -> Tensor:
-    by_name = {one.unit: one for one in found}
-    return torch.cat([unit.read(by_name[name]) for name, unit in units.items()], dim=1)
+def _draw_hashes(curvature: Mapping[str, Preconditioner], buckets: int) -> dict[str, tuple[Tensor, Tensor]]:
+    generator = torch.Generator().manual_seed(_SEED)
+
+    def draw(count: int) -> Tensor:
+        return torch.randint(2 * buckets, (count,), generator=generator, dtype=torch.int32)
+
+    shapes = {unit: _required(unit, curvature[unit]).damped.shape for unit in sorted(curvature)}
+    return {unit: (draw(outputs), draw(inputs)) for unit, (outputs, inputs) in shapes.items()}
 
 
-def _pooled(unit: str, curvature: Preconditioner, chosen: Tensor | None) -> PooledUnit:
-    """Restricts the eigenbasis to the coordinates chosen; None takes all.
+def _required(unit: str, curvature: Preconditioner) -> UnitPreconditioner:
+    """Gives a curvature that whitens.
 
     Raises:
-        ConfigError: The unit has no curvature.
+        ConfigError: The unit has none.
     """
     if not isinstance(curvature, UnitPreconditioner):
         raise ConfigError(
             f"the gradient index needs a curvature, and unit {unit} has none; choose linfac, linfac-expand, linfac-head or ekfac"
         )
-    damped = curvature.damped
-    if chosen is None:
-        chosen = torch.arange(damped.numel())
-    chosen = chosen.to(damped.device)
-    row, column = chosen // damped.shape[1], chosen % damped.shape[1]
-    rows, row_places = torch.unique(row, return_inverse=True)
-    columns, column_places = torch.unique(column, return_inverse=True)
-    left = curvature.gradient_vectors
-    return PooledUnit(
-        rows if left is None else left[:, rows],
-        curvature.activation_vectors[:, columns],
-        row_places * len(columns) + column_places,
-        damped.flatten()[chosen].sqrt(),
-    )
-
-
-def _most_energetic(energy: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
-    """Coordinates with the most energy over all units, by unit; units without any are left out."""
-    names = sorted(energy)
-    everything = torch.cat([energy[name].cpu() for name in names])
-    chosen = torch.zeros(len(everything), dtype=torch.bool)
-    chosen[everything.topk(min(count, len(everything))).indices] = True
-    by_unit = torch.split(chosen, [len(energy[name]) for name in names])
-    return {
-        name: own.nonzero().squeeze(1) for name, own in zip(names, by_unit, strict=True) if bool(own.any())
-    }
+    return curvature
 
 
 def _principal_directions(rows: Tensor, numbers: int) -> Tensor:

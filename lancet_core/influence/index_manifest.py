@@ -34,6 +34,7 @@ class Manifest:
         shards: Number of shards.
         samples: Samples in it; those that exceed the model's context are not.
         too_long: Samples that exceed it.
+        buckets: Buckets that they are made of.
         numbers: Numbers of each sample.
         bytes_per_sample: Bytes of each sample on disk, scale and row included.
         influence: Settings of the method.
@@ -48,6 +49,7 @@ class Manifest:
     shards: int
     samples: int
     too_long: int
+    buckets: int
     numbers: int
     bytes_per_sample: float
     influence: dict[str, Any]

@@ -1,6 +1,6 @@
 """The damped curvature as an operator: solving with it, and gradients in the basis in which it is the identity (Eq. 12)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -46,19 +46,40 @@ class UnitPreconditioner:
         left = self.gradient_vectors.to(gradients)
         return left @ ((left.T @ gradients @ right) / self.damped.to(gradients)) @ right.T
 
-    def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
-        """Influence of each sample on itself, ⟨V, g⟩ with V its own solve; not negative.
+    def whiten(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
+        """Yields modular gradients in the basis in which the curvature is the identity: g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ).
 
         Args:
             a: Inputs, shape (rows, positions, M).
             delta: Gradients with respect to outputs, shape (rows, positions, P).
 
-        Returns:
-            Shape (rows,).
+        Yields:
+            Parts of the batch that fit into memory, in order, each of shape (some rows, P, M).
         """
+        roots = self.damped.sqrt().to(a.device)
         rotated = rotate(a, delta, self.activation_vectors, self.gradient_vectors)
-        damped = self.damped.to(a.device)
-        return torch.cat([(part.square() / damped).sum(dim=(1, 2)) for part in gradient_parts(*rotated)])
+        return (part / roots for part in gradient_parts(*rotated))
+
+    def whiten_direction(self, directions: Tensor) -> Tensor:
+        """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
+
+        Args:
+            directions: V, shape (queries, P, M).
+
+        Returns:
+            (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `directions`.
+        """
+        turned = directions @ self.activation_vectors.to(directions)
+        if self.gradient_vectors is not None:
+            turned = self.gradient_vectors.to(directions).T @ turned
+        return turned * self.damped.sqrt().to(directions)
+
+    def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
+        """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared length of its whitened gradient.
+
+        Arguments as of `whiten`; returns shape (rows,).
+        """
+        return torch.cat([part.square().sum(dim=(1, 2)) for part in self.whiten(a, delta)])
 
 
 @dataclass(frozen=True)
@@ -77,6 +98,14 @@ class Identity:
 
 
 Preconditioner = UnitPreconditioner | Identity
+
+
+def lengths_of(squared: Tensor) -> Tensor:
+    """Lengths of gradients, from their squares.
+
+    Never 0: a sample that the model knows by heart may have no gradient at all, and what it is divided by must leave it at 0.
+    """
+    return squared.clamp_min(torch.finfo(squared.dtype).tiny).sqrt()
 
 
 def precondition(factors: EigenFactors, *, damping: float, kind: str, unit: str = "") -> UnitPreconditioner:

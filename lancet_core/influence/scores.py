@@ -11,7 +11,7 @@ from torch import Tensor
 from lancet_core.errors import NumericalError
 from lancet_core.influence.capture import UnitGradients, frozen, require_finite, unit_gradients
 from lancet_core.influence.gradients import contract, modular_gradient, position_products
-from lancet_core.influence.preconditioner import Preconditioner
+from lancet_core.influence.preconditioner import Preconditioner, lengths_of
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.units import UnitModel
@@ -202,12 +202,10 @@ def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
 
 
 def gradient_lengths(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
-    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,).
-
-    Never 0: a sample that the model knows by heart may have no gradient at all, and what it is divided by must leave it at 0.
-    """
-    itself = torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
-    return itself.clamp_min(torch.finfo(itself.dtype).tiny).sqrt()
+    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,)."""
+    return lengths_of(
+        torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
+    )
 
 
 def measured_lengths(curvature: Mapping[str, Preconditioner]) -> Normaliser:

@@ -28,6 +28,7 @@ RECALLS = (TFIDF, BM25, INDEX, ALL)
 AS_METHOD, TRACKED, LEFT_OUT = "as the method", "tracked", "left out"
 # On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
+CANDIDATES_BY_WORDS, CANDIDATES_BY_INDEX = 100, 200
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,11 @@ class InfluenceSettings:
         "every training sample",
         choices=RECALLS,
     )
-    candidates: int = setting(
-        100, "Candidates for each query; without meaning where all are taken", minimum=1
+    candidates: int | None = setting(
+        None,
+        f"Candidates for each query; empty takes {CANDIDATES_BY_WORDS} by words and {CANDIDATES_BY_INDEX} by the index, half of "
+        "them of either sign; without meaning where all are taken",
+        minimum=1,
     )
     recall_text: str = setting(
         "prompt+response", "Text that recall by words compares", choices=("prompt+response", "prompt")
@@ -139,6 +143,11 @@ class InfluenceSettings:
         )
 
     @property
+    def candidate_count(self) -> int:
+        """Candidates for each query: as chosen, or as many as the recall takes."""
+        return self.candidates or (CANDIDATES_BY_INDEX if self.recall == INDEX else CANDIDATES_BY_WORDS)
+
+    @property
     def takes_gradients(self) -> bool:
         """Whether scores come from gradients, and so spread over tokens and units."""
         return self.method in CURVATURES
@@ -149,15 +158,17 @@ class IndexSettings:
     """How much the gradient index keeps of each sample."""
 
     numbers_per_sample: int = setting(
-        512,
+        1024,
         "Numbers kept of each sample; more find more of the exact top, and cost as many bytes in int8",
         minimum=8,
     )
     precision: str = setting("int8", "How each number is stored", choices=("int8", "float16"))
-    pool: int = setting(32768, "Coordinates with the most energy that the numbers are made of", minimum=64)
-    basis_samples: int = setting(
-        2000, "Samples that choose the coordinates and their principal directions", minimum=16
+    buckets: int = setting(
+        16384,
+        "Sums that the coordinates of a gradient are added up in, with random signs; the numbers are made of these",
+        minimum=64,
     )
+    basis_samples: int = setting(4000, "Samples that choose the principal directions", minimum=16)
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,9 @@ def _recalled(
         return tuple(np.arange(len(samples)) for _ in groups)
     similarity = text_similarities(settings.recall, settings, samples, queries)
     return tuple(
-        np.unique(np.concatenate([most_similar(similarity[member], settings.candidates) for member in group]))
+        np.unique(
+            np.concatenate([most_similar(similarity[member], settings.candidate_count) for member in group])
+        )
         for group in groups
     )
 

@@ -43,7 +43,7 @@ def run(
         load: Gives the model; None loads it with the device and precision of the settings.
 
     Returns:
-        Summary: `samples`, `too_long`, `numbers`, `pool`, `bytes_per_sample`, `seconds`, `notes`.
+        Summary: `samples`, `too_long`, `numbers`, `buckets`, `bytes_per_sample`, `seconds`, `notes`.
 
     Raises:
         ConfigError: The method takes no curvature, or its factors would not fit into memory.
@@ -86,6 +86,7 @@ def run(
         shards=len(parts),
         samples=len(rows),
         too_long=len(source.ids) - len(texts),
+        buckets=len(basis.vectors),
         numbers=basis.vectors.shape[1],
         bytes_per_sample=round(size, 1),
         influence=to_dict(config.influence),
@@ -96,7 +97,7 @@ def run(
         "samples": manifest.samples,
         "too_long": manifest.too_long,
         "numbers": manifest.numbers,
-        "pool": len(basis.vectors),
+        "buckets": manifest.buckets,
         "bytes_per_sample": manifest.bytes_per_sample,
         "seconds": round(time.perf_counter() - started, 3),
         "notes": list(engine.notes),
@@ -131,8 +132,7 @@ def choose_by_index(
             f"({manifest.engine}, wanted {engine.key}); {REBUILD}, or set recall to tfidf"
         )
     basis = _read_basis(_required(Shards(folder, "basis", manifest.basis), 0, folder))
-    units = index.pooled_units(engine.curvature, basis.coordinates)
-    queries = index.query_numbers(units, basis.vectors, directions)
+    queries = index.query_numbers(engine.curvature, basis, directions)
     shards = Shards(folder, "numbers", manifest.key)
     rows, scores = [], []
     lengths = np.full(len(task.samples), np.nan, dtype=np.float32)
@@ -145,7 +145,7 @@ def choose_by_index(
             near /= kept["lengths"].astype(np.float32)[:, None]
         scores.append(near)
     every, values = np.concatenate(rows).astype(np.int64), np.concatenate(scores)
-    count = engine.source.settings.candidates
+    count = engine.source.settings.candidate_count
     chosen = [np.sort(every[index.strongest(own, count)]) for own in values.T]
     return task.with_candidates(chosen), lengths
 
@@ -191,33 +191,27 @@ class _Indexing:
 def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, progress: Progress) -> Arrays:
     order = np.random.default_rng(config.influence.seed).permutation(sorted(texts))
     chosen = [texts[int(row)] for row in order[: config.index.basis_samples]]
-    begun = 0  # passes over the samples
-
-    def tell(done: int) -> None:
-        nonlocal begun
-        begun += done == 0
-        progress(CHOOSING, (begun - 1) * len(chosen) + done, 2 * len(chosen))
-
     basis = index.fit_basis(
         engine.network,
         engine.curvature,
         texts=chosen,
-        sizes=(config.index.pool, config.index.numbers_per_sample),
+        sizes=(config.index.buckets, config.index.numbers_per_sample),
         max_tokens=engine.source.settings.max_tokens,
-        tell=tell,
+        tell=lambda done: progress(CHOOSING, done, len(chosen)),
     )
-    coordinates = {f"coordinates:{unit}": own.cpu().numpy() for unit, own in basis.coordinates.items()}
+    rows = {f"rows:{unit}": own.numpy() for unit, (own, _) in basis.hashes.items()}
+    columns = {f"columns:{unit}": own.numpy() for unit, (_, own) in basis.hashes.items()}
     # In float16: half the file, and an error that int8 numbers hide.
-    return {"vectors": basis.vectors.half().numpy(), **coordinates}
+    return {"vectors": basis.vectors.half().numpy(), **rows, **columns}
 
 
 def _read_basis(arrays: Arrays) -> index.Basis:
-    coordinates = {
-        name.partition(":")[2]: torch.from_numpy(values)
-        for name, values in sorted(arrays.items())
-        if name.startswith("coordinates:")
+    units = sorted(name.partition(":")[2] for name in arrays if name.startswith("rows:"))
+    hashes = {
+        unit: (torch.from_numpy(arrays[f"rows:{unit}"]), torch.from_numpy(arrays[f"columns:{unit}"]))
+        for unit in units
     }
-    return index.Basis(coordinates, torch.from_numpy(arrays["vectors"]).float())
+    return index.Basis(hashes, torch.from_numpy(arrays["vectors"]).float())
 
 
 def _required(shards: Shards, number: int, folder: Path) -> Arrays:

@@ -30,8 +30,8 @@ from lancet_core.workspace import Workspace
 OPERATION = "index"
 OTHER_SAMPLES = "the training samples have changed since it was built"
 OTHER_MODEL = "the model has changed since it was built"
-# What stands beside the numbers of each sample: its scale and its row.
-_BYTES_BESIDE, _BASIS_BYTES = 8, 4
+# What stands beside the numbers of each sample: its scale, its length and its row.
+_BYTES_BESIDE, _BASIS_BYTES = 12, 2
 _NUMBER_BYTES = {"int8": 1, "float16": 2}
 
 
@@ -189,8 +189,8 @@ def estimate(workspace: Workspace, study: Study, index: IndexSettings | None = N
     each = numbers * _NUMBER_BYTES[settings.precision] + _BYTES_BESIDE
     earlier = list_runs(workspace, study=study.name, operation="attribute")
     rates = [rate for run in earlier if (rate := _seconds_per_sample(run, at_least=count // 2))]
-    seconds = rates[0] * (count + 2 * basis) if rates else None
-    return Estimate(count * each + settings.pool * numbers * _BASIS_BYTES, seconds)
+    seconds = rates[0] * (count + basis) if rates else None
+    return Estimate(count * each + settings.buckets * numbers * _BASIS_BYTES, seconds)
 
 
 def _check_method(settings: InfluenceSettings) -> None:

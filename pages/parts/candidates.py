@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from lancet_core.influence.settings import InfluenceSettings
 
 INDEX, WORDS = "index", "tfidf"
-# With 200 candidates of an index nearly all of the exact top 50 are among them (docs/attribution-quality.md).
-SCORED_AGAIN = 200
 SOURCES = {INDEX: "All samples", WORDS: "Similar words"}
 HELP = (
     "Which samples are scored exactly.  \n**All samples**: the gradient index nearly knows the influence of each, and the "
@@ -56,7 +54,7 @@ def pick_source(study: Study, settings: "InfluenceSettings", key: str) -> "Influ
     )
     if chosen == WORDS:
         return replace(settings, recall=WORDS)
-    return replace(settings, recall=INDEX, candidates=SCORED_AGAIN)
+    return replace(settings, recall=INDEX)
 
 
 def draw_indexing(here: state.Here, study: Study, settings: "InfluenceSettings", *, offered: bool) -> None:
@@ -154,7 +152,7 @@ def _draw_offer(
             st.caption(f"Building the gradient index {word}; what it finished is kept.")
         else:
             st.caption(
-                f"Only the {settings.candidates:,} samples with the most words in common are scored. A gradient index finds "
+                f"Only the {settings.candidate_count:,} samples with the most words in common are scored. A gradient index finds "
                 f"those in other words, too ({cost})."
             )
         if st.button(

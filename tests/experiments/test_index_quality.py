@@ -3,7 +3,7 @@
 import numpy as np
 
 from lancet_core.experiments import index_quality
-from lancet_core.experiments.index_quality import ENERGY, PRINCIPAL, RANDOM
+from lancet_core.experiments.index_quality import BUCKETS, PRINCIPAL
 from lancet_core.influence.settings import InfluenceSettings
 
 SETTINGS = InfluenceSettings(method="linfac", recall="all", factor_samples=0, device="cpu")
@@ -21,12 +21,16 @@ def test_shares_are_counted_by_hand(monkeypatch):
 def test_more_numbers_find_more_and_re_scoring_finds_the_rest(bench, monkeypatch):
     monkeypatch.setattr(index_quality, "TOP", 5)
     monkeypatch.setattr(index_quality, "RESCORED", (20, 60))
-    monkeypatch.setattr(index_quality, "SIZES", {PRINCIPAL: (4, 60), RANDOM: (60,), ENERGY: (256,)})
-    rows = index_quality.measure_index(bench, SETTINGS, (256, 1024))
-    best = {(row.kind, row.pool, row.numbers, row.precision): row for row in rows}
-    whole = best[PRINCIPAL, 1024, 60, "float16"]
-    assert whole.found.value > 0.95  # all 4 units × 16 × 16 coordinates, as many directions as samples
-    assert whole.found.value >= best[PRINCIPAL, 1024, 4, "float16"].found.value
+    monkeypatch.setattr(index_quality, "SIZES", (4, 60))
+    rows = index_quality.measure_index(
+        bench, SETTINGS, ((PRINCIPAL, 1 << 18), (PRINCIPAL, 256), (BUCKETS, 512))
+    )
+    best = {(row.kind, row.buckets, row.numbers, row.precision): row for row in rows}
+    whole = best[PRINCIPAL, 1 << 18, 60, "float16"]
+    # As many directions as samples, far more buckets than the 4 units × 16 × 16 coordinates.
+    assert whole.found.value > 0.95
+    assert whole.found.value >= best[PRINCIPAL, 1 << 18, 4, "float16"].found.value
+    assert best[BUCKETS, 512, 512, "int8"].found.value > 0.5
     for row in rows:
         assert row.found.value <= row.rescored[0].value <= row.rescored[1].value
     assert {row.rescored[1].value for row in rows} == {1.0}  # 30 of either sign are all 60 samples

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from lancet_core.errors import ConfigError
 from lancet_core.influence import index, scores
@@ -10,11 +11,10 @@ from tests.influence.test_preconditioner import SETTINGS, curvature_of, network,
 
 
 def built(own, curvature, sizes):
-    """Numbers of the texts, those of the queries, and the exact scores (samples, queries)."""
+    """Numbers of the texts and the lengths of their gradients, numbers of the queries, and the exact scores (samples, queries)."""
     texts = texts_of(own)
     quiet = {"max_tokens": 60, "tell": lambda done: None}
     basis = index.fit_basis(own, curvature, texts=texts, sizes=sizes, **quiet)
-    units = index.pooled_units(curvature, basis.coordinates)
     directions = scores.directions_of(
         scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
     )
@@ -24,7 +24,7 @@ def built(own, curvature, sizes):
     )
     exact = scores.score_samples(own, encoded=texts, directions=directions, **quiet)
     np.testing.assert_allclose(exact / lengths[:, None], itself, rtol=1e-5)
-    return numbers, index.query_numbers(units, basis.vectors, directions), exact
+    return numbers, lengths, index.query_numbers(curvature, basis, directions), exact
 
 
 @pytest.fixture
@@ -32,22 +32,28 @@ def curvature(network):  # noqa: F811
     return curvature_of(network(), SETTINGS)
 
 
-def test_an_index_of_everything_gives_the_exact_scores(network, curvature):  # noqa: F811
-    """Five samples span at most five principal directions of all coordinates: nothing is lost but float32 digits."""
-    own = network()
-    everything = sum(unit.inputs * unit.outputs for unit in own.units)
-    numbers, queries, exact = built(own, curvature, (everything, 5))
+@pytest.mark.parametrize("buckets", [64, 1024, 1 << 16])
+def test_products_are_scores_but_for_what_falls_into_one_bucket(network, curvature, buckets):  # noqa: F811
+    """Five samples span at most five principal directions, so that only the buckets lose anything: √(2 / buckets) of the lengths."""
+    numbers, lengths, queries, exact = built(network(), curvature, (buckets, 5))
     assert numbers.shape == (5, 5)
-    np.testing.assert_allclose(numbers @ queries.T, exact, rtol=1e-4, atol=1e-5 * np.abs(exact).max())
+    errors = (numbers @ queries.T - exact) / np.outer(
+        lengths, lengths[:2]
+    )  # the queries are the first two samples
+    assert np.abs(errors).max() < 4 * (2 / buckets) ** 0.5
 
 
-def test_a_pool_keeps_the_coordinates_with_most_energy(network, curvature):  # noqa: F811
-    own = network()
-    errors = []
-    for pool in (64, 1024, sum(unit.inputs * unit.outputs for unit in own.units)):
-        numbers, queries, exact = built(own, curvature, (pool, 5))
-        errors.append(np.abs(numbers @ queries.T - exact).max())
-    assert errors == sorted(errors, reverse=True)
+def test_every_coordinate_has_a_bucket_and_a_sign_of_its_own(network, curvature):  # noqa: F811
+    """With far more buckets than coordinates each sum is one coordinate, up to its sign, or nothing."""
+    unit, damped = next(iter(curvature.items()))
+    basis = index.Basis(index._draw_hashes({unit: damped}, 1 << 22), torch.empty(1 << 22, 0))
+    (sketched,) = index.sketched_units({unit: damped}, basis.hashes, 1 << 22).values()
+    directions = torch.randn(1, *damped.damped.shape)
+    sums = sketched.read_direction(directions)[0]
+    expected = damped.whiten_direction(directions).flatten().abs().sort().values
+    found = sums[sums != 0]
+    np.testing.assert_allclose(found.abs().sort().values, expected, rtol=1e-6)
+    assert 0.3 < (found > 0).double().mean() < 0.7
 
 
 @pytest.mark.parametrize(("precision", "error"), [("int8", 1 / 254), ("float16", 2**-11)])

@@ -27,7 +27,7 @@ def config(tiny_model_folder, written_samples, tmp_path):
         template="auto",
         to=str(tmp_path / "index"),
         influence=INFLUENCE,
-        index=IndexSettings(numbers_per_sample=512, pool=4096, basis_samples=512),
+        index=IndexSettings(numbers_per_sample=512, buckets=4096, basis_samples=512),
         factors=str(tmp_path / "factors"),
     )
 
@@ -58,12 +58,12 @@ def shards_of(config):
 
 @pytest.mark.parametrize("method", ["linfac", "linfac-head"])
 def test_candidates_of_the_index_are_the_exact_top_of_all_samples(config, query, tmp_path, method):
-    """With as many numbers as samples, and every coordinate in the pool, only int8 stands between index and exact scores.
+    """With as many numbers as samples, and far more buckets than coordinates, only int8 stands between index and exact scores.
 
     Those of linfac-head are divided by the root of each sample's influence on itself, in the index as in the exact scores.
     """
     asked = replace(INFLUENCE, method=method)
-    everything = replace(config.index, pool=1 << 20)
+    everything = replace(config.index, buckets=1 << 18)
     summary = index.run(replace(config, influence=asked, index=everything), tmp_path / "build")
     count = summary["samples"]
     assert summary["numbers"] <= count

@@ -48,7 +48,7 @@ def write_index(study, settings=LINFAC, **changes):
     """Writes an index of which only the manifest is read here."""
     manifest = Manifest(
         engine="e", model="m", corpus=corpus_id(read_samples(study.samples)["id"]), basis="b", key="k", shards=1,
-        samples=3, too_long=0, numbers=2, bytes_per_sample=10.0, influence=to_dict(settings), index={},
+        samples=3, too_long=0, buckets=4, numbers=2, bytes_per_sample=10.0, influence=to_dict(settings), index={},
     )  # fmt: skip
     folder = indexes._folder(study, settings)
     folder.mkdir(parents=True)
@@ -143,11 +143,11 @@ def test_a_trace_that_is_older_than_the_index_is_made_again(workspace, study, st
 
 
 def test_cost_is_judged_by_an_earlier_run_over_all_samples(workspace, study, monkeypatch):
-    settings = IndexSettings(numbers_per_sample=64, pool=100, basis_samples=2000)
-    assert indexes.estimate(workspace, study, settings) == indexes.Estimate(3 * (3 + 8) + 100 * 3 * 4, None)
+    settings = IndexSettings(numbers_per_sample=64, buckets=100, basis_samples=2000)
+    assert indexes.estimate(workspace, study, settings) == indexes.Estimate(3 * (3 + 12) + 100 * 3 * 2, None)
     run = attributions.RunRecord("a", "mine", "attribute", "k", study.folder, DONE, now(), now())
     few, whole = ({"seconds": 6.0, "candidates": count, "method": "linfac"} for count in (0, 3))
     monkeypatch.setattr(
         indexes, "list_runs", lambda *_, **__: [replace(run, summary=few), replace(run, summary=whole)]
     )
-    assert indexes.estimate(workspace, study, settings).seconds == pytest.approx(2.0 * (3 + 2 * 3))
+    assert indexes.estimate(workspace, study, settings).seconds == pytest.approx(2.0 * (3 + 3))
