@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lancet_core.errors import NumericalError
 from lancet_core.influence.factors import EigenFactors, rotate
-from lancet_core.influence.gradients import gradient_parts
+from lancet_core.influence.gradients import MOST_NUMBERS_IN_CACHE, gradient_parts
 from lancet_core.influence.settings import InfluenceSettings
 
 
@@ -56,9 +56,8 @@ class UnitPreconditioner:
         Yields:
             Parts of the batch that fit into memory, in order, each of shape (some rows, P, M).
         """
-        roots = self.damped.sqrt().to(a.device)
-        rotated = rotate(a, delta, self.activation_vectors, self.gradient_vectors)
-        return (part / roots for part in gradient_parts(*rotated))
+        weights = self.damped.rsqrt()
+        return (part.mul_(weights) for part in self._rotated_parts(a, delta))
 
     def whiten_direction(self, directions: Tensor) -> Tensor:
         """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
@@ -79,7 +78,12 @@ class UnitPreconditioner:
 
         Arguments as of `whiten`; returns shape (rows,).
         """
-        return torch.cat([part.square().sum(dim=(1, 2)) for part in self.whiten(a, delta)])
+        weights = self.damped.reciprocal().flatten()
+        return torch.cat([part.square_().flatten(1) @ weights for part in self._rotated_parts(a, delta)])
+
+    def _rotated_parts(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
+        rotated = rotate(a, delta, self.activation_vectors, self.gradient_vectors)
+        return gradient_parts(*rotated, MOST_NUMBERS_IN_CACHE)
 
 
 @dataclass(frozen=True)
