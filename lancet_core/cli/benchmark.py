@@ -145,7 +145,10 @@ def removal(
     work: WorkOption = Path("build/truth"),
     as_json: JsonOption = False,
 ) -> None:
-    """Retrains without the top 1 % and 5 % of each method, and prints how log p of the queries changes beside random removal."""
+    """Retrains without the top 1 % and 5 % of each method, and prints how log p of the queries changes beside random removal.
+
+    What each model gave is kept beside the banks, so that a model is trained again only where other samples are removed.
+    """
     from lancet_core.experiments import removal as experiment
 
     rows = _rows(methods)
@@ -153,7 +156,12 @@ def removal(
         follower = _Follower(bar)
         bench = _bench(corpus, work, follower)
         found = experiment.measure_removal(
-            bench, rows, batches=batches, processes=processes, progress=follower
+            bench,
+            rows,
+            batches=batches,
+            kept=TRUTH / f"removal-{corpus}",
+            processes=processes,
+            progress=follower,
         )
     if as_json:
         print_json([asdict(row) for row in found])

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +65,7 @@ def measure_removal(
     rows: Mapping[str, InfluenceSettings],
     *,
     batches: int,
+    kept: Path,
     processes: int,
     progress: Progress = silent,
 ) -> list[Removal]:
@@ -76,6 +78,7 @@ def measure_removal(
         bench: Corpus, and the model whose influence is measured.
         rows: Name of each method to its settings.
         batches: Query batches, taken evenly from their list.
+        kept: Folder of what each retrained model gave, by the samples that it was trained on.
         processes: Models trained at once.
         progress: Told after every model.
 
@@ -84,13 +87,7 @@ def measure_removal(
     """
     chosen = spread_batches(list(bench.batches), batches)
     masks = _masks(bench, rows, chosen, progress)
-    found = retrain(
-        bench.corpus,
-        masks,
-        folder=bench.work,
-        processes=processes,
-        progress=progress,
-    )
+    found = retrain(bench.corpus, masks, folder=kept, processes=processes, progress=progress)
     change = {name: found[name] - found[_WHOLE] for name in masks if name != _WHOLE}
     return removal_rows(change, bench.batches, chosen, list(rows))
 
