@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from lancet_core.errors import NumericalError
 from lancet_core.models.encoding import Batch, Encoded
-from lancet_core.models.likelihood import full_precision, response_logits, response_targets
+from lancet_core.models.likelihood import (
+    full_precision,
+    label_log_likelihoods,
+    response_logits,
+    response_targets,
+)
 from lancet_core.models.units import Unit, input_of, output_of
 
 Labels = Callable[[Batch, Tensor], Tensor]
@@ -87,8 +92,7 @@ def unit_gradients(
         for unit in units:
             hooks.enter_context(_hooked(unit, inputs, outputs))
         logits = full_precision(response_logits(model, batch))
-        chosen = labels(batch, logits.detach())
-        total = logits.gather(1, chosen[:, None]).sum() - logits.logsumexp(dim=1).sum()
+        total = label_log_likelihoods(logits, labels(batch, logits.detach())).sum()
         deltas = torch.autograd.grad(total, [outputs[unit.name] for unit in units])
     return [
         _laid_out(unit, inputs[unit.name], delta, batch) for unit, delta in zip(units, deltas, strict=True)

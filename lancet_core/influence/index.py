@@ -24,6 +24,10 @@ from lancet_core.models.units import UnitModel
 
 INT8, FLOAT16 = "int8", "float16"
 _SEED = 0
+# Directions sought beyond those wanted, without which a randomised decomposition blurs the last ones.
+_OVERSAMPLED = 64
+# Ratio of lengths, to the first, below which a direction is rounding.
+_NO_ENERGY = 3e-4
 _LARGEST = {INT8: 127.0, FLOAT16: 1.0}
 
 
@@ -244,9 +248,9 @@ def _required(unit: str, curvature: Preconditioner) -> UnitPreconditioner:
 
 
 def _principal_directions(rows: Tensor, numbers: int) -> Tensor:
-    """Orthonormal directions with the most energy, shape (columns, numbers), by the Gram matrix of the rows."""
-    values, vectors = torch.linalg.eigh((rows @ rows.T).double())
-    count = min(numbers, int((values > values[-1] * 1e-7).sum()))
-    kept, lengths = vectors[:, -count:].flip(1), values[-count:].flip(0).sqrt()
-    directions: Tensor = rows.T @ (kept / lengths).float()
-    return directions.contiguous()
+    """Orthonormal directions with the most energy, shape (columns, numbers), by a randomised decomposition of the rows."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_SEED)
+        _, lengths, vectors = torch.svd_lowrank(rows, q=min(numbers + _OVERSAMPLED, *rows.shape), niter=2)
+    count = min(numbers, int((lengths > lengths[0] * _NO_ENERGY).sum()))
+    return vectors[:, :count].contiguous()

@@ -168,7 +168,7 @@ class IndexSettings:
         "Sums that the coordinates of a gradient are added up in, with random signs; the numbers are made of these",
         minimum=64,
     )
-    basis_samples: int = setting(4000, "Samples that choose the principal directions", minimum=16)
+    basis_samples: int = setting(8000, "Samples that choose the principal directions", minimum=16)
 
 
 @dataclass(frozen=True)

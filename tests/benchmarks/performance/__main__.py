@@ -16,7 +16,7 @@ import torch
 import transformers
 
 from lancet_core.influence.methods import LINFAC, LINFAC_HEAD
-from lancet_core.influence.settings import IndexSettings
+from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings
 from tests.benchmarks.performance import index_search, passes, rivals, subjects
 
 DEMO_SAMPLES = 1500
@@ -91,7 +91,11 @@ def measure_scaling(asked):
 
 
 def measure_index(asked):
-    return [index_search.measure(asked.folder, count, NUMBERS, 10) for count in (1000, 10_000, 50_000)]
+    return [
+        row
+        for count in (1000, 10_000, 50_000)
+        for row in index_search.measure(asked.folder, count, NUMBERS, (100, 140, CANDIDATES_BY_INDEX), 10)
+    ]
 
 
 def measure_million(asked):

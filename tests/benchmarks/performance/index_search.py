@@ -21,7 +21,7 @@ import pandas as pd
 from lancet_core.data.demo.corpus import CorpusSettings, build_corpus
 from lancet_core.data.samples import content_id, samples_frame
 from lancet_core.influence import index_manifest
-from lancet_core.influence.settings import IndexSettings, InfluenceSettings
+from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings, InfluenceSettings
 from lancet_core.influence.shards import Shards, split
 from lancet_core.operations import attribute, index
 from lancet_core.operations.configs import AttributeConfig, IndexConfig
@@ -29,24 +29,27 @@ from lancet_core.operations.engine import Source, open_engine
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
-SETTINGS = InfluenceSettings(recall="index", candidates=200, device="auto")
+SETTINGS = InfluenceSettings(recall="index", device="auto")
 TOP = 50
 
 
-def measure(folder, count, numbers, queries):
-    """Builds an index over drawn samples, searches it, and compares with exact scores of all samples."""
+def measure(folder, count, numbers, candidates, queries):
+    """Builds an index over drawn samples, searches it for so many candidates, and compares with exact scores of all samples."""
     place = _place(folder, count)
     name = f"index-{numbers}"
     started = time.perf_counter()
     index.run(_index_config(place, name, numbers), place / "build")
-    built = time.perf_counter() - started
-    found = search(place, name, queries)
+    built = {"build s": time.perf_counter() - started}
     exact = _exact_scores(place, queries)
-    share = [
-        len(set(best) & set(candidates)) / TOP
-        for best, candidates in zip(exact, found["candidates"], strict=True)
-    ]
-    return {**_row(count, numbers, found), "top 50 found": statistics.mean(share), "build s": built}
+    rows = []
+    for most in candidates:
+        found = search(place, name, queries, most)
+        share = [
+            len(set(best) & set(own)) / TOP for best, own in zip(exact, found["candidates"], strict=True)
+        ]
+        rows.append({**_row(count, numbers, most, found), "top 50 found": statistics.mean(share), **built})
+        built = {}
+    return rows
 
 
 def measure_made_up(folder, count, numbers, queries):
@@ -55,17 +58,18 @@ def measure_made_up(folder, count, numbers, queries):
     place.mkdir(exist_ok=True)
     _repeat(place.parent / "samples.parquet", place / "samples.parquet", count)
     _write_random_index(place, count, numbers)
-    return _row(count, numbers, search(place, f"index-{numbers}", queries))
+    most = CANDIDATES_BY_INDEX
+    return _row(count, numbers, most, search(place, f"index-{numbers}", queries, most))
 
 
-def search(place, name, queries):
+def search(place, name, queries, candidates):
     """Asks queries in a process of its own, after one that warms it."""
-    return _in_child("search", place, name, queries)
+    return _in_child("search", place, name, queries, candidates)
 
 
 def score_all(place, queries):
     """Scores every sample exactly, in a process of its own; seconds and peak memory."""
-    return _in_child("score", place, "", queries)
+    return _in_child("score", place, "", queries, 0)
 
 
 def drawn(folder, count):
@@ -73,10 +77,11 @@ def drawn(folder, count):
     return _place(folder, count)
 
 
-def _row(count, numbers, found):
+def _row(count, numbers, candidates, found):
     return {
         "samples": count,
         "numbers": numbers,
+        "candidates": candidates,
         "median s": statistics.median(found["seconds"]),
         "most s": max(found["seconds"]),
         "peak MB": found["peak_megabytes"],
@@ -173,15 +178,16 @@ def _write_random_index(place, count, numbers):
     )
 
 
-def _in_child(act, place, name, queries):
-    command = [sys.executable, "-m", __name__, act, str(place), "--index", name, "--queries", str(queries)]
+def _in_child(act, place, name, queries, candidates):
+    command = [sys.executable, "-m", __name__, act, str(place), "--index", name]
+    command += ["--queries", str(queries), "--candidates", str(candidates)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def _child(act, place, name, count):
+def _child(act, place, name, count, most):
     from lancet_core.models.loading import load_language_model
 
     load = cache(load_language_model)
@@ -192,7 +198,7 @@ def _child(act, place, name, count):
         for number, query in enumerate([queries[-1], *queries[:-1]]):
             run = place / "runs" / str(number)
             started = time.perf_counter()
-            attribute.run(_attribute_config(place, name, [query]), run, load=load)
+            attribute.run(_attribute_config(place, name, [query], candidates=most), run, load=load)
             seconds.append(time.perf_counter() - started)
             candidates.append(list(pd.read_parquet(run / "scores.parquet")["sample_id"]))
     else:
@@ -218,5 +224,6 @@ if __name__ == "__main__":
     parser.add_argument("place", type=Path)
     parser.add_argument("--index", default="")
     parser.add_argument("--queries", type=int, default=1)
+    parser.add_argument("--candidates", type=int, default=0)
     asked = parser.parse_args()
-    _child(asked.act, asked.place, asked.index, asked.queries)
+    _child(asked.act, asked.place, asked.index, asked.queries, asked.candidates)

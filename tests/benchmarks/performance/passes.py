@@ -21,7 +21,12 @@ from lancet_core.influence.preconditioner import preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import pack
-from lancet_core.models.likelihood import full_precision, response_logits, response_targets
+from lancet_core.models.likelihood import (
+    full_precision,
+    label_log_likelihoods,
+    response_logits,
+    response_targets,
+)
 from lancet_core.models.units import UnitModel, find_head, find_linears, find_sublayers
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
@@ -43,9 +48,7 @@ def floor(network, texts):
     with frozen(model):
         for batch in pack(texts, AT_ONCE):
             start = []
-            logits = full_precision(response_logits(model, batch))
-            chosen = response_targets(batch)[:, None]
-            total = logits.gather(1, chosen).sum() - logits.logsumexp(dim=1).sum()
+            total = label_log_likelihoods(response_logits(model, batch), response_targets(batch)).sum()
             torch.autograd.grad(total, start)
     handle.remove()
 
