@@ -12,14 +12,14 @@ from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.experiments.markdown import number, told, write_table
 from lancet_core.experiments.scoring import Bench, score_corpus
 from lancet_core.influence import index
-from lancet_core.influence.settings import IndexSettings, InfluenceSettings
+from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings, InfluenceSettings
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.operations.engine import Engine, Source, open_engine
 from lancet_core.progress import Progress, silent
 
 TOP = 50
-RESCORED = (100, 200, 300)
+RESCORED = (CANDIDATES_BY_INDEX, 200, 300)
 PRINCIPAL, BUCKETS = "principal directions", "buckets alone"
 SIZES = (128, 256, 512, 1024, 2048)
 BASES = ((PRINCIPAL, 4096), (PRINCIPAL, 16384), (BUCKETS, 1024), (BUCKETS, 4096))

@@ -168,13 +168,13 @@ def _keep_output(  # torch calls hooks by position
 ) -> Any:
     """Keeps a unit's output; where nothing below it requires a gradient, the graph begins here.
 
-    A copy is handed on: some blocks add to what they are given in place (Falcon).
+    Of a block's unit a copy is handed on: some blocks add to what they are given in place (Falcon).
     """
     value = output_of(output)
     if not value.requires_grad:
         value = value.detach().requires_grad_(True)
     outputs[unit.name] = value
-    handed = value.clone()
+    handed = value if unit.is_head else value.clone()
     return (handed, *output[1:]) if isinstance(output, tuple) else handed
 
 
@@ -183,15 +183,20 @@ def _laid_out(unit: Unit, read: Tensor, delta: Tensor, batch: Batch) -> UnitGrad
     if unit.is_head:
         read, delta = (_predicting(values, batch) for values in (read, delta))
         columns = batch.columns + 1
-        mask = batch.response_mask[:, columns]
+        mask, elsewhere = batch.response_mask[:, columns], batch.other_places
     else:
-        columns, mask = None, batch.attention_mask
-    acts = mask[:, :, None]
-    # Some modules flatten rows and positions.
-    a = read.reshape(*mask.shape, unit.inputs).where(acts, 0.0)
-    a = torch.cat([a, acts.to(a.dtype)], dim=2) if unit.bias else a
-    delta = delta.reshape(*mask.shape, unit.outputs).where(acts, 0.0)
+        columns, mask, elsewhere = None, batch.attention_mask, batch.padding
+    a, delta = _without(read, elsewhere, mask), _without(delta, elsewhere, mask)
+    a = torch.cat([a, mask[:, :, None].to(a.dtype)], dim=2) if unit.bias else a
     return UnitGradients(unit.name, a, delta, mask, columns)
+
+
+def _without(values: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+    """Values as (rows, positions, …) with 0 at some places; some modules flatten rows and positions.
+
+    In place, which takes no time where little is padded: nobody reads them after the backward pass.
+    """
+    return values.reshape(mask.numel(), -1).index_fill_(0, places, 0.0).reshape(*mask.shape, -1)
 
 
 def _predicting(values: Tensor, batch: Batch) -> Tensor:

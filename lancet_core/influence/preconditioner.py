@@ -8,8 +8,9 @@ from torch import Tensor
 
 from lancet_core.errors import NumericalError
 from lancet_core.influence.factors import EigenFactors, rotate
-from lancet_core.influence.gradients import MOST_NUMBERS_IN_CACHE, gradient_parts
+from lancet_core.influence.gradients import contract_and_measure, gradient_parts
 from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.models.likelihood import full_precision
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class UnitPreconditioner:
             Parts of the batch that fit into memory, in order, each of shape (some rows, P, M).
         """
         weights = self.damped.rsqrt()
-        return (part.mul_(weights) for part in self._rotated_parts(a, delta))
+        return (part.mul_(weights) for part in gradient_parts(*self._rotate(a, delta)))
 
     def whiten_direction(self, directions: Tensor) -> Tensor:
         """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
@@ -68,22 +69,35 @@ class UnitPreconditioner:
         Returns:
             (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `directions`.
         """
+        return self.turn(directions) * self.damped.sqrt().to(directions)
+
+    def turn(self, directions: Tensor) -> Tensor:
+        """Directions in the eigenbasis, Q_Sᵀ V Q_A, shaped as `directions`."""
         turned = directions @ self.activation_vectors.to(directions)
-        if self.gradient_vectors is not None:
-            turned = self.gradient_vectors.to(directions).T @ turned
-        return turned * self.damped.sqrt().to(directions)
+        return turned if self.gradient_vectors is None else self.gradient_vectors.to(directions).T @ turned
+
+    def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """Influence of samples on queries, and on themselves.
+
+        Args:
+            a: Inputs, shape (rows, positions, M).
+            delta: Gradients with respect to outputs, shape (rows, positions, P).
+            turned: Directions of the queries in the eigenbasis, shape (queries, P, M).
+
+        Returns:
+            Shapes (rows, queries) and (rows,).
+        """
+        return contract_and_measure(*self._rotate(a, delta), turned, self.damped.reciprocal())
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
         """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared length of its whitened gradient.
 
         Arguments as of `whiten`; returns shape (rows,).
         """
-        weights = self.damped.reciprocal().flatten()
-        return torch.cat([part.square_().flatten(1) @ weights for part in self._rotated_parts(a, delta)])
+        return self.score(a, delta, self.damped.new_empty(0, *self.damped.shape))[1]
 
-    def _rotated_parts(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
-        rotated = rotate(a, delta, self.activation_vectors, self.gradient_vectors)
-        return gradient_parts(*rotated, MOST_NUMBERS_IN_CACHE)
+    def _rotate(self, a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        return rotate(a, delta, self.activation_vectors, self.gradient_vectors)
 
 
 @dataclass(frozen=True)
@@ -96,9 +110,18 @@ class Identity:
         """Gives gradients back."""
         return gradients
 
+    def turn(self, directions: Tensor) -> Tensor:
+        """Gives directions back."""
+        return directions
+
+    def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """Influence of samples on queries, and the squared length of each gradient; as of `UnitPreconditioner`."""
+        return contract_and_measure(a, delta, turned, None)
+
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
         """Squared length of each gradient, shape (rows,); arguments as of `UnitPreconditioner`."""
-        return torch.cat([part.square().sum(dim=(1, 2)) for part in gradient_parts(a, delta)])
+        nothing = full_precision(a[:0]).new_empty(0, delta.shape[2], a.shape[2])
+        return self.score(a, delta, nothing)[1]
 
 
 Preconditioner = UnitPreconditioner | Identity

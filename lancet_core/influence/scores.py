@@ -19,8 +19,54 @@ from lancet_core.models.units import UnitModel
 Gradients = dict[str, Tensor]
 """Unit names to matrices of each query, shape (queries, P, M)."""
 
-Normaliser = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
-"""Gives what divides the scores of a batch, shape (rows,), from the places of its samples and their gradients."""
+_Reader = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
+"""Gives the scores of a batch, shape (rows, queries), from the places of its samples and their gradients."""
+
+
+@dataclass(frozen=True)
+class MeasuredLengths:
+    """Divides scores by the length of each sample's whitened gradient, measured in the pass that scores.
+
+    Attributes:
+        curvature: Unit names to what whitens.
+    """
+
+    curvature: Mapping[str, Preconditioner]
+
+    def of(self, _places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
+        """Lengths of a batch, over all units, shape (rows,)."""
+        squared = [self.curvature[one.unit].self_influence(one.a, one.delta) for one in found]
+        return lengths_of(torch.stack(squared).sum(dim=0))
+
+    def reader(self, directions: Mapping[str, Tensor]) -> _Reader:
+        """Scores and lengths of gradients that are formed once for both."""
+        turned = {unit: self.curvature[unit].turn(values) for unit, values in directions.items()}
+
+        def read(_places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
+            parts = [self.curvature[one.unit].score(one.a, one.delta, turned[one.unit]) for one in found]
+            products, squared = (torch.stack(own).sum(dim=0) for own in zip(*parts, strict=True))
+            return products / lengths_of(squared)[:, None]
+
+        return read
+
+
+@dataclass(frozen=True)
+class KnownLengths:
+    """Divides scores by lengths that are known.
+
+    Attributes:
+        lengths: Shape (samples,), in the order of the samples that are scored.
+    """
+
+    lengths: Tensor
+
+    def of(self, places: Sequence[int], _found: Sequence[UnitGradients]) -> Tensor:
+        """Lengths of a batch, shape (rows,)."""
+        return self.lengths[list(places)]
+
+
+Normaliser = MeasuredLengths | KnownLengths
+"""Gives what divides the scores of each sample."""
 
 
 @dataclass(frozen=True)
@@ -125,18 +171,14 @@ def score_samples(
     """
     order: list[int] = []
     parts = []
+    read = _reader(directions, normaliser)
     with frozen(network.lm.model):
         for batch in pack(encoded, max_tokens):
             tell(len(order))
             order += batch.indices
             found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             # Summed on the device and fetched at the end: no batch waits for the one before.
-            products = torch.stack([contract(one.a, one.delta, directions[one.unit]) for one in found]).sum(
-                dim=0
-            )
-            if normaliser is not None:
-                products = products / normaliser(batch.indices, found)[:, None]
-            parts.append(products)
+            parts.append(read(batch.indices, found))
     scores = torch.cat(parts).double().cpu().numpy()
     placed = np.empty_like(scores)
     placed[order] = scores
@@ -178,7 +220,7 @@ def decompose_samples(
             found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             products = torch.stack([_heat(one, direction[one.unit], batch) for one in found], dim=1)
             if normaliser is not None:
-                products = products / normaliser(batch.indices, found)[:, None, None]
+                products = products / normaliser.of(batch.indices, found)[:, None, None]
             # Fetched at the end: no batch waits for the one before.
             parts.append((batch.indices, products))
     spread_of: dict[int, Decomposition] = {}
@@ -201,21 +243,15 @@ def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
     return spread
 
 
-def gradient_lengths(found: Sequence[UnitGradients], curvature: Mapping[str, Preconditioner]) -> Tensor:
-    """Root of each sample's influence on itself, over all units of a batch: the length of its whitened gradient, shape (rows,)."""
-    return lengths_of(
-        torch.stack([curvature[one.unit].self_influence(one.a, one.delta) for one in found]).sum(dim=0)
-    )
+def _reader(directions: Mapping[str, Tensor], normaliser: Normaliser | None) -> _Reader:
+    if isinstance(normaliser, MeasuredLengths):
+        return normaliser.reader(directions)
 
+    def read(places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
+        products = torch.stack([contract(one.a, one.delta, directions[one.unit]) for one in found]).sum(dim=0)
+        return products if normaliser is None else products / normaliser.of(places, found)[:, None]
 
-def measured_lengths(curvature: Mapping[str, Preconditioner]) -> Normaliser:
-    """Divides scores by the length of each sample's whitened gradient, measured in the pass that scores."""
-    return lambda _places, found: gradient_lengths(found, curvature)
-
-
-def known_lengths(lengths: Tensor) -> Normaliser:
-    """Divides scores by lengths that are known, shape (samples,), in the order of the samples that are scored."""
-    return lambda places, _found: lengths[list(places)]
+    return read
 
 
 def _require_finite_scores(

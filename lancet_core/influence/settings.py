@@ -28,7 +28,7 @@ RECALLS = (TFIDF, BM25, INDEX, ALL)
 AS_METHOD, TRACKED, LEFT_OUT = "as the method", "tracked", "left out"
 # On a CPU 1,024 to 2,048 tokens at once are scored fastest (60,000 tokens: 5.1 s; 4,096: 5.7 s; 8,192: 6.5 s): they fit the cache.
 TOKENS_AT_ONCE = {"cpu": 2048, "cuda": 32768}
-CANDIDATES_BY_WORDS, CANDIDATES_BY_INDEX = 100, 200
+CANDIDATES_BY_WORDS, CANDIDATES_BY_INDEX = 100, 120
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,8 @@ class Batch:
         response_mask: True at the response tokens whose log p counts, end token included, the same shape.
         columns: Positions that predict a response token in some row, shape (columns,).
         places: Where response tokens are predicted in the flattened (rows, columns), in reading order.
+        other_places: All other places of the flattened (rows, columns).
+        padding: Where padding stands in the flattened (rows, positions).
     """
 
     indices: tuple[int, ...]
@@ -57,6 +59,8 @@ class Batch:
     response_mask: Tensor
     columns: Tensor
     places: Tensor
+    other_places: Tensor
+    padding: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
         """Moves the tensors to a device."""
@@ -67,6 +71,8 @@ class Batch:
             self.response_mask.to(device),
             self.columns.to(device),
             self.places.to(device),
+            self.other_places.to(device),
+            self.padding.to(device),
         )
 
 
@@ -76,8 +82,13 @@ def padded_batch(
     """Makes a batch of texts that are padded on either side; tensors on the host, shapes as in `Batch`."""
     predicted = response_mask[:, 1:]
     columns = predicted.any(dim=0).nonzero().squeeze(1)
-    places = predicted[:, columns].flatten().nonzero().squeeze(1)
-    return Batch(tuple(indices), input_ids, attention_mask, response_mask, columns, places)
+    chosen = predicted[:, columns].flatten()
+    places, other_places, padding = (
+        wanted.nonzero().squeeze(1) for wanted in (chosen, ~chosen, ~attention_mask.flatten())
+    )
+    return Batch(
+        tuple(indices), input_ids, attention_mask, response_mask, columns, places, other_places, padding
+    )
 
 
 def format_prompt(tokenizer: Any, prompt: str, template: str = DEFAULT_TEMPLATE) -> str:

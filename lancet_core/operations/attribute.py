@@ -56,7 +56,7 @@ class _Pass:
         """What divides the scores of some samples; lengths that an index keeps are not measured again."""
         if self.engine.normaliser is None or self.lengths is None:
             return self.engine.normaliser
-        return scores.known_lengths(
+        return scores.KnownLengths(
             torch.from_numpy(self.lengths[list(rows)]).to(self.engine.network.lm.device)
         )
 

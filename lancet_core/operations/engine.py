@@ -62,7 +62,8 @@ class Source:
     @cached_property
     def ids(self) -> list[str]:
         """Id of each sample row."""
-        return list(self.samples["id"])
+        ids: list[str] = self.samples["id"].tolist()  # ten times as fast as list()
+        return ids
 
     @cached_property
     def corpus(self) -> str:
@@ -91,7 +92,7 @@ class Engine:
     @property
     def normaliser(self) -> scores.Normaliser | None:
         """Divides the scores of each sample by the root of its influence on itself; None where the settings do not."""
-        return scores.measured_lengths(self.curvature) if self.source.settings.curvature.normalise else None
+        return scores.MeasuredLengths(self.curvature) if self.source.settings.curvature.normalise else None
 
     def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
         """Tokenises samples, by row; those whose response exceeds the context are left out."""

@@ -20,7 +20,7 @@ def built(own, curvature, sizes):
     )
     numbers, lengths = index.sample_numbers(own, curvature, basis, texts=texts, **quiet)
     itself = scores.score_samples(
-        own, encoded=texts, directions=directions, normaliser=scores.measured_lengths(curvature), **quiet
+        own, encoded=texts, directions=directions, normaliser=scores.MeasuredLengths(curvature), **quiet
     )
     exact = scores.score_samples(own, encoded=texts, directions=directions, **quiet)
     np.testing.assert_allclose(exact / lengths[:, None], itself, rtol=1e-5)

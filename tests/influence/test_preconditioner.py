@@ -188,7 +188,7 @@ def test_a_sample_without_gradient_has_a_length_to_divide_by():
     found = scores.UnitGradients(
         "u", a.to(curvature["u"].damped), delta.to(curvature["u"].damped), torch.ones(3, 2)
     )
-    lengths = scores.gradient_lengths([found], curvature)
+    lengths = scores.MeasuredLengths(curvature).of((), [found])
     expected = curvature["u"].self_influence(found.a, found.delta)[0].sqrt()
     torch.testing.assert_close(lengths[0], expected)
     assert lengths[1] > 0
@@ -210,13 +210,13 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
             own, encoded=texts, directions=directions, max_tokens=60, tell=lambda done: None, **more
         )
 
-    plain, normalised = score(), score(normaliser=scores.measured_lengths(curvature))
+    plain, normalised = score(), score(normaliser=scores.MeasuredLengths(curvature))
     own_influence = np.zeros(len(texts))
     for unit, gradients in gradients_of(own).items():
         own_influence += (curvature[unit].solve(gradients) * gradients).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(normalised, plain / np.sqrt(own_influence)[:, None], rtol=1e-6)
     spread = scores.decompose_samples(
         own, encoded=texts, direction={unit: V[0] for unit, V in directions.items()}, max_tokens=60,
-        tell=lambda done: None, normaliser=scores.measured_lengths(curvature),
+        tell=lambda done: None, normaliser=scores.MeasuredLengths(curvature),
     )  # fmt: skip
     np.testing.assert_allclose([one.heat.sum() for one in spread], normalised[:, 0], rtol=1e-6)

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from lancet_core.errors import ConfigError, DataError, ModelError
-from lancet_core.influence import scores
+from lancet_core.influence.preconditioner import UnitPreconditioner
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
 from lancet_core.operations import attribute, index
 from lancet_core.operations.configs import AttributeConfig, IndexConfig
@@ -85,7 +85,7 @@ def test_lengths_that_the_index_keeps_are_not_measured_again(config, query, quer
     asked = replace(INFLUENCE, method="linfac-head")
     index.run(replace(config, influence=asked), tmp_path / "build")
     _, whole = query(influence=replace(asked, recall="all"), queries=queries[:1])
-    monkeypatch.setattr(scores, "gradient_lengths", None)
+    monkeypatch.setattr(UnitPreconditioner, "score", None)
     for detail in (50, 0):
         _, found = query(influence=asked, queries=queries[:1], detail=detail)
         every = whole.set_index("sample_id")["influence"]

@@ -94,7 +94,7 @@ def measure_index(asked):
     return [
         row
         for count in (1000, 10_000, 50_000)
-        for row in index_search.measure(asked.folder, count, NUMBERS, (100, 140, CANDIDATES_BY_INDEX), 10)
+        for row in index_search.measure(asked.folder, count, NUMBERS, (100, CANDIDATES_BY_INDEX, 200), 10)
     ]
 
 

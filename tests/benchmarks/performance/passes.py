@@ -165,7 +165,7 @@ def _acts(subject, method):
     normaliser = None
     if settings.curvature.normalise:
         small = fit(network, subject.samples[:8], settings)
-        normaliser = scores.measured_lengths(curvature_of(network, small))
+        normaliser = scores.MeasuredLengths(curvature_of(network, small))
     generator = torch.Generator().manual_seed(0)
     # The time depends neither on what the directions hold nor on the samples behind the factors.
     ten = {
@@ -209,7 +209,7 @@ def in_bfloat16(subject, narrow, method):
         network = network_of(one, method)
         curvature = curvature_of(network, fit(network, one.samples[:512], settings), settings)
         directions = directions_of(network, one.queries, curvature)
-        normaliser = scores.measured_lengths(curvature) if settings.curvature.normalise else None
+        normaliser = scores.MeasuredLengths(curvature) if settings.curvature.normalise else None
         started = time.perf_counter()
         found.append(score(network, one.samples, directions, normaliser=normaliser))
         times.append(time.perf_counter() - started)

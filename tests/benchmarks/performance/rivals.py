@@ -93,7 +93,7 @@ def _timed(stage, act):
 
 
 def _ours(method, subject):
-    from lancet_core.influence.scores import measured_lengths
+    from lancet_core.influence.scores import MeasuredLengths
     from tests.benchmarks.performance import passes
 
     settings, network = passes.settings_of(method), passes.network_of(subject, method)
@@ -107,7 +107,7 @@ def _ours(method, subject):
     directions = _timed(
         "queries and solve (IHVP)", lambda: passes.directions_of(network, subject.queries, curvature)
     )
-    normaliser = measured_lengths(curvature) if settings.curvature.normalise else None
+    normaliser = MeasuredLengths(curvature) if settings.curvature.normalise else None
     _timed("score", lambda: passes.score(network, subject.samples, directions, normaliser=normaliser))
 
 
