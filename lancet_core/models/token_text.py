@@ -1,6 +1,7 @@
 """Tokens as texts that a person reads."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -31,6 +32,7 @@ def token_texts(tokenizer: Any, ids: Sequence[int]) -> list[str]:
     return texts
 
 
+@lru_cache(maxsize=1 << 16)
 def _text(tokenizer: Any, token: int) -> str:
     piece = str(tokenizer.convert_ids_to_tokens(token))
     if _SENTENCEPIECE_SPACE in piece:
