@@ -24,6 +24,8 @@ from lancet_core.models.units import UnitModel
 
 INT8, FLOAT16 = "int8", "float16"
 _SEED = 0
+# A megabyte of 1,024 numbers in float32, which stays in the cache: half the time of a whole shard.
+_ROWS_AT_ONCE = 256
 # Directions sought beyond those wanted, without which a randomised decomposition blurs the last ones.
 _OVERSAMPLED = 64
 # Ratio of lengths, to the first, below which a direction is rounding.
@@ -189,7 +191,10 @@ def approximate(
     stored: NDArray[Any], scales: NDArray[Any], queries: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     """Nearly the influence scores of samples on queries, shape (samples, queries)."""
-    products: NDArray[np.float32] = stored.astype(np.float32) @ queries.T
+    products = np.empty((len(stored), len(queries)), dtype=np.float32)
+    for start in range(0, len(stored), _ROWS_AT_ONCE):
+        rows = slice(start, start + _ROWS_AT_ONCE)
+        np.matmul(stored[rows].astype(np.float32), queries.T, out=products[rows])
     products *= scales[:, None]
     return products
 

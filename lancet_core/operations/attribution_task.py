@@ -80,7 +80,7 @@ def prepare_task(config: AttributeConfig) -> Task:
             f"recall by the gradient index needs gradients, which {settings.method} does not take; set recall to all, or choose "
             "linfac-head"
         )
-    samples = read_samples(config.samples)
+    samples = read_samples(config.samples, whole=False)
     names, groups = _groups(queries, config.batch)
     candidates = _recalled(settings, samples, queries, groups)
     return Task(samples, queries, names, groups, candidates)

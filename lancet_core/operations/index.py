@@ -53,7 +53,12 @@ def run(
     """
     started = time.perf_counter()
     source = Source(
-        config.model, read_samples(config.samples), config.template, config.influence, config.factors, folder
+        config.model,
+        read_samples(config.samples, whole=False),
+        config.template,
+        config.influence,
+        config.factors,
+        folder,
     )
     engine = open_engine(source, progress, load)
     texts = engine.encode_rows(np.arange(len(source.ids)))
