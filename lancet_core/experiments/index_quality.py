@@ -123,7 +123,7 @@ def _fit_basis(engine: Engine, texts: Sequence[Encoded], buckets: int, progress:
     settings = engine.source.settings
     order = np.random.default_rng(settings.seed).permutation(len(texts))
     chosen = [texts[place] for place in order[: IndexSettings().basis_samples]]
-    return index.fit_basis(
+    basis, _, _ = index.fit_basis(
         engine.network,
         engine.curvature,
         texts=chosen,
@@ -131,6 +131,7 @@ def _fit_basis(engine: Engine, texts: Sequence[Encoded], buckets: int, progress:
         max_tokens=settings.max_tokens,
         tell=lambda done: progress(READING, done, len(chosen)),
     )
+    return basis
 
 
 def _numbers(engine: Engine, basis: index.Basis, texts: Sequence[Encoded], progress: Progress) -> Numbers:

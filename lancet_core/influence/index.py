@@ -99,7 +99,7 @@ def fit_basis(
     sizes: tuple[int, int],
     max_tokens: int,
     tell: Tell,
-) -> Basis:
+) -> tuple[Basis, NDArray[np.float32], NDArray[np.float32]]:
     """Draws the hashes, and finds the principal directions of some samples in one pass over them.
 
     Every sample counts alike: its whitened gradient is taken at length one, so that a few strong ones do not choose for all.
@@ -112,16 +112,22 @@ def fit_basis(
         max_tokens: Tokens in one forward pass.
         tell: Told before every batch.
 
+    Returns:
+        The basis, and the numbers and lengths of the samples that it was found from, as of `sample_numbers`.
+
     Raises:
         ConfigError: A unit has no curvature (graddot).
     """
     buckets, numbers = sizes
     hashes = _draw_hashes(curvature, buckets)
     units = sketched_units(curvature, hashes, buckets)
-    rows = torch.empty(len(texts), buckets)
-    for indices, sums, lengths in _passes(network, units, texts=texts, max_tokens=max_tokens, tell=tell):
-        rows[indices] = (sums / lengths[:, None]).cpu().float()
-    return Basis(hashes, _principal_directions(rows, numbers))
+    rows, lengths = torch.empty(len(texts), buckets), torch.empty(len(texts))
+    for indices, sums, own in _passes(network, units, texts=texts, max_tokens=max_tokens, tell=tell):
+        rows[indices] = (sums / own[:, None]).cpu().float()
+        lengths[indices] = own.cpu().float()
+    vectors = _principal_directions(rows, numbers)
+    found = (rows @ vectors).mul_(lengths[:, None])
+    return Basis(hashes, vectors), found.numpy(), lengths.numpy()
 
 
 def sketched_units(

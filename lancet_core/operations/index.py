@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lancet_core.progress import Progress, silent
 CHOOSING = "Choosing what to keep"
 STAGE = "Indexing training samples"
 SHARD_SAMPLES = 4096
+_OF_EACH = ("numbers", "scales", "lengths")
 REBUILD = "build it again with: lancet index build STUDY"
 
 
@@ -69,6 +70,7 @@ def run(
     (place / MANIFEST).unlink(missing_ok=True)
     kept = Shards(place, "basis", basis_key).compute(0, lambda: _fit_basis(engine, texts, config, progress))
     basis = _read_basis(kept)
+    read = {int(row): place for place, row in enumerate(kept["read"])}
     # Numbers mean nothing beside another basis, and one that is fitted again need not be the same in its last bits.
     key = fingerprint([basis_key, hashlib.sha256(kept["vectors"].data).hexdigest()])
     rows = sorted(texts, key=lambda row: (-len(texts[row].input_ids), row))
@@ -77,7 +79,10 @@ def run(
     for number, part in enumerate(parts):
         chosen = rows[part.start : part.stop]
         shards.compute(
-            number, _Indexing(engine, basis, config, progress, (part.start, len(rows))).shard(chosen, texts)
+            number,
+            _Indexing(engine, basis, config, progress, (part.start, len(rows)), kept, read).shard(
+                chosen, texts
+            ),
         )
         progress(STAGE, part.stop, len(rows))
     size = sum(file.stat().st_size for file in place.glob("numbers-*.safetensors")) / len(rows)
@@ -165,6 +170,8 @@ class _Indexing:
         config: Precision.
         progress: Told at every batch.
         place: Samples done before, and samples in all.
+        kept: What the basis keeps of the samples that it was found from.
+        read: Row of each of these samples to its place among them.
     """
 
     engine: Engine
@@ -172,34 +179,51 @@ class _Indexing:
     config: IndexConfig
     progress: Progress
     place: tuple[int, int]
+    kept: Arrays
+    read: Mapping[int, int]
 
     def shard(self, rows: Sequence[int], texts: dict[int, Encoded]) -> Any:
-        """Gives the function that computes the numbers of some rows."""
+        """Gives the function that computes the numbers of some rows, those that the basis has read before the others."""
 
         def compute() -> Arrays:
-            before, total = self.place
-            numbers, lengths = index.sample_numbers(
-                self.engine.network,
-                self.engine.curvature,
-                self.basis,
-                texts=[texts[row] for row in rows],
-                max_tokens=self.engine.source.settings.max_tokens,
-                tell=lambda done: self.progress(STAGE, before + done, total),
+            read, unread = (
+                [row for row in rows if row in self.read],
+                [row for row in rows if row not in self.read],
             )
-            stored, scales = index.quantise(numbers, self.config.index.precision)
-            places = np.asarray(rows, dtype=np.int32)
-            return {"numbers": stored, "scales": scales, "lengths": lengths, "rows": places}
+            places = [self.read[row] for row in read]
+            before = {name: self.kept[name][places] for name in _OF_EACH}
+            found = self._compute([texts[row] for row in unread], self.place[0] + len(read)) if unread else {}
+            joined = {
+                name: np.concatenate([own, found[name]]) if found else own for name, own in before.items()
+            }
+            return {**joined, "rows": np.asarray([*read, *unread], dtype=np.int32)}
 
         return compute
+
+    def _compute(self, texts: Sequence[Encoded], done_before: int) -> Arrays:
+        numbers, lengths = index.sample_numbers(
+            self.engine.network,
+            self.engine.curvature,
+            self.basis,
+            texts=texts,
+            max_tokens=self.engine.source.settings.max_tokens,
+            tell=lambda done: self.progress(STAGE, done_before + done, self.place[1]),
+        )
+        return _stored(numbers, lengths, self.config)
+
+
+def _stored(numbers: NDArray[np.float32], lengths: NDArray[np.float32], config: IndexConfig) -> Arrays:
+    stored, scales = index.quantise(numbers, config.index.precision)
+    return dict(zip(_OF_EACH, (stored, scales, lengths), strict=True))
 
 
 def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, progress: Progress) -> Arrays:
     order = np.random.default_rng(config.influence.seed).permutation(sorted(texts))
-    chosen = [texts[int(row)] for row in order[: config.index.basis_samples]]
-    basis = index.fit_basis(
+    chosen = order[: config.index.basis_samples]
+    basis, numbers, lengths = index.fit_basis(
         engine.network,
         engine.curvature,
-        texts=chosen,
+        texts=[texts[int(row)] for row in chosen],
         sizes=(config.index.buckets, config.index.numbers_per_sample),
         max_tokens=engine.source.settings.max_tokens,
         tell=lambda done: progress(CHOOSING, done, len(chosen)),
@@ -207,7 +231,14 @@ def _fit_basis(engine: Engine, texts: dict[int, Encoded], config: IndexConfig, p
     rows = {f"rows:{unit}": own.numpy() for unit, (own, _) in basis.hashes.items()}
     columns = {f"columns:{unit}": own.numpy() for unit, (_, own) in basis.hashes.items()}
     # In float16: half the file, and an error that int8 numbers hide.
-    return {"vectors": basis.vectors.half().numpy(), **rows, **columns}
+    vectors = {"vectors": basis.vectors.half().numpy()}
+    return {
+        **vectors,
+        **rows,
+        **columns,
+        "read": chosen.astype(np.int32),
+        **_stored(numbers, lengths, config),
+    }
 
 
 def _read_basis(arrays: Arrays) -> index.Basis:

@@ -175,7 +175,7 @@ def last_build(workspace: Workspace, study: Study, settings: InfluenceSettings) 
 def estimate(workspace: Workspace, study: Study, index: IndexSettings | None = None) -> Estimate:
     """Judges what an index of a study would take, by its settings and by earlier runs over all samples.
 
-    A build computes the gradient of each sample once, and those of the basis twice more.
+    A build computes the gradient of each sample once, and keeps the numbers of those that the basis was found from beside it too.
 
     Args:
         workspace: Where earlier runs lie.
@@ -189,8 +189,8 @@ def estimate(workspace: Workspace, study: Study, index: IndexSettings | None = N
     each = numbers * _NUMBER_BYTES[settings.precision] + _BYTES_BESIDE
     earlier = list_runs(workspace, study=study.name, operation="attribute")
     rates = [rate for run in earlier if (rate := _seconds_per_sample(run, at_least=count // 2))]
-    seconds = rates[0] * (count + basis) if rates else None
-    return Estimate(count * each + settings.buckets * numbers * _BASIS_BYTES, seconds)
+    seconds = rates[0] * count if rates else None
+    return Estimate((count + basis) * each + settings.buckets * numbers * _BASIS_BYTES, seconds)
 
 
 def _check_method(settings: InfluenceSettings) -> None:

@@ -14,11 +14,13 @@ def built(own, curvature, sizes):
     """Numbers of the texts and the lengths of their gradients, numbers of the queries, and the exact scores (samples, queries)."""
     texts = texts_of(own)
     quiet = {"max_tokens": 60, "tell": lambda done: None}
-    basis = index.fit_basis(own, curvature, texts=texts, sizes=sizes, **quiet)
+    basis, *of_basis = index.fit_basis(own, curvature, texts=texts, sizes=sizes, **quiet)
     directions = scores.directions_of(
         scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
     )
     numbers, lengths = index.sample_numbers(own, curvature, basis, texts=texts, **quiet)
+    for read, again in zip(of_basis, (numbers, lengths), strict=True):
+        np.testing.assert_allclose(read, again, rtol=1e-5, atol=1e-5 * np.abs(again).max())
     itself = scores.score_samples(
         own, encoded=texts, directions=directions, normaliser=scores.MeasuredLengths(curvature), **quiet
     )
@@ -88,7 +90,7 @@ def test_no_curvature_no_index(network):  # noqa: F811
 def test_numbers_do_not_depend_on_batches(network, curvature):  # noqa: F811
     own = network()
     texts = texts_of(own)
-    basis = index.fit_basis(
+    basis, _, _ = index.fit_basis(
         own, curvature, texts=texts, sizes=(512, 4), max_tokens=10**6, tell=lambda done: None
     )
     found = [

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file
 
 from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.influence.preconditioner import UnitPreconditioner
@@ -91,6 +92,22 @@ def test_lengths_that_the_index_keeps_are_not_measured_again(config, query, quer
         every = whole.set_index("sample_id")["influence"]
         expected = every.loc[found["sample_id"]].to_numpy()
         np.testing.assert_allclose(found["influence"], expected, atol=1e-5 * every.abs().max())
+
+
+def test_samples_beyond_the_basis_are_read_too(config, tmp_path, monkeypatch):
+    """Lengths do not depend on the basis: those of a build whose basis has read 16 samples are those of one that has read all."""
+    monkeypatch.setattr(index, "SHARD_SAMPLES", 16)
+    found = []
+    for name, count in (("few", 16), ("all", 512)):
+        own = replace(config, to=str(tmp_path / name), index=replace(config.index, basis_samples=count))
+        summary = index.run(own, tmp_path / "build")
+        shards = [load_file(shard) for shard in shards_of(own)]
+        rows, lengths = (np.concatenate([shard[part] for shard in shards]) for part in ("rows", "lengths"))
+        assert sorted(rows) == list(range(summary["samples"]))
+        assert all(shard["numbers"].shape == (len(shard["rows"]), summary["numbers"]) for shard in shards)
+        found.append(lengths[rows.argsort()])
+    assert len(found[0]) > 16
+    np.testing.assert_allclose(*found, rtol=1e-5)
 
 
 def test_a_killed_build_goes_on_from_its_last_whole_shard(config, query, tmp_path, monkeypatch):

@@ -144,10 +144,10 @@ def test_a_trace_that_is_older_than_the_index_is_made_again(workspace, study, st
 
 def test_cost_is_judged_by_an_earlier_run_over_all_samples(workspace, study, monkeypatch):
     settings = IndexSettings(numbers_per_sample=64, buckets=100, basis_samples=2000)
-    assert indexes.estimate(workspace, study, settings) == indexes.Estimate(3 * (3 + 12) + 100 * 3 * 2, None)
+    assert indexes.estimate(workspace, study, settings) == indexes.Estimate(6 * (3 + 12) + 100 * 3 * 2, None)
     run = attributions.RunRecord("a", "mine", "attribute", "k", study.folder, DONE, now(), now())
     few, whole = ({"seconds": 6.0, "candidates": count, "method": "linfac"} for count in (0, 3))
     monkeypatch.setattr(
         indexes, "list_runs", lambda *_, **__: [replace(run, summary=few), replace(run, summary=whole)]
     )
-    assert indexes.estimate(workspace, study, settings).seconds == pytest.approx(2.0 * (3 + 3))
+    assert indexes.estimate(workspace, study, settings).seconds == pytest.approx(2.0 * 3)
