@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lancet_core.data.samples import Query, Sample, samples_frame
+from lancet_core.influence.settings import CANDIDATES_BY_INDEX
 from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import NewStudy, add_study
 from lancet_core.workspace import open_workspace
@@ -41,7 +42,7 @@ def test_an_index_is_offered_built_and_searched(page: Page, server: str):
     expect(page.get_by_role("radio", name="All samples")).to_have_count(0)
     page.locator(".st-key-build-index button:visible").click()
     expect(told).to_have_text(
-        re.compile(rf"^[\d.]+ s · 200 of {COUNT} samples scored exactly, chosen by the gradient index"),
+        re.compile(rf"^[\d.]+ s · {CANDIDATES_BY_INDEX} of {COUNT} samples scored exactly, chosen by the gradient index"),
         timeout=driver.LONG_MS,
     )
     driver.settle(page)
