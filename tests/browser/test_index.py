@@ -42,7 +42,9 @@ def test_an_index_is_offered_built_and_searched(page: Page, server: str):
     expect(page.get_by_role("radio", name="All samples")).to_have_count(0)
     page.locator(".st-key-build-index button:visible").click()
     expect(told).to_have_text(
-        re.compile(rf"^[\d.]+ s · {CANDIDATES_BY_INDEX} of {COUNT} samples scored exactly, chosen by the gradient index"),
+        re.compile(
+            rf"^[\d.]+ s · {CANDIDATES_BY_INDEX} of {COUNT} samples scored exactly, chosen by the gradient index"
+        ),
         timeout=driver.LONG_MS,
     )
     driver.settle(page)
