@@ -2,8 +2,9 @@
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -70,20 +71,15 @@ def run(
     (place / MANIFEST).unlink(missing_ok=True)
     kept = Shards(place, "basis", basis_key).compute(0, lambda: _fit_basis(engine, texts, config, progress))
     basis = _read_basis(kept)
-    read = {int(row): place for place, row in enumerate(kept["read"])}
     # Numbers mean nothing beside another basis, and one that is fitted again need not be the same in its last bits.
     key = fingerprint([basis_key, hashlib.sha256(kept["vectors"].data).hexdigest()])
     rows = sorted(texts, key=lambda row: (-len(texts[row].input_ids), row))
     parts = split(len(rows), SHARD_SAMPLES)
     shards = Shards(place, "numbers", key)
+    indexing = _Indexing(engine, basis, config, progress, kept, len(rows))
     for number, part in enumerate(parts):
-        chosen = rows[part.start : part.stop]
-        shards.compute(
-            number,
-            _Indexing(engine, basis, config, progress, (part.start, len(rows)), kept, read).shard(
-                chosen, texts
-            ),
-        )
+        chosen = {row: texts[row] for row in rows[part.start : part.stop]}
+        shards.compute(number, partial(indexing.compute, chosen, part.start))
         progress(STAGE, part.stop, len(rows))
     size = sum(file.stat().st_size for file in place.glob("numbers-*.safetensors")) / len(rows)
     _remove_others(place, len(parts))
@@ -162,52 +158,47 @@ def choose_by_index(
 
 @dataclass(frozen=True)
 class _Indexing:
-    """One shard of the pass.
+    """The pass over all samples.
 
     Attributes:
         engine: Model and curvature.
         basis: How a gradient becomes numbers.
         config: Precision.
         progress: Told at every batch.
-        place: Samples done before, and samples in all.
-        kept: What the basis keeps of the samples that it was found from.
-        read: Row of each of these samples to its place among them.
+        kept: What was written of the basis, with the numbers of the samples that it was found from.
+        total: Samples in all.
     """
 
     engine: Engine
     basis: index.Basis
     config: IndexConfig
     progress: Progress
-    place: tuple[int, int]
     kept: Arrays
-    read: Mapping[int, int]
+    total: int
 
-    def shard(self, rows: Sequence[int], texts: dict[int, Encoded]) -> Any:
-        """Gives the function that computes the numbers of some rows, those that the basis has read before the others."""
+    @cached_property
+    def read(self) -> dict[int, int]:
+        """Rows of the samples that the basis was found from, and their places among them."""
+        return {int(row): place for place, row in enumerate(self.kept["read"])}
 
-        def compute() -> Arrays:
-            read, unread = (
-                [row for row in rows if row in self.read],
-                [row for row in rows if row not in self.read],
-            )
-            places = [self.read[row] for row in read]
-            before = {name: self.kept[name][places] for name in _OF_EACH}
-            found = self._compute([texts[row] for row in unread], self.place[0] + len(read)) if unread else {}
-            joined = {
-                name: np.concatenate([own, found[name]]) if found else own for name, own in before.items()
-            }
-            return {**joined, "rows": np.asarray([*read, *unread], dtype=np.int32)}
+    def compute(self, texts: dict[int, Encoded], done_before: int) -> Arrays:
+        """Numbers of some samples, by row: first of those that the basis was found from, which are known."""
+        read, unread = ([row for row in texts if (row in self.read) is known] for known in (True, False))
+        places = [self.read[row] for row in read]
+        parts = [{name: self.kept[name][places] for name in _OF_EACH}]
+        if unread:
+            parts.append(self._read([texts[row] for row in unread], done_before + len(read)))
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in _OF_EACH}
+        return {**joined, "rows": np.asarray([*read, *unread], dtype=np.int32)}
 
-        return compute
-
-    def _compute(self, texts: Sequence[Encoded], done_before: int) -> Arrays:
+    def _read(self, texts: Sequence[Encoded], done_before: int) -> Arrays:
         numbers, lengths = index.sample_numbers(
             self.engine.network,
             self.engine.curvature,
             self.basis,
             texts=texts,
             max_tokens=self.engine.source.settings.max_tokens,
-            tell=lambda done: self.progress(STAGE, done_before + done, self.place[1]),
+            tell=lambda done: self.progress(STAGE, done_before + done, self.total),
         )
         return _stored(numbers, lengths, self.config)
 
