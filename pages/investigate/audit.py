@@ -138,16 +138,16 @@ def draw_curve(reports: dict[str, RankingReport], origin: str) -> None:
         color, dash = LINES[method]
         found, precision = (report.curve[column].tolist() for column in ("share_found", "precision"))
         figure.add_line(plot, found, precision, name=METHODS[method], color=color, dash=dash)
-    plot.add_hline(y=first.chance, line={"color": figure.MUTED, "dash": "dot", "width": 1.5})
-    figure.label(plot, 0.0, first.chance, f"chance {three(first.chance)}", lift=9)
+    chance = f"Chance, {percent(first.chance)}"
+    figure.add_line(plot, [0, 1], [first.chance] * 2, name=chance, color=figure.MUTED, dash="longdashdot")
     plot.update_xaxes(range=[0, 1], tickformat=".0%")
     plot.update_yaxes(range=[0, 1.02], tickformat=".0%")
     legend = {"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0}
-    plot.update_layout(showlegend=len(reports) > 1, legend=legend)
+    plot.update_layout(showlegend=True, legend=legend)
     figure.show(
         plot,
         key="pr-curve",
-        alt="Precision against share of unsafe samples found, one line for each method, with its 95 % band and chance.",
+        alt="Precision against share of unsafe samples found, one line for each method, the 95 % band of the first, and chance.",
     )
     left_out = f" {first.unlabelled:,} candidates without a label are left out." if first.unlabelled else ""
     st.caption(f"Band: 95 % interval, {first.resampled} drawn anew 1,000 times.{left_out} {origin}")

@@ -61,7 +61,7 @@ def add_line(
     color: str = ACCENT,
     dash: str = "solid",
 ) -> None:
-    """Adds a line and writes its name at its right end instead of a legend."""
+    """Adds a line; its name stands in the legend and beside the pointer."""
     from plotly.graph_objects import Scatter
 
     plot.add_trace(
@@ -136,8 +136,8 @@ def add_intervals(
     )
 
 
-def label(plot: "Figure", x: float, y: float, text: str, *, color: str = MUTED, lift: int = 0) -> None:
-    """Writes a direct label into the plot, `lift` pixels above its point. The text is ours, never a training sample's."""
+def label(plot: "Figure", x: float, y: float, text: str, *, color: str) -> None:
+    """Writes a direct label to the right of its point. The text is ours, never a training sample's."""
     plot.add_annotation(
         x=x,
         y=y,
@@ -146,7 +146,6 @@ def label(plot: "Figure", x: float, y: float, text: str, *, color: str = MUTED, 
         font={"color": color, "size": 12},
         xanchor="left",
         xshift=6,
-        yshift=lift,
     )
 
 

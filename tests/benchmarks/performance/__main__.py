@@ -21,6 +21,7 @@ from tests.benchmarks.performance import index_search, passes, rivals, subjects
 
 DEMO_SAMPLES = 1500
 NUMBERS = IndexSettings().numbers_per_sample
+SCALES = (1000, 3000, 10_000, 30_000, 100_000)
 
 
 def main():
@@ -73,20 +74,24 @@ def measure_batches(asked):
 
 
 def measure_scaling(asked):
-    """Time and peak memory of a score pass and of a query as samples become more, and time as texts become longer."""
+    """Time and peak memory of one query scored on all samples as they become more, and time as texts become longer."""
     rows = passes.linear_in_tokens(subjects.wide("opt"))
-    for count in (1000, 10_000, 100_000):
+    for count in SCALES:
         found = index_search.score_all(index_search.drawn(asked.folder, count), 1)
-        spent = found["seconds"][0]
+        fit, spent = found["seconds"]
         rows.append(
             {
-                "what": "score pass, demo",
+                "what": "one query on all samples, demo",
                 "samples": count,
+                "factors s": fit,
                 "seconds": spent,
-                "µs a sample": 1e6 * spent / count,
+                "ms a sample": 1e3 * spent / count,
                 "peak MB": found["peak_megabytes"],
             }
         )
+        sys.stderr.write(f"{rows[-1]}\n")
+    for what in ("ms a sample", "peak MB"):
+        print(as_chart(f"{what}, by samples", [(row["samples"], row[what]) for row in rows if what in row]))
     return rows
 
 
@@ -123,6 +128,22 @@ def as_markdown(rows):
     lines = ["| " + " | ".join(frame.columns) + " |", "|---" * len(frame.columns) + "|"]
     return "\n".join(
         [*lines, *("| " + " | ".join(map(as_text, row)) + " |" for row in frame.itertuples(index=False))]
+    )
+
+
+def as_chart(title, points):
+    """A Mermaid line from 0 upwards; places along the axis are evenly spaced, whatever their numbers."""
+    names, values = ([f'"{place:,}"' for place, _ in points], [round(value, 2) for _, value in points])
+    return "\n".join(
+        [
+            "```mermaid",
+            "xychart-beta",
+            f'  title "{title}"',
+            f"  x-axis [{', '.join(names)}]",
+            f"  y-axis 0 --> {1.2 * max(values):.2f}",
+            f"  line {values}",
+            "```",
+        ]
     )
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 from lancet_core.data.demo.corpus import CorpusSettings, build_corpus
 from lancet_core.data.samples import content_id, samples_frame
+from lancet_core.experiments.scoring import FITTING_STAGES, StageClock
 from lancet_core.influence import index_manifest
 from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings, InfluenceSettings
 from lancet_core.influence.shards import Shards, split
@@ -68,7 +69,7 @@ def search(place, name, queries, candidates):
 
 
 def score_all(place, queries):
-    """Scores every sample exactly, in a process of its own; seconds and peak memory."""
+    """Scores every sample exactly, in a process of its own; seconds of factors and of the rest, and peak memory."""
     return _in_child("score", place, "", queries, 0)
 
 
@@ -203,9 +204,10 @@ def _child(act, place, name, count, most):
             candidates.append(list(pd.read_parquet(run / "scores.parquet")["sample_id"]))
     else:
         config = replace(_attribute_config(place, "", queries[:-1], recall="all"), detail=0, factors="")
-        started = time.perf_counter()
-        attribute.run(config, place / "runs" / f"score-{time.time_ns()}", load=load)
-        seconds += [0.0, time.perf_counter() - started]
+        clock, started = StageClock(silent), time.perf_counter()
+        attribute.run(config, place / "runs" / f"score-{time.time_ns()}", clock, load=load)
+        fit = sum(clock.seconds.get(stage, 0.0) for stage in FITTING_STAGES)
+        seconds += [0.0, fit, time.perf_counter() - started - fit]
     found = {"seconds": seconds[1:], "candidates": candidates[1:], "peak_megabytes": _peak_megabytes()}
     sys.stdout.write(json.dumps(found) + "\n")
 

@@ -154,30 +154,51 @@ def ratios(subject, rounds):
         }
         for name in acts
     ]
+    once = {"eigendecompositions": eigen, "10 queries into the eigenbasis": _turning_seconds(subject)}
     return [
         *rows,
-        {"model": subject.name, "pass": f"{LINFAC_HEAD}, eigendecompositions", f"{cores} threads, s": eigen},
+        *(
+            {"model": subject.name, "pass": f"{LINFAC_HEAD}, {what}", f"{cores} threads, s": spent}
+            for what, spent in once.items()
+        ),
     ]
 
 
 def _acts(subject, method):
     network, settings = network_of(subject, method), settings_of(method)
-    normaliser = None
-    if settings.curvature.normalise:
-        small = fit(network, subject.samples[:8], settings)
-        normaliser = scores.MeasuredLengths(curvature_of(network, small))
-    generator = torch.Generator().manual_seed(0)
-    # The time depends neither on what the directions hold nor on the samples behind the factors.
-    ten = {
-        unit.name: torch.randn(subjects.QUERIES, unit.outputs, unit.inputs, generator=generator)
-        for unit in network.units
-    }
+    normaliser = _normaliser(network, subject, settings)
+    ten = _random_directions(network)
     one = {name: values[:1].clone() for name, values in ten.items()}
     return {
         "score, 1 query": lambda texts: score(network, texts, one, normaliser=normaliser),
         "score, 10 queries": lambda texts: score(network, texts, ten, normaliser=normaliser),
         "factors": lambda texts: fit(network, texts, settings),
     }
+
+
+def _normaliser(network, subject, settings):
+    """Factors of a few samples: the time does not depend on the samples behind them."""
+    if not settings.curvature.normalise:
+        return None
+    small = fit(network, subject.samples[:8], settings)
+    return scores.MeasuredLengths(curvature_of(network, small))
+
+
+def _random_directions(network):
+    """Directions of ten queries: the time does not depend on what they hold."""
+    generator = torch.Generator().manual_seed(0)
+    return {
+        unit.name: torch.randn(subjects.QUERIES, unit.outputs, unit.inputs, generator=generator)
+        for unit in network.units
+    }
+
+
+def _turning_seconds(subject):
+    """What every call to `score_samples` spends once, however many samples it is given: 64 here, up to 1,024 in a run."""
+    network = network_of(subject, LINFAC_HEAD)
+    normaliser = _normaliser(network, subject, settings_of(LINFAC_HEAD))
+    directions = _random_directions(network)
+    return statistics.median(seconds(lambda: normaliser.reader(directions)) for _ in range(3))
 
 
 def _by_turns(acts, parts, rounds, clock):

@@ -30,13 +30,21 @@ def compare(names, limit_seconds):
             library = LIBRARIES.get(name)
             reason = _why_not(library) if library else ""
             if reason:
-                rows.append({"method": name, "stage": reason})
+                rows.append(_shown({"method": name, "stage": reason}))
                 continue
             found, finished = _watched(name, Path(folder) / name.replace(" ", "-"), limit_seconds)
             total = sum(found.values()) if finished else limit_seconds
             rows += [{"method": name, "stage": stage, "seconds": spent} for stage, spent in found.items()]
-            rows.append({"method": name, "stage": "end to end", "seconds": total, "stopped": not finished})
+            rows.append(
+                _shown({"method": name, "stage": "end to end", "seconds": total, "stopped": not finished})
+            )
     return rows
+
+
+def _shown(row):
+    """Says at once what the table at the end will say: a rival takes many minutes."""
+    sys.stderr.write(f"{row}\n")
+    return row
 
 
 def _why_not(library):
