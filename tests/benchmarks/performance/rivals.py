@@ -145,8 +145,12 @@ def _run(name, folder):
     from tests import tiny_models
     from tests.benchmarks.performance import bergson_peer
 
+    # It takes no more tokens at once than model and tokenizer have context for, which changes nothing in rotary positions.
+    subject.lm.model.config.max_position_embeddings = bergson_peer.TOKENS
     subject.lm.model.save_pretrained(folder / "model")
-    tiny_models.byte_level_tokenizer().save_pretrained(folder / "model")
+    tokenizer = tiny_models.byte_level_tokenizer()
+    tokenizer.model_max_length = bergson_peer.TOKENS
+    tokenizer.save_pretrained(folder / "model")
     act = bergson_peer.ekfac if name == "bergson ekfac" else bergson_peer.build_and_query
     sys.stdout.write("ready\n")
     sys.stdout.flush()
