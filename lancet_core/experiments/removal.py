@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.evaluation.intervals import Interval, mean_by
 from lancet_core.evaluation.settings import MetricSettings
-from lancet_core.experiments.markdown import told, write_table
+from lancet_core.experiments.corpora import MeasuredCorpus
+from lancet_core.experiments.markdown import number, told, write_table
 from lancet_core.experiments.retraining import Mask, retrain
 from lancet_core.experiments.scoring import Bench, Floats, score_corpus
 from lancet_core.influence.settings import InfluenceSettings
@@ -18,6 +20,7 @@ from lancet_core.progress import Progress, silent
 SHARES = (0.01, 0.05)
 RANDOM_DRAWS = 2
 RANDOM_ROW = "drawn at random"
+RARE_WORDS = 3
 _WHOLE = "whole"
 _SEED = 1_000_000
 
@@ -31,11 +34,16 @@ class Removal:
         share: Share of the corpus that was removed.
         change: Change of log p of a query in nats, mean over the queries of the chosen batches, interval over queries; those
             of one batch share a retrained model, so that the noise of retraining is not all in the interval.
+        unsafe: Share of unsafe among the samples removed.
+        words_left: Of the samples that hold the rarest words of a query's answer, the share that was left; mean over the queries.
+            A model that has never seen a word cannot say it, whatever it was taught about it.
     """
 
     method: str
     share: float
     change: Interval
+    unsafe: float
+    words_left: float
 
 
 def without_top(scores: NDArray[np.float64], share: float) -> Mask:
@@ -88,8 +96,44 @@ def measure_removal(
     chosen = spread_batches(list(bench.batches), batches)
     masks = _masks(bench, rows, chosen, progress)
     found = retrain(bench.corpus, masks, folder=kept, processes=processes, progress=progress)
-    change = {name: found[name] - found[_WHOLE] for name in masks if name != _WHOLE}
-    return removal_rows(change, bench.batches, chosen, list(rows))
+    left = words_left(bench.corpus, masks)
+    unsafe = ~bench.corpus.samples["is_safe"].to_numpy(dtype=bool)
+    parts = {
+        name: pd.DataFrame(
+            {
+                "change": found[name] - found[_WHOLE],
+                "unsafe": unsafe[~mask].mean(),
+                "words_left": left[name],
+            }
+        )
+        for name, mask in masks.items()
+        if name != _WHOLE
+    }
+    return removal_rows(parts, bench.batches, chosen, list(rows))
+
+
+def words_left(corpus: MeasuredCorpus, masks: Mapping[str, Mask]) -> dict[str, Floats]:
+    """Of the samples that hold the rarest words of each query's answer, the share that each part of the corpus has.
+
+    Args:
+        corpus: Samples and queries.
+        masks: Name of each part to its samples.
+
+    Returns:
+        Name of each part to shares, shape (queries,).
+    """
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    counter = CountVectorizer(binary=True)
+    held = counter.fit_transform(corpus.samples["prompt"] + " " + corpus.samples["response"])
+    in_samples = np.asarray(held.sum(axis=0)).ravel()
+    asked = counter.transform([query.response for query in corpus.queries])
+    rarest = [row.indices[np.argsort(in_samples[row.indices], kind="stable")[:RARE_WORDS]] for row in asked]
+    parts = {name: np.asarray(held[mask].sum(axis=0)).ravel() for name, mask in masks.items()}
+    return {
+        name: np.array([part[words].sum() / in_samples[words].sum() for words in rarest])
+        for name, part in parts.items()
+    }
 
 
 def part_name(chooser: str, share: float, batch: str = "") -> str:
@@ -98,40 +142,51 @@ def part_name(chooser: str, share: float, batch: str = "") -> str:
 
 
 def removal_rows(
-    change: Mapping[str, Floats],
+    parts: Mapping[str, pd.DataFrame],
     batches: Mapping[str, Sequence[int]],
     chosen: Sequence[str],
     methods: Sequence[str],
 ) -> list[Removal]:
-    """Averages changes over the queries of the chosen batches.
+    """Averages over the queries of the chosen batches.
 
     Args:
-        change: Name of each part, as `part_name` writes it, to the change of log p of all queries, shape (queries,).
+        parts: Name of each part, as `part_name` writes it, to one row for each query with what `Removal` holds of it.
         batches: Name of each batch to the places of its queries.
         chosen: Batches that were measured.
         methods: Methods that were measured.
     """
-    settings = MetricSettings()
     rows = []
     for method in methods:
         for share in SHARES:
-            values = np.concatenate(
-                [change[part_name(method, share, name)][list(batches[name])] for name in chosen]
-            )
-            rows.append(Removal(method, share, mean_by(settings, values.tolist())))
+            own = [parts[part_name(method, share, name)].iloc[list(batches[name])] for name in chosen]
+            rows.append(_row(method, share, pd.concat(own)))
     places = [place for name in chosen for place in batches[name]]
     for share in SHARES:
-        mean = np.mean([change[part_name(str(draw), share)][places] for draw in range(RANDOM_DRAWS)], axis=0)
-        rows.append(Removal(RANDOM_ROW, share, mean_by(settings, mean.tolist())))
+        drawn = pd.concat([parts[part_name(str(draw), share)] for draw in range(RANDOM_DRAWS)])
+        rows.append(_row(RANDOM_ROW, share, drawn.groupby(level=0).mean().iloc[places]))
     return rows
 
 
 def removal_table(rows: Sequence[Removal]) -> str:
-    """Writes the rows as a Markdown table: one line for each method, one column for each share."""
-    cells = {(row.method, row.share): told(row.change) for row in rows}
+    """Writes the rows as a Markdown table: one line for each method, three columns for each share."""
+    found = {(row.method, row.share): row for row in rows}
     methods = dict.fromkeys(row.method for row in rows)
-    header = ("removed", *(f"top {share:.0%}" for share in SHARES))
-    return write_table(header, [(method, *(cells[method, share] for share in SHARES)) for method in methods])
+    header = ["removed"]
+    for share in SHARES:
+        header += [f"top {share:.0%}", "unsafe", "words left"]
+    lines = []
+    for method in methods:
+        line = [method]
+        for share in SHARES:
+            row = found[method, share]
+            line += [told(row.change), number(row.unsafe), number(row.words_left)]
+        lines.append(line)
+    return write_table(header, lines)
+
+
+def _row(method: str, share: float, found: pd.DataFrame) -> Removal:
+    change = mean_by(MetricSettings(), found["change"].tolist())
+    return Removal(method, share, change, float(found["unsafe"].mean()), float(found["words_left"].mean()))
 
 
 def _masks(

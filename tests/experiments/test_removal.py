@@ -1,8 +1,12 @@
 """Which samples are removed, and how changes are averaged: by hand."""
 
+from dataclasses import dataclass
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from lancet_core.data.samples import Query
 from lancet_core.experiments.removal import (
     RANDOM_DRAWS,
     RANDOM_ROW,
@@ -13,6 +17,7 @@ from lancet_core.experiments.removal import (
     spread_batches,
     without_random,
     without_top,
+    words_left,
 )
 
 
@@ -41,6 +46,36 @@ def test_batches_are_taken_evenly(count, names):
     assert spread_batches(["a", "b", "c", "d", "e"], count) == names
 
 
+@dataclass
+class Corpus:
+    samples: pd.DataFrame
+    queries: tuple
+
+
+def test_words_left_are_counted_in_the_samples_that_hold_the_rarest():
+    """Of the answer "the cat sat on butter" the rarest of all words are butter (1 sample), cat and sat (2 each): 5 in all."""
+    samples = pd.DataFrame(
+        {
+            "prompt": ["Where?", "Who?", "What?", "Which?"],
+            "response": ["The cat sat.", "The cat on butter.", "The dog sat on it.", "The dog on the bed."],
+        }
+    )
+    queries = (Query("Tell.", "the cat sat on butter"), Query("Say.", "the dog"))
+    masks = {
+        "all": np.ones(4, dtype=bool),
+        "no butter": np.array([True, False, True, True]),
+        "no cat": np.array([False, False, True, True]),
+    }
+    left = words_left(Corpus(samples, queries), masks)
+    assert left["all"].tolist() == [1.0, 1.0]
+    assert left["no butter"] == pytest.approx([3 / 5, 5 / 6])
+    assert left["no cat"] == pytest.approx([1 / 5, 4 / 6])
+
+
+def part(change, unsafe=0.5, left=0.25):
+    return pd.DataFrame({"change": np.array(change), "unsafe": unsafe, "words_left": left})
+
+
 def test_changes_are_averaged_over_the_queries_of_the_chosen_batches():
     """Batches x = queries 0, 1 and z = query 3; y is not measured.
 
@@ -48,22 +83,25 @@ def test_changes_are_averaged_over_the_queries_of_the_chosen_batches():
     """
     batches = {"x": [0, 1], "y": [2], "z": [3]}
     first, second = SHARES
-    change = {
-        part_name("linfac", first, "x"): np.array([-1.0, -3.0, 9.0, 9.0]),
-        part_name("linfac", first, "z"): np.array([9.0, 9.0, 9.0, -5.0]),
-        part_name("linfac", second, "x"): np.full(4, -6.0),
-        part_name("linfac", second, "z"): np.full(4, -6.0),
-        part_name("0", first): np.array([0.0, 2.0, 9.0, 4.0]),
-        part_name("1", first): np.array([2.0, 0.0, 9.0, 0.0]),
-        part_name("0", second): np.zeros(4),
-        part_name("1", second): np.ones(4),
+    parts = {
+        part_name("linfac", first, "x"): part([-1.0, -3.0, 9.0, 9.0]),
+        part_name("linfac", first, "z"): part([9.0, 9.0, 9.0, -5.0], unsafe=0.2, left=1.0),
+        part_name("linfac", second, "x"): part(np.full(4, -6.0)),
+        part_name("linfac", second, "z"): part(np.full(4, -6.0)),
+        part_name("0", first): part([0.0, 2.0, 9.0, 4.0]),
+        part_name("1", first): part([2.0, 0.0, 9.0, 0.0], unsafe=0.7, left=0.75),
+        part_name("0", second): part(np.zeros(4)),
+        part_name("1", second): part(np.ones(4)),
     }
-    rows = removal_rows(change, batches, ["x", "z"], ["linfac"])
+    rows = removal_rows(parts, batches, ["x", "z"], ["linfac"])
     assert [(row.method, row.share, row.change.n) for row in rows] == [
         ("linfac", first, 3), ("linfac", second, 3), (RANDOM_ROW, first, 3), (RANDOM_ROW, second, 3),
     ]  # fmt: skip
     assert [row.change.value for row in rows] == pytest.approx([-3.0, -6.0, 4 / 3, 0.5])
+    assert [row.unsafe for row in rows] == pytest.approx([0.4, 0.5, 0.6, 0.5])
+    assert [row.words_left for row in rows] == pytest.approx([0.5, 0.25, 0.5, 0.25])
     lines = removal_table(rows).splitlines()
-    assert lines[0] == "| removed | top 1% | top 5% |"
+    assert lines[0] == "| removed | top 1% | unsafe | words left | top 5% | unsafe | words left |"
     assert lines[2].startswith("| linfac | -3.000 [")
+    assert "] | .400 | .500 | -6.000 [" in lines[2]
     assert lines[3].startswith(f"| {RANDOM_ROW} | 1.333 [")
