@@ -18,6 +18,7 @@ from torch import Tensor
 from lancet_core.errors import ConfigError
 from lancet_core.influence.capture import UnitGradients, frozen, unit_gradients
 from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner, lengths_of
+from lancet_core.influence.scores import Directions
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.units import UnitModel
@@ -74,9 +75,9 @@ class SketchedUnit:
         sums, squared = zip(*parts, strict=True)
         return torch.cat(sums), torch.cat(squared)
 
-    def read_direction(self, directions: Tensor) -> Tensor:
-        """Sums of directions V of shape (queries, P, M), whose products with those of samples are nearly influence."""
-        return self._add_up(self.curvature.whiten_direction(directions), self._places())
+    def read_direction(self, turned: Tensor) -> Tensor:
+        """Sums of directions V in the eigenbasis, shape (queries, P, M); products with those of samples are nearly influence."""
+        return self._add_up(self.curvature.whiten_direction(turned), self._places())
 
     def _places(self) -> Tensor:
         """Bucket of each coordinate, in the second half where its sign is negative; shape (P · M,).
@@ -168,11 +169,13 @@ def sample_numbers(
 
 
 def query_numbers(
-    curvature: Mapping[str, Preconditioner], basis: Basis, directions: Mapping[str, Tensor]
+    curvature: Mapping[str, Preconditioner], basis: Basis, directions: Directions
 ) -> NDArray[np.float32]:
     """Numbers of queries, shape (queries, numbers); their products with those of samples are nearly the influence scores."""
     units = sketched_units(curvature, basis.hashes, len(basis.vectors))
-    sums = torch.stack([one.read_direction(directions[unit]) for unit, one in units.items()]).sum(dim=0)
+    sums = torch.stack([one.read_direction(directions.turned[unit]) for unit, one in units.items()]).sum(
+        dim=0
+    )
     numbers: NDArray[np.float32] = (sums.cpu().to(basis.vectors.dtype) @ basis.vectors).numpy()
     return numbers
 

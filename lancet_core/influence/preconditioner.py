@@ -41,11 +41,11 @@ class UnitPreconditioner:
         Returns:
             V, shaped and typed as `gradients`.
         """
-        right = self.activation_vectors.to(gradients)
-        if self.gradient_vectors is None:
-            return ((gradients @ right) / self.damped.to(gradients)) @ right.T
-        left = self.gradient_vectors.to(gradients)
-        return left @ ((left.T @ gradients @ right) / self.damped.to(gradients)) @ right.T
+        return self.turn_back(self.solve_turned(gradients))
+
+    def solve_turned(self, gradients: Tensor) -> Tensor:
+        """What `solve` gives, left in the eigenbasis: (Q_Sᵀ g Q_A) ⊘ (Λ + λ), shaped and typed as `gradients`."""
+        return self.turn(gradients).div_(self.damped.to(gradients))
 
     def whiten(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
         """Yields modular gradients in the basis in which the curvature is the identity: g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ).
@@ -60,21 +60,26 @@ class UnitPreconditioner:
         weights = self.damped.rsqrt()
         return (part.mul_(weights) for part in gradient_parts(*self._rotate(a, delta)))
 
-    def whiten_direction(self, directions: Tensor) -> Tensor:
+    def whiten_direction(self, turned: Tensor) -> Tensor:
         """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
 
         Args:
-            directions: V, shape (queries, P, M).
+            turned: V in the eigenbasis, shape (queries, P, M).
 
         Returns:
-            (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `directions`.
+            (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `turned`.
         """
-        return self.turn(directions) * self.damped.sqrt().to(directions)
+        return turned * self.damped.sqrt().to(turned)
 
-    def turn(self, directions: Tensor) -> Tensor:
-        """Directions in the eigenbasis, Q_Sᵀ V Q_A, shaped as `directions`."""
-        turned = directions @ self.activation_vectors.to(directions)
-        return turned if self.gradient_vectors is None else self.gradient_vectors.to(directions).T @ turned
+    def turn(self, values: Tensor) -> Tensor:
+        """Takes gradients or directions X of shape (…, P, M) into the eigenbasis: Q_Sᵀ X Q_A."""
+        turned = values @ self.activation_vectors.to(values)
+        return turned if self.gradient_vectors is None else self.gradient_vectors.to(values).T @ turned
+
+    def turn_back(self, turned: Tensor) -> Tensor:
+        """Undoes `turn`: Q_S X Q_Aᵀ."""
+        values = turned @ self.activation_vectors.to(turned).T
+        return values if self.gradient_vectors is None else self.gradient_vectors.to(turned) @ values
 
     def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
         """Influence of samples on queries, and on themselves.
@@ -110,9 +115,17 @@ class Identity:
         """Gives gradients back."""
         return gradients
 
-    def turn(self, directions: Tensor) -> Tensor:
-        """Gives directions back."""
-        return directions
+    def solve_turned(self, gradients: Tensor) -> Tensor:
+        """Gives gradients back."""
+        return gradients
+
+    def turn(self, values: Tensor) -> Tensor:
+        """Gives gradients or directions back."""
+        return values
+
+    def turn_back(self, turned: Tensor) -> Tensor:
+        """Gives gradients or directions back."""
+        return turned
 
     def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
         """Influence of samples on queries, and the squared length of each gradient; as of `UnitPreconditioner`."""

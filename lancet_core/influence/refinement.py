@@ -9,7 +9,7 @@ from lancet_core.influence.capture import frozen
 from lancet_core.influence.fitting import pseudo_gradients
 from lancet_core.influence.gradients import contract, gradient_parts
 from lancet_core.influence.preconditioner import Preconditioner
-from lancet_core.influence.scores import Gradients
+from lancet_core.influence.scores import Directions, Gradients
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.encoding import Encoded
 from lancet_core.models.units import UnitModel
@@ -26,7 +26,7 @@ def refine(
     curvature: Mapping[str, Preconditioner],
     settings: InfluenceSettings,
     progress: Progress,
-) -> Gradients:
+) -> Directions:
     """Solves (F + λ) V = g by preconditioned conjugate gradients; F joins all units, which the factors treat apart.
 
     F = (1/N) Σ_n g̃_n g̃_nᵀ over per-sequence pseudo-gradients, λ of each unit as in the factored solve, which is both the start
@@ -41,7 +41,7 @@ def refine(
         progress: Told at every batch.
 
     Returns:
-        V: unit names to shape (queries, P, M).
+        V of each query.
     """
 
     def applied(vectors: Gradients, step: int) -> Gradients:
@@ -69,7 +69,7 @@ def refine(
         solution = _sum(solution, direction, size)
         residual = _sum(residual, image, -size)
         before = now
-    return solution
+    return Directions(curvature, {unit: curvature[unit].turn(values) for unit, values in solution.items()})
 
 
 def _apply_fisher(

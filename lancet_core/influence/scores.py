@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,29 @@ from lancet_core.models.units import UnitModel
 
 Gradients = dict[str, Tensor]
 """Unit names to matrices of each query, shape (queries, P, M)."""
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Preconditioned query gradients V_u, kept in the eigenbasis, where solving leaves them.
+
+    Attributes:
+        curvature: Unit names to what they were preconditioned with.
+        turned: Unit names to Q_Sᵀ V Q_A of each query, shape (queries, P, M).
+    """
+
+    curvature: Mapping[str, Preconditioner]
+    turned: Gradients
+
+    @cached_property
+    def plain(self) -> Gradients:
+        """V itself: unit names to shape (queries, P, M); turned back once for all samples that are scored."""
+        return {unit: self.curvature[unit].turn_back(values) for unit, values in self.turned.items()}
+
+    def query(self, number: int) -> Gradients:
+        """V of one query: unit names to shape (P, M)."""
+        return {unit: self.curvature[unit].turn_back(values[number]) for unit, values in self.turned.items()}
+
 
 _Reader = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
 """Gives the scores of a batch, shape (rows, queries), from the places of its samples and their gradients."""
@@ -38,12 +62,13 @@ class MeasuredLengths:
         squared = [self.curvature[one.unit].self_influence(one.a, one.delta) for one in found]
         return lengths_of(torch.stack(squared).sum(dim=0))
 
-    def reader(self, directions: Mapping[str, Tensor]) -> _Reader:
+    def reader(self, directions: Directions) -> _Reader:
         """Scores and lengths of gradients that are formed once for both."""
-        turned = {unit: self.curvature[unit].turn(values) for unit, values in directions.items()}
 
         def read(_places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
-            parts = [self.curvature[one.unit].score(one.a, one.delta, turned[one.unit]) for one in found]
+            parts = [
+                self.curvature[one.unit].score(one.a, one.delta, directions.turned[one.unit]) for one in found
+            ]
             products, squared = (torch.stack(own).sum(dim=0) for own in zip(*parts, strict=True))
             return products / lengths_of(squared)[:, None]
 
@@ -125,28 +150,26 @@ def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int
     }
 
 
-def directions_of(gradients: Mapping[str, Tensor], curvature: Mapping[str, Preconditioner]) -> Gradients:
-    """Preconditions query gradients: V_u of each query, unit names to shape (queries, P, M).
+def directions_of(gradients: Mapping[str, Tensor], curvature: Mapping[str, Preconditioner]) -> Directions:
+    """Preconditions query gradients: V_u of each query, of unit names to gradients of shape (queries, P, M).
 
     Raises:
         NumericalError: A result is not finite.
     """
-    directions = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
-    broken = next(
-        (unit for unit, values in directions.items() if not bool(torch.isfinite(values).all())), None
-    )
+    turned = {unit: curvature[unit].solve_turned(values) for unit, values in gradients.items()}
+    broken = next((unit for unit, values in turned.items() if not bool(torch.isfinite(values).all())), None)
     if broken:
         raise NumericalError(
             f"the preconditioned gradient of unit {broken} is not finite; raise the damping, or use float32"
         )
-    return directions
+    return Directions(curvature, turned)
 
 
 def score_samples(
     network: UnitModel,
     *,
     encoded: Sequence[Encoded],
-    directions: Mapping[str, Tensor],
+    directions: Directions,
     max_tokens: int,
     tell: Tell,
     normaliser: Normaliser | None = None,
@@ -243,12 +266,13 @@ def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
     return spread
 
 
-def _reader(directions: Mapping[str, Tensor], normaliser: Normaliser | None) -> _Reader:
+def _reader(directions: Directions, normaliser: Normaliser | None) -> _Reader:
     if isinstance(normaliser, MeasuredLengths):
         return normaliser.reader(directions)
+    plain = directions.plain
 
     def read(places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
-        products = torch.stack([contract(one.a, one.delta, directions[one.unit]) for one in found]).sum(dim=0)
+        products = torch.stack([contract(one.a, one.delta, plain[one.unit]) for one in found]).sum(dim=0)
         return products if normaliser is None else products / normaliser.of(places, found)[:, None]
 
     return read

@@ -234,7 +234,7 @@ def _by_influence(
     return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, engine.notes)
 
 
-def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Gradients) -> NDArray[np.float64]:
+def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Directions) -> NDArray[np.float64]:
     """Scores samples for all groups, shard by shard in order of length; shape (samples, groups), in the order of `texts`."""
     engine, settings = step.engine, step.engine.source.settings
     rows, encoded = list(texts), list(texts.values())
@@ -280,12 +280,12 @@ def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> lis
     return tables
 
 
-def _spread(step: _Pass, directions: scores.Gradients, number: int, *, texts: dict[int, Encoded]) -> _Spread:
+def _spread(step: _Pass, directions: scores.Directions, number: int, *, texts: dict[int, Encoded]) -> _Spread:
     """Decomposes the scores of some samples on one group, by row."""
     found = scores.decompose_samples(
         step.engine.network,
         encoded=list(texts.values()),
-        direction={unit: values[number] for unit, values in directions.items()},
+        direction=directions.query(number),
         max_tokens=step.engine.source.settings.max_tokens,
         tell=lambda done: step.progress("Spreading influence over tokens", done, len(texts)),
         normaliser=step.normaliser(list(texts)),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lancet_core.errors import NumericalError
 from lancet_core.influence import scores
+from lancet_core.influence.preconditioner import Identity
 from lancet_core.models.encoding import encode
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.settings import DEFAULT_TEMPLATE
@@ -53,7 +54,8 @@ def score_in_batches(
     encoded = [encode(lm, *text, template) for text in samples]
     longest = max(len(one.input_ids) for one in encoded)
     asked = encode(lm, *query, template)
-    directions = scores.query_gradients(network, encoded=[asked], max_tokens=len(asked.input_ids))
+    gradients = scores.query_gradients(network, encoded=[asked], max_tokens=len(asked.input_ids))
+    directions = scores.directions_of(gradients, {unit: Identity() for unit in gradients})
 
     def score(order: slice, max_tokens: int) -> NDArray[np.float64]:
         found = scores.score_samples(

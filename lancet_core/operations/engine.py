@@ -100,11 +100,11 @@ class Engine:
 
     def directions(
         self, encoded: Sequence[Encoded], groups: Sequence[Sequence[int]], progress: Progress
-    ) -> scores.Gradients:
+    ) -> scores.Directions:
         """Preconditions the mean gradient of each group of queries.
 
         Returns:
-            Unit names to V of shape (groups, P, M).
+            V of each group.
 
         Raises:
             NumericalError: A gradient is not finite.

@@ -17,7 +17,7 @@ from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError, ModelError
 from lancet_core.influence import index
 from lancet_core.influence.index_manifest import MANIFEST, Manifest, read_manifest, write_manifest
-from lancet_core.influence.scores import Gradients
+from lancet_core.influence.scores import Directions
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded
 from lancet_core.models.loading import Loader
@@ -111,14 +111,14 @@ def run(
 
 
 def choose_by_index(
-    engine: Engine, task: Task, directions: Gradients, folder: Path
+    engine: Engine, task: Task, directions: Directions, folder: Path
 ) -> tuple[Task, NDArray[np.float32]]:
     """Chooses each group's candidates among all samples: the strongest of both signs by the index.
 
     Args:
         engine: Model and curvature.
         task: Queries and samples.
-        directions: Unit names to V of shape (groups, P, M).
+        directions: V of each group.
         folder: Folder of the index.
 
     Returns:

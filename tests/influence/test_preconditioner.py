@@ -151,7 +151,7 @@ def test_many_steps_reach_the_dense_solve_over_all_units(network):
     inner = len(rows) * torch.eye(len(rows)).double() + (rows / damping) @ rows.T
     plain = asked / damping
     exact = plain - (torch.linalg.solve(inner, rows @ plain.T).T @ rows) / damping
-    got = torch.cat([found[unit].flatten(1) for unit in pseudo], dim=1)
+    got = torch.cat([found.plain[unit].flatten(1) for unit in pseudo], dim=1)
     torch.testing.assert_close(got, exact, rtol=1e-5, atol=1e-5 * float(exact.abs().max()))
 
 
@@ -169,7 +169,7 @@ def test_every_step_comes_closer(network):
             settings=settings,
             progress=silent,
         )
-        return torch.cat([values.flatten() for values in found.values()])
+        return torch.cat([values.flatten() for values in found.plain.values()])
 
     exact = solution(400)
     errors = [float((solution(steps) - exact).norm()) for steps in (0, 4, 40)]
@@ -216,7 +216,7 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
         own_influence += (curvature[unit].solve(gradients) * gradients).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(normalised, plain / np.sqrt(own_influence)[:, None], rtol=1e-6)
     spread = scores.decompose_samples(
-        own, encoded=texts, direction={unit: V[0] for unit, V in directions.items()}, max_tokens=60,
+        own, encoded=texts, direction=directions.query(0), max_tokens=60,
         tell=lambda done: None, normaliser=scores.MeasuredLengths(curvature),
     )  # fmt: skip
     np.testing.assert_allclose([one.heat.sum() for one in spread], normalised[:, 0], rtol=1e-6)

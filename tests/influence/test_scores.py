@@ -174,7 +174,7 @@ def test_positions_and_units_add_up_to_the_score(network, architecture):
     samples, queries = corpus_of(own.lm, 8), corpus_of(own.lm, 2, seed=9)
     found, directions = attribute(own, samples, queries)
     for column in range(2):
-        direction = {unit: values[column] for unit, values in directions.items()}
+        direction = directions.query(column)
         spread = scores.decompose_samples(
             own, encoded=samples, direction=direction, max_tokens=64, tell=lambda done: None
         )
@@ -189,7 +189,7 @@ def test_a_score_that_is_not_finite_is_not_spread(network):
     own = network()
     samples, queries = corpus_of(own.lm, 4), corpus_of(own.lm, 1, seed=9)
     _found, directions = attribute(own, samples, queries)
-    broken = {unit: values[0] * float("inf") for unit, values in directions.items()}
+    broken = {unit: V * float("inf") for unit, V in directions.query(0).items()}
     with pytest.raises(NumericalError, match="influence score is not finite"):
         scores.decompose_samples(
             own, encoded=samples, direction=broken, max_tokens=64, tell=lambda done: None
@@ -219,7 +219,9 @@ def test_score_of_the_negated_query_is_negated_and_self_influence_positive(netwo
     samples = corpus_of(own.lm, 5)
     found, directions = attribute(own, samples, samples)
     assert (np.diag(found) > 0).all()
-    opposite = {unit: -values for unit, values in directions.items()}
+    opposite = scores.Directions(
+        directions.curvature, {unit: -values for unit, values in directions.turned.items()}
+    )
     negated = scores.score_samples(
         own, encoded=samples, directions=opposite, max_tokens=64, tell=lambda done: None
     )

@@ -17,7 +17,7 @@ from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
 from lancet_core.influence.factors import decompose
 from lancet_core.influence.methods import CURVATURES, EMPIRICAL, LINEARS, LINFAC, LINFAC_HEAD
-from lancet_core.influence.preconditioner import preconditioners
+from lancet_core.influence.preconditioner import Identity, preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import pack
@@ -154,21 +154,16 @@ def ratios(subject, rounds):
         }
         for name in acts
     ]
-    once = {"eigendecompositions": eigen, "10 queries into the eigenbasis": _turning_seconds(subject)}
     return [
         *rows,
-        *(
-            {"model": subject.name, "pass": f"{LINFAC_HEAD}, {what}", f"{cores} threads, s": spent}
-            for what, spent in once.items()
-        ),
+        {"model": subject.name, "pass": f"{LINFAC_HEAD}, eigendecompositions", f"{cores} threads, s": eigen},
     ]
 
 
 def _acts(subject, method):
     network, settings = network_of(subject, method), settings_of(method)
     normaliser = _normaliser(network, subject, settings)
-    ten = _random_directions(network)
-    one = {name: values[:1].clone() for name, values in ten.items()}
+    one, ten = (_random_directions(network, queries) for queries in (1, subjects.QUERIES))
     return {
         "score, 1 query": lambda texts: score(network, texts, one, normaliser=normaliser),
         "score, 10 queries": lambda texts: score(network, texts, ten, normaliser=normaliser),
@@ -184,21 +179,16 @@ def _normaliser(network, subject, settings):
     return scores.MeasuredLengths(curvature_of(network, small))
 
 
-def _random_directions(network):
-    """Directions of ten queries: the time does not depend on what they hold."""
+def _random_directions(network, queries):
+    """Directions of some queries: the time of a pass does not depend on what they hold; turning them belongs to solving."""
     generator = torch.Generator().manual_seed(0)
-    return {
-        unit.name: torch.randn(subjects.QUERIES, unit.outputs, unit.inputs, generator=generator)
-        for unit in network.units
-    }
-
-
-def _turning_seconds(subject):
-    """What every call to `score_samples` spends once, however many samples it is given: 64 here, up to 1,024 in a run."""
-    network = network_of(subject, LINFAC_HEAD)
-    normaliser = _normaliser(network, subject, settings_of(LINFAC_HEAD))
-    directions = _random_directions(network)
-    return statistics.median(seconds(lambda: normaliser.reader(directions)) for _ in range(3))
+    return scores.directions_of(
+        {
+            unit.name: torch.randn(queries, unit.outputs, unit.inputs, generator=generator)
+            for unit in network.units
+        },
+        {unit.name: Identity() for unit in network.units},
+    )
 
 
 def _by_turns(acts, parts, rounds, clock):
@@ -248,7 +238,7 @@ def in_bfloat16(subject, narrow, method):
 def sorting(subject):
     """What sorting by length saves: tokens computed with and without, and seconds."""
     network = network_of(subject)
-    directions = _ones(network)
+    directions = _random_directions(network, 1)
     real = subject.tokens
     together = sum(batch.input_ids.numel() for batch in pack(subject.samples, AT_ONCE))
     sorted_seconds = seconds(lambda: score(network, subject.samples, directions))
@@ -275,7 +265,7 @@ def _in_order(texts):
 def linear_in_tokens(subject):
     """Seconds of the score pass as texts become longer; samples are fewer, so that each row has the same number of tokens."""
     network = network_of(subject)
-    directions = _ones(network)
+    directions = _random_directions(network, 1)
     rows = []
     for length in (16, 32, 64, 128):
         texts = [
@@ -292,7 +282,3 @@ def linear_in_tokens(subject):
             }
         )
     return rows
-
-
-def _ones(network):
-    return {unit.name: torch.ones(1, unit.outputs, unit.inputs) for unit in network.units}

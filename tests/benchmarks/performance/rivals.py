@@ -112,10 +112,15 @@ def _ours(method, subject):
     _tell("factors, eigenvalues", whole - sum(spent))
     _tell("eigendecomposition", sum(spent))
     curvature = passes.curvature_of(network, factors, settings)
-    directions = _timed(
-        "queries and solve (IHVP)", lambda: passes.directions_of(network, subject.queries, curvature)
-    )
     normaliser = MeasuredLengths(curvature) if settings.curvature.normalise else None
+
+    def solve():
+        directions = passes.directions_of(network, subject.queries, curvature)
+        if normaliser is None:
+            _ = directions.plain  # what scoring reads, and keeps
+        return directions
+
+    directions = _timed("queries and solve (IHVP)", solve)
     _timed("score", lambda: passes.score(network, subject.samples, directions, normaliser=normaliser))
 
 
