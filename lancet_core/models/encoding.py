@@ -1,6 +1,6 @@
 """From prompt and response to token ids, and from token ids to padded batches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 
 DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
 _PLACE = "{prompt}"
+_TEXTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -169,20 +170,34 @@ def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLA
 def encode_all(
     lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str = DEFAULT_TEMPLATE
 ) -> list[Encoded | None]:
-    """Turns many prompts and responses into token ids: as `encode`, but None where that raises DataError."""
-    if not texts:
-        return []
+    """Turns many prompts and responses into token ids: as `encode`, but None where that raises DataError.
+
+    A tokenizer keeps some kilobytes of each text until it gives all back, so it is given a few at a time. Every number that it
+    gives is an object of its own; equal ones are made one, which leaves the eight bytes that a tuple takes for each.
+    """
+    same: dict[int, int] = {}
+    encoded: list[Encoded | None] = []
+    for start in range(0, len(texts), _TEXTS_AT_ONCE):
+        some = texts[start : start + _TEXTS_AT_ONCE]
+        for (_, response), (before, after) in zip(some, _tokenise(lm, some, template), strict=True):
+            shared = [[same.setdefault(token, token) for token in ids] for ids in (before, after)]
+            encoded.append(_joined(lm, *shared) if response.strip() else None)
+    return encoded
+
+
+def _tokenise(
+    lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Token ids of each prompt and of each response."""
     prefixes = [format_prompt(lm.tokenizer, prompt, template) for prompt, _ in texts]
     endings = [
         _response_text(lm.tokenizer, text, template=template, prefix=prefix)
         for text, prefix in zip(texts, prefixes, strict=True)
     ]
-    prefix_ids = lm.tokenizer(prefixes, add_special_tokens=False)["input_ids"]
-    response_ids = lm.tokenizer(endings, add_special_tokens=False)["input_ids"]
-    return [
-        _joined(lm, list(before), list(after)) if texts[index][1].strip() else None
-        for index, (before, after) in enumerate(zip(prefix_ids, response_ids, strict=True))
-    ]
+    before, after = (
+        lm.tokenizer(parts, add_special_tokens=False)["input_ids"] for parts in (prefixes, endings)
+    )
+    return zip(before, after, strict=True)
 
 
 def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> list[int]:
