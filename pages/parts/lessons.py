@@ -57,7 +57,7 @@ LESSONS = (
         (
             "Where the training data has labels, a ranking can be checked: how many of the first samples are labelled "
             "unsafe (**precision**), and how many of all unsafe ones are among them (**share found**).",
-            "A ranking that knows nothing lies on the dotted chance line. A difference smaller than the band may be "
+            "A ranking that knows nothing lies about the chance line. A difference smaller than the band may be "
             "luck.",
         ),
         (
