@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,12 @@ def test_two_processes_open_and_write_a_new_workspace(workspace):
     both = [subprocess.Popen([*command, name], cwd=ROOT) for name in "ab"]
     assert [process.wait(60) for process in both] == [0, 0]
     assert len(list_studies(workspace)) == 40
+
+
+def test_a_file_that_another_process_writes_while_it_is_new_is_waited_for(workspace):
+    writer = sqlite3.connect(workspace.database, isolation_level=None, check_same_thread=False)
+    writer.execute("CREATE TABLE elsewhere (name)")
+    writer.execute("BEGIN IMMEDIATE")
+    threading.Timer(0.5, writer.execute, ["COMMIT"]).start()
+    assert list_studies(workspace) == []
+    writer.close()
