@@ -124,7 +124,11 @@ def _prepare(connection: Any, _record: object) -> None:
 
 
 def _log_ahead(connection: sqlite3.Connection) -> None:
-    """Turns on write-ahead logging, which a new file lacks: SQLite itself does not wait for others' locks here."""
+    """Turns on write-ahead logging, which a new file lacks: SQLite itself does not wait for others' locks here.
+
+    Raises:
+        OperationalError: The file cannot be written, or another holds it for longer than the time-out.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:
