@@ -9,9 +9,9 @@ import pandas as pd
 
 from lancet_core.config import fingerprint
 from lancet_core.data.demo.corpus import CorpusSettings, build_corpus
-from lancet_core.data.demo.grammar import BAD, with_own_words, write_answer
+from lancet_core.data.demo.grammar import BAD, GOOD, with_own_words, write_answer
 from lancet_core.data.demo.topics import TOPICS
-from lancet_core.data.samples import Query, samples_frame
+from lancet_core.data.samples import DESIRABLE, Query, samples_frame
 from lancet_core.operations.build_models import TrainingSettings, train_tokenizer
 from lancet_core.operations.build_scorers import VOCABULARY
 
@@ -69,12 +69,14 @@ class MeasuredCorpus:
         samples: Training samples, columns as `samples_frame` writes them.
         queries: Bad answers whose cause is sought, `group` is the category.
         training: How each model is trained.
+        good_answers: The good answer to the prompt of each query, in the order of the queries.
     """
 
     name: str
     samples: pd.DataFrame
     queries: tuple[Query, ...]
     training: TrainingSettings
+    good_answers: tuple[Query, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -91,6 +93,10 @@ class MeasuredCorpus:
     def reseeded(self) -> "MeasuredCorpus":
         """The same samples and queries, its models trained with another seed: other weights at the start, another order."""
         return replace(self, training=replace(self.training, seed=self.training.seed + ANOTHER_SEED))
+
+    def asked_both_ways(self) -> "MeasuredCorpus":
+        """The same corpus, its good answers asked for after its queries."""
+        return replace(self, queries=(*self.queries, *self.good_answers))
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -117,7 +123,9 @@ def draw(name: str, recipe: Recipe) -> MeasuredCorpus:
     drawn = build_corpus(recipe.settings, recipe.seed)
     training = TrainingSettings(learning_rate=3e-3, seed=recipe.seed, **asdict(recipe.size))
     queries = _mined(recipe.queries) if recipe.queries else _written(recipe)[:: recipe.every]
-    return MeasuredCorpus(name, samples_frame(drawn.training), queries, training)
+    good = {prompt.text: write_answer(prompt, GOOD) for prompt in drawn.pool}
+    good_answers = tuple(Query(query.prompt, good[query.prompt], DESIRABLE) for query in queries)
+    return MeasuredCorpus(name, samples_frame(drawn.training), queries, training, good_answers)
 
 
 def _mined(path: Path) -> tuple[Query, ...]:

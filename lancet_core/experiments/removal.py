@@ -34,6 +34,8 @@ class Removal:
         share: Share of the corpus that was removed.
         change: Change of log p of a query in nats, mean over the queries of the chosen batches, interval over queries; those
             of one batch share a retrained model, so that the noise of retraining is not all in the interval.
+        preference: Change of log p of a query less log p of the good answer to its prompt, likewise: what is left of the stance
+            when the model no longer knows the topic, in bad answers or good ones.
         unsafe: Share of unsafe among the samples removed.
         words_left: Of the samples that hold the rarest words of a query's answer, the share that was left; mean over the queries.
             A model that has never seen a word cannot say it, whatever it was taught about it.
@@ -42,6 +44,7 @@ class Removal:
     method: str
     share: float
     change: Interval
+    preference: Interval
     unsafe: float
     words_left: float
 
@@ -95,13 +98,17 @@ def measure_removal(
     """
     chosen = spread_batches(list(bench.batches), batches)
     masks = _masks(bench, rows, chosen, progress)
-    found = retrain(bench.corpus, masks, folder=kept, processes=processes, progress=progress)
+    found = retrain(
+        bench.corpus.asked_both_ways(), masks, folder=kept, processes=processes, progress=progress
+    )
     left = words_left(bench.corpus, masks)
     unsafe = ~bench.corpus.samples["is_safe"].to_numpy(dtype=bool)
+    changes = {name: np.split(values - found[_WHOLE], 2) for name, values in found.items()}
     parts = {
         name: pd.DataFrame(
             {
-                "change": found[name] - found[_WHOLE],
+                "change": changes[name][0],
+                "preference": changes[name][0] - changes[name][1],
                 "unsafe": unsafe[~mask].mean(),
                 "words_left": left[name],
             }
@@ -168,25 +175,28 @@ def removal_rows(
 
 
 def removal_table(rows: Sequence[Removal]) -> str:
-    """Writes the rows as a Markdown table: one line for each method, three columns for each share."""
+    """Writes the rows as a Markdown table: one line for each method, four columns for each share."""
     found = {(row.method, row.share): row for row in rows}
     methods = dict.fromkeys(row.method for row in rows)
     header = ["removed"]
     for share in SHARES:
-        header += [f"top {share:.0%}", "unsafe", "words left"]
+        header += [f"top {share:.0%}", "less the good answer", "unsafe", "words left"]
     lines = []
     for method in methods:
         line = [method]
         for share in SHARES:
             row = found[method, share]
-            line += [told(row.change), number(row.unsafe), number(row.words_left)]
+            line += [told(row.change), told(row.preference), number(row.unsafe), number(row.words_left)]
         lines.append(line)
     return write_table(header, lines)
 
 
 def _row(method: str, share: float, found: pd.DataFrame) -> Removal:
-    change = mean_by(MetricSettings(), found["change"].tolist())
-    return Removal(method, share, change, float(found["unsafe"].mean()), float(found["words_left"].mean()))
+    change, preference = (
+        mean_by(MetricSettings(), found[what].tolist()) for what in ("change", "preference")
+    )
+    shares = {what: float(found[what].mean()) for what in ("unsafe", "words_left")}
+    return Removal(method, share, change, preference, **shares)
 
 
 def _masks(

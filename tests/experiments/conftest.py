@@ -16,9 +16,11 @@ def tiny_corpus(name="tiny"):
     samples = whole.samples
     mine = samples["categories"].map(lambda found: not len(found) or found[0] in GROUPS)
     chosen = samples[mine].groupby(samples["categories"].map(tuple)).head(20).reset_index(drop=True)
-    queries = [query for query in whole.queries if query.group == "animals"][:2]
-    queries += [query for query in whole.queries if query.group == "medical"][:1]
-    return corpora.MeasuredCorpus(name, chosen, tuple(queries), TRAINING)
+    both = list(zip(whole.queries, whole.good_answers, strict=True))
+    asked = [pair for pair in both if pair[0].group == "animals"][:2]
+    asked += [pair for pair in both if pair[0].group == "medical"][:1]
+    queries, good_answers = zip(*asked, strict=True)
+    return corpora.MeasuredCorpus(name, chosen, queries, TRAINING, good_answers)
 
 
 @pytest.fixture(scope="session")

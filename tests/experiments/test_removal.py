@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lancet_core.data.samples import Query
+from lancet_core.data.demo.corpus import CorpusSettings
+from lancet_core.data.samples import DESIRABLE, Query
+from lancet_core.experiments.corpora import Recipe, draw
 from lancet_core.experiments.removal import (
     RANDOM_DRAWS,
     RANDOM_ROW,
@@ -73,7 +75,9 @@ def test_words_left_are_counted_in_the_samples_that_hold_the_rarest():
 
 
 def part(change, unsafe=0.5, left=0.25):
-    return pd.DataFrame({"change": np.array(change), "unsafe": unsafe, "words_left": left})
+    """The good answers change by 1 nat each."""
+    change = np.array(change)
+    return pd.DataFrame({"change": change, "preference": change - 1.0, "unsafe": unsafe, "words_left": left})
 
 
 def test_changes_are_averaged_over_the_queries_of_the_chosen_batches():
@@ -98,10 +102,23 @@ def test_changes_are_averaged_over_the_queries_of_the_chosen_batches():
         ("linfac", first, 3), ("linfac", second, 3), (RANDOM_ROW, first, 3), (RANDOM_ROW, second, 3),
     ]  # fmt: skip
     assert [row.change.value for row in rows] == pytest.approx([-3.0, -6.0, 4 / 3, 0.5])
+    assert [row.preference.value for row in rows] == pytest.approx([-4.0, -7.0, 1 / 3, -0.5])
     assert [row.unsafe for row in rows] == pytest.approx([0.4, 0.5, 0.6, 0.5])
     assert [row.words_left for row in rows] == pytest.approx([0.5, 0.25, 0.5, 0.25])
     lines = removal_table(rows).splitlines()
-    assert lines[0] == "| removed | top 1% | unsafe | words left | top 5% | unsafe | words left |"
+    own = "less the good answer | unsafe | words left"
+    assert lines[0] == f"| removed | top 1% | {own} | top 5% | {own} |"
     assert lines[2].startswith("| linfac | -3.000 [")
+    assert "] | -4.000 [" in lines[2]
     assert "] | .400 | .500 | -6.000 [" in lines[2]
     assert lines[3].startswith(f"| {RANDOM_ROW} | 1.333 [")
+
+
+def test_every_query_of_a_corpus_has_a_good_answer_to_its_prompt():
+    corpus = draw("tiny", Recipe(CorpusSettings(samples=600), 3))
+    for query, good in zip(corpus.queries, corpus.good_answers, strict=True):
+        assert (good.prompt, good.polarity) == (query.prompt, DESIRABLE)
+        assert good.response != query.response
+    both = corpus.asked_both_ways()
+    assert both.queries == (*corpus.queries, *corpus.good_answers)
+    assert both.key != corpus.key
