@@ -61,10 +61,10 @@ def contract(a: Tensor, delta: Tensor, directions: Tensor) -> Tensor:
     queries, positions = len(directions), a.shape[1]
     if queries * positions <= positions + queries:
         return torch.stack([position_products(a, delta, V).sum(dim=1) for V in directions], dim=1)
-    products = directions.new_zeros(queries, len(a))
+    products = directions.new_zeros(len(a), queries)
     for outputs, gradients in gradient_slices(a, delta):
-        products.addmm_(directions[:, outputs].flatten(1), gradients.flatten(1).T)
-    return products.T
+        products.addmm_(gradients.flatten(1), directions[:, outputs].flatten(1).T)
+    return products
 
 
 def contract_and_measure(
@@ -81,14 +81,14 @@ def contract_and_measure(
     Returns:
         Shapes (rows, queries) and (rows,), in the precision of `directions`.
     """
-    products = directions.new_zeros(len(directions), len(a))
+    products = directions.new_zeros(len(a), len(directions))
     squared = directions.new_zeros(len(a))
     for outputs, gradients in gradient_slices(a, delta):
         flat = gradients.flatten(1)
-        products.addmm_(directions[:, outputs].flatten(1), flat.T)
+        products.addmm_(flat, directions[:, outputs].flatten(1).T)
         flat.square_()
         squared += flat.sum(dim=1) if weights is None else flat @ weights[outputs].flatten()
-    return products.T, squared
+    return products, squared
 
 
 def position_products(a: Tensor, delta: Tensor, direction: Tensor) -> Tensor:

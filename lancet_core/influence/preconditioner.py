@@ -29,23 +29,23 @@ class UnitPreconditioner:
     damped: Tensor
     damping: float
 
-    def solve(self, gradients: Tensor) -> Tensor:
-        """Solves for modular gradients: V = Q_S [(Q_Sᵀ g Q_A) ⊘ (Λ + λ)] Q_Aᵀ (Eq. 12, damped).
+    def rotate(self, a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives a Q_A and δ Q_S, whose modular gradients stand in the eigenbasis: Q_Sᵀ g Q_A; the same shapes."""
+        return rotate(a, delta, self.activation_vectors, self.gradient_vectors)
+
+    def solve(self, turned: Tensor) -> Tensor:
+        """Solves for modular gradients: V = Q_S [(Q_Sᵀ g Q_A) ⊘ (Λ + λ)] Q_Aᵀ (Eq. 12, damped), all in the eigenbasis.
 
         Deviations from Eq. 12: the order of the two factors, which the paper swaps, and the damping of Eq. 9, without which Â
         is singular whenever there are fewer sequences than dimensions.
 
         Args:
-            gradients: g, shape (…, P, M).
+            turned: Q_Sᵀ g Q_A, shape (…, P, M).
 
         Returns:
-            V, shaped and typed as `gradients`.
+            Q_Sᵀ V Q_A, shaped and typed as `turned`.
         """
-        return self.turn_back(self.solve_turned(gradients))
-
-    def solve_turned(self, gradients: Tensor) -> Tensor:
-        """What `solve` gives, left in the eigenbasis: (Q_Sᵀ g Q_A) ⊘ (Λ + λ), shaped and typed as `gradients`."""
-        return self.turn(gradients).div_(self.damped.to(gradients))
+        return turned / self.damped.to(turned)
 
     def whiten(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
         """Yields modular gradients in the basis in which the curvature is the identity: g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ).
@@ -58,7 +58,7 @@ class UnitPreconditioner:
             Parts of the batch that fit into memory, in order, each of shape (some rows, P, M).
         """
         weights = self.damped.rsqrt()
-        return (part.mul_(weights) for part in gradient_parts(*self._rotate(a, delta)))
+        return (part.mul_(weights) for part in gradient_parts(*self.rotate(a, delta)))
 
     def whiten_direction(self, turned: Tensor) -> Tensor:
         """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
@@ -71,13 +71,8 @@ class UnitPreconditioner:
         """
         return turned * self.damped.sqrt().to(turned)
 
-    def turn(self, values: Tensor) -> Tensor:
-        """Takes gradients or directions X of shape (…, P, M) into the eigenbasis: Q_Sᵀ X Q_A."""
-        turned = values @ self.activation_vectors.to(values)
-        return turned if self.gradient_vectors is None else self.gradient_vectors.to(values).T @ turned
-
     def turn_back(self, turned: Tensor) -> Tensor:
-        """Undoes `turn`: Q_S X Q_Aᵀ."""
+        """Takes gradients or directions X of shape (…, P, M) out of the eigenbasis: Q_S X Q_Aᵀ."""
         values = turned @ self.activation_vectors.to(turned).T
         return values if self.gradient_vectors is None else self.gradient_vectors.to(turned) @ values
 
@@ -92,7 +87,7 @@ class UnitPreconditioner:
         Returns:
             Shapes (rows, queries) and (rows,).
         """
-        return contract_and_measure(*self._rotate(a, delta), turned, self.damped.reciprocal())
+        return contract_and_measure(*self.rotate(a, delta), turned, self.damped.reciprocal())
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
         """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared length of its whitened gradient.
@@ -101,9 +96,6 @@ class UnitPreconditioner:
         """
         return self.score(a, delta, self.damped.new_empty(0, *self.damped.shape))[1]
 
-    def _rotate(self, a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
-        return rotate(a, delta, self.activation_vectors, self.gradient_vectors)
-
 
 @dataclass(frozen=True)
 class Identity:
@@ -111,17 +103,13 @@ class Identity:
 
     damping: float = 0.0
 
-    def solve(self, gradients: Tensor) -> Tensor:
-        """Gives gradients back."""
-        return gradients
+    def rotate(self, a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
+        """Gives both back."""
+        return a, delta
 
-    def solve_turned(self, gradients: Tensor) -> Tensor:
+    def solve(self, turned: Tensor) -> Tensor:
         """Gives gradients back."""
-        return gradients
-
-    def turn(self, values: Tensor) -> Tensor:
-        """Gives gradients or directions back."""
-        return values
+        return turned
 
     def turn_back(self, turned: Tensor) -> Tensor:
         """Gives gradients or directions back."""

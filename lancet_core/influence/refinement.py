@@ -34,7 +34,7 @@ def refine(
 
     Args:
         network: The model with its units.
-        gradients: Unit names to query gradients of shape (queries, P, M).
+        gradients: Gradients of the queries.
         texts: Pseudo-data that F is estimated from.
         curvature: Factored solve of each unit.
         settings: Number of steps, Fisher, seed, batch size.
@@ -69,7 +69,7 @@ def refine(
         solution = _sum(solution, direction, size)
         residual = _sum(residual, image, -size)
         before = now
-    return Directions(curvature, {unit: curvature[unit].turn(values) for unit, values in solution.items()})
+    return Directions(curvature, solution)
 
 
 def _apply_fisher(
@@ -88,12 +88,14 @@ def _apply_fisher(
         for batch, units in pseudo_gradients(network, texts, settings):
             tell(done)
             done += len(batch.indices)
-            weights = torch.stack([contract(one.a, one.delta, vectors[one.unit]) for one in units]).sum(dim=0)
-            for one in units:
+            rotated = {one.unit: curvature[one.unit].rotate(one.a, one.delta) for one in units}
+            products = [contract(*pair, vectors[unit]) for unit, pair in rotated.items()]
+            weights = torch.stack(products).sum(dim=0)
+            for unit, pair in rotated.items():
                 start = 0
-                for found in gradient_parts(one.a, one.delta):
+                for found in gradient_parts(*pair):
                     rows = weights[start : start + len(found)]
-                    sums[one.unit] += (rows.T @ found.flatten(1)).view_as(sums[one.unit])
+                    sums[unit] += (rows.T @ found.flatten(1)).view_as(sums[unit])
                     start += len(found)
     return {
         unit: total / len(texts) + curvature[unit].damping * vectors[unit] for unit, total in sums.items()

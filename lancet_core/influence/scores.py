@@ -15,10 +15,11 @@ from lancet_core.influence.gradients import contract, modular_gradient, position
 from lancet_core.influence.preconditioner import Preconditioner, lengths_of
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Batch, Encoded, pack
+from lancet_core.models.likelihood import full_precision
 from lancet_core.models.units import UnitModel
 
 Gradients = dict[str, Tensor]
-"""Unit names to matrices of each query, shape (queries, P, M)."""
+"""Unit names to matrices of each query, shape (queries, P, M), in the eigenbasis of each unit's curvature."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Directions:
     turned: Gradients
 
     @cached_property
-    def plain(self) -> Gradients:
+    def plain(self) -> dict[str, Tensor]:
         """V itself: unit names to shape (queries, P, M); turned back once for all samples that are scored."""
         return {unit: self.curvature[unit].turn_back(values) for unit, values in self.turned.items()}
 
-    def query(self, number: int) -> Gradients:
+    def query(self, number: int) -> dict[str, Tensor]:
         """V of one query: unit names to shape (P, M)."""
         return {unit: self.curvature[unit].turn_back(values[number]) for unit, values in self.turned.items()}
 
@@ -112,11 +113,20 @@ class Decomposition:
         return float(self.unit_influence.sum())
 
 
-def query_gradients(network: UnitModel, *, encoded: Sequence[Encoded], max_tokens: int) -> Gradients:
+def query_gradients(
+    network: UnitModel,
+    curvature: Mapping[str, Preconditioner],
+    *,
+    encoded: Sequence[Encoded],
+    max_tokens: int,
+) -> Gradients:
     """Takes the modular gradient of log p(response) of each query.
 
+    Its tokens are rotated into the eigenbasis and not the gradient: there are fewer of them than dimensions. In float32 at least,
+    for there are few queries.
+
     Returns:
-        Unit names to gradients of shape (queries, P, M), in the order given, on the model's device.
+        Gradients in the order given, on the model's device.
 
     Raises:
         NumericalError: One is not finite; query and unit are named.
@@ -125,7 +135,8 @@ def query_gradients(network: UnitModel, *, encoded: Sequence[Encoded], max_token
     with frozen(network.lm.model):
         for batch in pack(encoded, max_tokens):
             for found in unit_gradients(network.lm.model, network.units, batch.to(network.lm.device)):
-                gradients = modular_gradient(found.a, found.delta)
+                read, delta = full_precision(found.a), full_precision(found.delta)
+                gradients = modular_gradient(*curvature[found.unit].rotate(read, delta))
                 for index, gradient in zip(batch.indices, gradients, strict=True):
                     rows[found.unit][index] = gradient
     stacked = {unit: torch.stack(gradients) for unit, gradients in rows.items()}
@@ -138,11 +149,11 @@ def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int
     """Averages query gradients within groups (Eq. 13); a group of one leaves its query as it is.
 
     Args:
-        gradients: Unit names to gradients of shape (queries, P, M).
+        gradients: Gradients of the queries.
         groups: Query indices of each group.
 
     Returns:
-        Unit names to gradients of shape (groups, P, M).
+        Gradients of the groups.
     """
     return {
         unit: torch.stack([values[list(members)].mean(dim=0) for members in groups])
@@ -151,12 +162,12 @@ def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int
 
 
 def directions_of(gradients: Mapping[str, Tensor], curvature: Mapping[str, Preconditioner]) -> Directions:
-    """Preconditions query gradients: V_u of each query, of unit names to gradients of shape (queries, P, M).
+    """Preconditions query gradients: V_u of each query.
 
     Raises:
         NumericalError: A result is not finite.
     """
-    turned = {unit: curvature[unit].solve_turned(values) for unit, values in gradients.items()}
+    turned = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
     broken = next((unit for unit, values in turned.items() if not bool(torch.isfinite(values).all())), None)
     if broken:
         raise NumericalError(

@@ -54,8 +54,11 @@ def score_in_batches(
     encoded = [encode(lm, *text, template) for text in samples]
     longest = max(len(one.input_ids) for one in encoded)
     asked = encode(lm, *query, template)
-    gradients = scores.query_gradients(network, encoded=[asked], max_tokens=len(asked.input_ids))
-    directions = scores.directions_of(gradients, {unit: Identity() for unit in gradients})
+    no_curvature = {unit.name: Identity() for unit in network.units}
+    gradients = scores.query_gradients(
+        network, no_curvature, encoded=[asked], max_tokens=len(asked.input_ids)
+    )
+    directions = scores.directions_of(gradients, no_curvature)
 
     def score(order: slice, max_tokens: int) -> NDArray[np.float64]:
         found = scores.score_samples(

@@ -115,7 +115,10 @@ class Engine:
         )
         progress("Preparing the queries")
         gradients = scores.mean_by_group(
-            scores.query_gradients(self.network, encoded=encoded, max_tokens=settings.max_tokens), groups
+            scores.query_gradients(
+                self.network, self.curvature, encoded=encoded, max_tokens=settings.max_tokens
+            ),
+            groups,
         )
         if not settings.refine_steps or settings.curvature.eigenvalues == IDENTITY:
             return scores.directions_of(gradients, self.curvature)

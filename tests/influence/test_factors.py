@@ -17,6 +17,7 @@ from lancet_core.influence.factors import (
     save_factors,
 )
 from lancet_core.influence.preconditioner import precondition
+from tests.influence.solving import solved
 from tests.references.influence import dense_solve
 
 
@@ -98,10 +99,13 @@ def test_solve_equals_the_dense_one(M, P, damping, seed):
     factors = decompose(FactorSums(activation, gradient, torch.tensor(1), 1))
     expected = dense_solve(activation, gradient, damping, modular)
     torch.testing.assert_close(
-        precondition(factors, damping=damping, kind="absolute").solve(modular), expected, rtol=1e-6, atol=1e-8
+        solved(precondition(factors, damping=damping, kind="absolute"), modular),
+        expected,
+        rtol=1e-6,
+        atol=1e-8,
     )
     relative = damping * float(torch.kron(activation, gradient).diagonal().mean())
-    mean = precondition(factors, damping=damping, kind="relative").solve(modular)
+    mean = solved(precondition(factors, damping=damping, kind="relative"), modular)
     torch.testing.assert_close(
         mean, dense_solve(activation, gradient, relative, modular), rtol=1e-6, atol=1e-8
     )

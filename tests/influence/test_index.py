@@ -16,7 +16,7 @@ def built(own, curvature, sizes):
     quiet = {"max_tokens": 60, "tell": lambda done: None}
     basis, *of_basis = index.fit_basis(own, curvature, texts=texts, sizes=sizes, **quiet)
     directions = scores.directions_of(
-        scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
+        scores.query_gradients(own, curvature, encoded=texts[:2], max_tokens=10**6), curvature
     )
     numbers, lengths = index.sample_numbers(own, curvature, basis, texts=texts, **quiet)
     for read, again in zip(of_basis, (numbers, lengths), strict=True):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import spearmanr
 
 from lancet_core.influence import fitting, scores
@@ -81,9 +82,8 @@ def attribute(network, samples, queries):
     factors = fitting.fit_factors(
         network, encoded=samples, settings=SETTINGS, shards=Shards(None, "", ""), progress=silent
     )
-    gradients = scores.query_gradients(network, encoded=queries, max_tokens=SETTINGS.max_tokens)
-    dtype = next(iter(gradients.values())).dtype
-    curvature = preconditioners(factors, SETTINGS, device=network.lm.device, dtype=dtype)
+    curvature = preconditioners(factors, SETTINGS, device=network.lm.device, dtype=torch.float64)
+    gradients = scores.query_gradients(network, curvature, encoded=queries, max_tokens=SETTINGS.max_tokens)
     return scores.score_samples(
         network,
         encoded=samples,

@@ -18,6 +18,7 @@ from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode
 from lancet_core.models.units import UnitModel, find_linears, find_sublayers
 from lancet_core.progress import silent
+from tests.influence.solving import solved
 
 SETTINGS = InfluenceSettings(method="linfac", max_tokens=10**6, fisher="empirical", factor_samples=0)
 TEXTS = [
@@ -54,6 +55,10 @@ def curvature_of(network, settings, factors=None):
     return preconditioners(found, settings, device=torch.device("cpu"), dtype=torch.float64)
 
 
+def identities(network):
+    return {unit.name: Identity() for unit in network.units}
+
+
 def gradients_of(network, settings=SETTINGS):
     """Per-sequence pseudo-gradients of each unit, shape (samples, P, M), in the order of the texts."""
     found = {unit.name: [] for unit in network.units}
@@ -76,7 +81,7 @@ def test_self_influence_is_the_product_with_the_own_solve():
     generator = torch.Generator().manual_seed(1)
     a, delta = (torch.randn(5, 6, size, generator=generator, dtype=torch.float64) for size in (4, 3))
     gradients = modular_gradient(a, delta)
-    expected = (curvature.solve(gradients) * gradients).sum(dim=(1, 2))
+    expected = (solved(curvature, gradients) * gradients).sum(dim=(1, 2))
     torch.testing.assert_close(curvature.self_influence(a, delta), expected)
     torch.testing.assert_close(Identity().self_influence(a, delta), gradients.square().sum(dim=(1, 2)))
 
@@ -98,7 +103,7 @@ def test_a_diagonal_gradient_factor_is_one_whose_eigenvectors_are_the_coordinate
     a, delta = (torch.randn(5, 6, size, generator=generator, dtype=torch.float64) for size in (4, 3))
     gradients = modular_gradient(a, delta)
     assert thin.gradient_vectors is None
-    torch.testing.assert_close(thin.solve(gradients), full.solve(gradients))
+    torch.testing.assert_close(solved(thin, gradients), solved(full, gradients))
     torch.testing.assert_close(thin.self_influence(a, delta), full.self_influence(a, delta))
 
 
@@ -107,8 +112,8 @@ def test_large_absolute_damping_tends_to_graddot():
     factors = some_factors()
     damping = 1e6 * float(factors.eigenvalues.max())
     g = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-    solved = precondition(factors, damping=damping, kind="absolute").solve(g)
-    torch.testing.assert_close(solved * damping, g, rtol=2e-6, atol=2e-6)
+    found = solved(precondition(factors, damping=damping, kind="absolute"), g)
+    torch.testing.assert_close(found * damping, g, rtol=2e-6, atol=2e-6)
 
 
 @pytest.mark.parametrize("find", [find_sublayers, find_linears])
@@ -140,24 +145,27 @@ def test_many_steps_reach_the_dense_solve_over_all_units(network):
     settings = replace(SETTINGS, refine_steps=400, damping=0.5)
     curvature = curvature_of(own, settings)
     pseudo = gradients_of(own)
-    queries = scores.query_gradients(own, encoded=texts_of(own)[:2], max_tokens=10**6)
+    asked = {"encoded": texts_of(own)[:2], "max_tokens": 10**6}
+    queries = scores.query_gradients(own, curvature, **asked)
     found = refine(own, queries, texts=texts_of(own), curvature=curvature, settings=settings, progress=silent)
     rows = torch.cat([pseudo[unit].flatten(1) for unit in pseudo], dim=1)
     damping = torch.cat(
         [torch.full((pseudo[unit][0].numel(),), curvature[unit].damping) for unit in pseudo]
     ).double()
-    asked = torch.cat([queries[unit].flatten(1) for unit in pseudo], dim=1)
+    plain = scores.query_gradients(own, identities(own), **asked)
+    gradients = torch.cat([plain[unit].flatten(1) for unit in pseudo], dim=1)
     # Woodbury: (D + RᵀR/N)⁻¹ = D⁻¹ - D⁻¹Rᵀ (N + R D⁻¹ Rᵀ)⁻¹ R D⁻¹
     inner = len(rows) * torch.eye(len(rows)).double() + (rows / damping) @ rows.T
-    plain = asked / damping
-    exact = plain - (torch.linalg.solve(inner, rows @ plain.T).T @ rows) / damping
+    damped = gradients / damping
+    exact = damped - (torch.linalg.solve(inner, rows @ damped.T).T @ rows) / damping
     got = torch.cat([found.plain[unit].flatten(1) for unit in pseudo], dim=1)
     torch.testing.assert_close(got, exact, rtol=1e-5, atol=1e-5 * float(exact.abs().max()))
 
 
 def test_every_step_comes_closer(network):
     own = network()
-    queries = scores.query_gradients(own, encoded=texts_of(own)[:1], max_tokens=10**6)
+    curvature = curvature_of(own, replace(SETTINGS, damping=0.5))
+    queries = scores.query_gradients(own, curvature, encoded=texts_of(own)[:1], max_tokens=10**6)
 
     def solution(steps):
         settings = replace(SETTINGS, refine_steps=steps, damping=0.5)
@@ -165,7 +173,7 @@ def test_every_step_comes_closer(network):
             own,
             queries,
             texts=texts_of(own),
-            curvature=curvature_of(own, settings),
+            curvature=curvature,
             settings=settings,
             progress=silent,
         )
@@ -202,7 +210,7 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
     curvature = curvature_of(own, settings)
     texts = texts_of(own)
     directions = scores.directions_of(
-        scores.query_gradients(own, encoded=texts[:2], max_tokens=10**6), curvature
+        scores.query_gradients(own, curvature, encoded=texts[:2], max_tokens=10**6), curvature
     )
 
     def score(**more):
@@ -213,7 +221,7 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
     plain, normalised = score(), score(normaliser=scores.MeasuredLengths(curvature))
     own_influence = np.zeros(len(texts))
     for unit, gradients in gradients_of(own).items():
-        own_influence += (curvature[unit].solve(gradients) * gradients).sum(dim=(1, 2)).numpy()
+        own_influence += (solved(curvature[unit], gradients) * gradients).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(normalised, plain / np.sqrt(own_influence)[:, None], rtol=1e-6)
     spread = scores.decompose_samples(
         own, encoded=texts, direction=directions.query(0), max_tokens=60,

@@ -7,6 +7,7 @@ from sklearn.metrics import roc_auc_score
 from lancet_core.influence.factors import FactorSums, decompose, pool_reduce
 from lancet_core.influence.gradients import contract, modular_gradient
 from lancet_core.influence.preconditioner import precondition
+from tests.influence.solving import solved
 
 
 def as_unit(rows, gradients):
@@ -20,7 +21,7 @@ def influence(rows, gradients, curvature, *, query, damping):
     mask = torch.ones(len(rows), 1, dtype=torch.bool)
     factors = decompose(FactorSums.of(pool_reduce(a, as_unit(rows, curvature)[1], mask)))
     query_gradient = modular_gradient(*as_unit(*query)).mean(dim=0, keepdim=True)
-    direction = precondition(factors, damping=damping, kind="absolute").solve(query_gradient)
+    direction = solved(precondition(factors, damping=damping, kind="absolute"), query_gradient)
     return contract(a, delta, direction)[:, 0].numpy()
 
 

@@ -11,7 +11,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen, sampled_labels, unit_gradients
-from lancet_core.influence.preconditioner import preconditioners
+from lancet_core.influence.preconditioner import Identity, preconditioners
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode, encode_query, pack
@@ -63,19 +63,18 @@ def fit(network, texts, settings, shards=UNKEPT, progress=silent):
     return fitting.fit_factors(network, encoded=texts, settings=settings, shards=shards, progress=progress)
 
 
-def solve(network, gradients, factors, settings):
-    """Directions V of query gradients."""
-    dtype = next(iter(gradients.values())).dtype
-    curvature = preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
-    return scores.directions_of(gradients, curvature)
+def curvature_of(network, factors, settings):
+    dtype = next(network.lm.model.parameters()).dtype
+    return preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
 
 
 def attribute(network, samples, queries, settings=None, *, factors=None, max_tokens=10**6):
     """Scores of shape (samples, queries), and the directions."""
     settings = settings or DEFAULTS
     factors = factors or fit(network, samples, settings)
-    gradients = scores.query_gradients(network, encoded=queries, max_tokens=max_tokens)
-    directions = solve(network, gradients, factors, settings)
+    curvature = curvature_of(network, factors, settings)
+    gradients = scores.query_gradients(network, curvature, encoded=queries, max_tokens=max_tokens)
+    directions = scores.directions_of(gradients, curvature)
     score = partial(scores.score_samples, network, directions=directions, tell=lambda done: None)
     return score(encoded=samples, max_tokens=max_tokens), directions
 
@@ -155,9 +154,9 @@ def test_a_mean_of_queries_is_the_mean_of_their_scores(network):
     settings = DEFAULTS
     factors = fit(own, samples, settings)
     single, _ = attribute(own, samples, queries, factors=factors)
-    gradients = scores.query_gradients(own, encoded=queries, max_tokens=10**6)
-    grouped = scores.mean_by_group(gradients, [(0, 2), (1,)])
-    directions = solve(own, grouped, factors, settings)
+    curvature = curvature_of(own, factors, settings)
+    gradients = scores.query_gradients(own, curvature, encoded=queries, max_tokens=10**6)
+    directions = scores.directions_of(scores.mean_by_group(gradients, [(0, 2), (1,)]), curvature)
     found = scores.score_samples(
         own, encoded=samples, directions=directions, max_tokens=10**6, tell=lambda done: None
     )
@@ -233,7 +232,10 @@ def test_large_absolute_damping_tends_to_the_gradient_product(network):
     samples, queries = corpus_of(own.lm, 6), corpus_of(own.lm, 2, seed=9)
     damping = 1e9
     found, _ = attribute(own, samples, queries, replace(DEFAULTS, damping=damping, damping_kind="absolute"))
-    gradients = [scores.query_gradients(own, encoded=texts, max_tokens=10**6) for texts in (samples, queries)]
+    plain = {unit.name: Identity() for unit in own.units}
+    gradients = [
+        scores.query_gradients(own, plain, encoded=texts, max_tokens=10**6) for texts in (samples, queries)
+    ]
     products = sum(
         gradients[0][unit.name].flatten(1) @ gradients[1][unit.name].flatten(1).T for unit in own.units
     )
@@ -302,8 +304,8 @@ def test_no_sample_no_factors(network):
 def test_directions_that_overflow_are_refused(network):
     own = network()
     samples = corpus_of(own.lm, 3)
-    factors = fit(own, samples, DEFAULTS)
-    gradients = scores.query_gradients(own, encoded=samples[:1], max_tokens=64)
+    curvature = curvature_of(own, fit(own, samples, DEFAULTS), DEFAULTS)
+    gradients = scores.query_gradients(own, curvature, encoded=samples[:1], max_tokens=64)
     broken = {unit: values * float("inf") for unit, values in gradients.items()}
     with pytest.raises(NumericalError, match="not finite"):
-        solve(own, broken, factors, DEFAULTS)
+        scores.directions_of(broken, curvature)

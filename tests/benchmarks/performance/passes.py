@@ -76,7 +76,7 @@ def curvature_of(network, factors, settings=SETTINGS):
 
 
 def directions_of(network, queries, curvature):
-    gradients = scores.query_gradients(network, encoded=queries, max_tokens=AT_ONCE)
+    gradients = scores.query_gradients(network, curvature, encoded=queries, max_tokens=AT_ONCE)
     return scores.directions_of(gradients, curvature)
 
 
