@@ -16,6 +16,8 @@ import threading
 import time
 from pathlib import Path
 
+from lancet_core.jobs.source import child_environment
+
 OURS = ("linfac", "linfac-head", "ekfac")
 NAMES = (*OURS, "kronfluence", "bergson index", "bergson ekfac")
 BATCH_SIZE = 16
@@ -60,7 +62,10 @@ def _watched(name, folder, limit_seconds):
     folder.mkdir()
     command = [sys.executable, "-m", "tests.benchmarks.performance.rivals", name, str(folder)]
     with (folder / "log").open("w") as log:
-        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+        # Peers are given what LANCET gives its own processes.
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log, text=True, env=child_environment()
+        )
     stages, ready = {}, threading.Event()
     reader = threading.Thread(target=_listen, args=(child.stdout, stages, ready), daemon=True)
     reader.start()
