@@ -50,6 +50,9 @@ VariantsOption = Annotated[
     bool,
     typer.Option("--variants/--no-variants", help="Measure the variants of these methods' settings as well."),
 ]
+NamedOption = Annotated[
+    str, typer.Option("--named", help="Of the variants, only those whose name holds this text.")
+]
 MethodsOption = Annotated[
     str, typer.Option("--methods", help=f"Methods, separated by commas: {', '.join(METHODS)}.")
 ]
@@ -107,6 +110,7 @@ def attribution(
     corpus: CorpusOption = DEMO,
     methods: MethodsOption = ALL_METHODS,
     variants: VariantsOption = False,
+    named: NamedOption = "",
     work: WorkOption = Path("build/truth"),
     as_json: JsonOption = False,
 ) -> None:
@@ -114,7 +118,7 @@ def attribution(
     from lancet_core.experiments import attribution as experiment
     from lancet_core.experiments.retraining import read_bank
 
-    rows = _rows(methods, variants=variants)
+    rows = _rows(methods, variants=variants, named=named)
     path = TRUTH / f"{corpus}.safetensors"
     with RunBar() as bar:
         follower = _Follower(bar)
@@ -245,9 +249,9 @@ class _Follower:
             print_note(f"{step}: {done:,} of {total:,}" if total else step)
 
 
-def _rows(methods: str, *, variants: bool = False) -> dict[str, InfluenceSettings]:
+def _rows(methods: str, *, variants: bool = False, named: str = "") -> dict[str, InfluenceSettings]:
     names = [name.strip() for name in methods.split(",") if name.strip()]
-    return chosen_settings(names, variants=variants)
+    return chosen_settings(names, variants=variants, named=named)
 
 
 def _corpus(name: str) -> "MeasuredCorpus":

@@ -58,6 +58,18 @@ VARIANTS = {
         for method in _GRADIENT
         if method != LINFAC_HEAD
     },
+    "linfac-head, the head alone": InfluenceSettings(method=LINFAC_HEAD, tracked="head"),
+    **{
+        f"ekfac, {eigenvalues}, all else as linfac-head": InfluenceSettings(
+            method=EKFAC,
+            eigenvalues=eigenvalues,
+            head=TRACKED,
+            normalise="self",
+            fisher=EMPIRICAL,
+            damping=CURVATURES[LINFAC_HEAD].damping,
+        )
+        for eigenvalues in (CORRECTED, KRONECKER)
+    },
     "linfac-head, not normalised": InfluenceSettings(method=LINFAC_HEAD, normalise="none"),
     **{
         f"{method}, 3 conjugate-gradient steps": InfluenceSettings(method=method, refine_steps=3)
@@ -77,18 +89,21 @@ VARIANTS = {
 """Name of each variant to its settings; what is not named is at its default."""
 
 
-def chosen_settings(methods: Sequence[str], *, variants: bool = False) -> dict[str, InfluenceSettings]:
+def chosen_settings(
+    methods: Sequence[str], *, variants: bool = False, named: str = ""
+) -> dict[str, InfluenceSettings]:
     """Lists what to measure, over the whole corpus.
 
     Args:
         methods: Methods, the default settings of each.
         variants: Whether the variants of these methods follow them.
+        named: Of the variants, only those whose name holds this text.
 
     Returns:
         Name of each row to its settings.
 
     Raises:
-        ConfigError: There is no method, or one is unknown.
+        ConfigError: There is no method, one is unknown, or no variant has such a name.
     """
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods:
@@ -97,5 +112,11 @@ def chosen_settings(methods: Sequence[str], *, variants: bool = False) -> dict[s
         )
     rows = {method: InfluenceSettings(method=method) for method in dict.fromkeys(methods)}
     if variants:
-        rows |= {name: settings for name, settings in VARIANTS.items() if settings.method in rows}
+        own = [name for name, settings in VARIANTS.items() if settings.method in rows]
+        chosen = [name for name in own if named in name]
+        if named and not chosen:
+            raise ConfigError(
+                f"no variant's name holds {named!r}; known are {'; '.join(own) or 'none, of these methods'}"
+            )
+        rows |= {name: VARIANTS[name] for name in chosen}
     return {name: replace(settings, recall=ALL) for name, settings in rows.items()}

@@ -80,8 +80,8 @@ class InfluenceSettings:
     )
     tracked: str = setting(
         "all",
-        "Units that count: all, those in attention, or those in MLPs",
-        choices=("all", "attention", "mlp"),
+        "Units that count: all, those in attention, those in MLPs, or the output head alone, which needs no backward pass",
+        choices=("all", "attention", "mlp", "head"),
     )
     last_blocks: int = setting(0, "Only the last blocks of the network; 0 takes all", minimum=0)
     merge_blocks: int = setting(
@@ -136,7 +136,7 @@ class InfluenceSettings:
             units=preset.units if self.units == AS_METHOD else self.units,
             pooling=preset.pooling if self.pooling == AS_METHOD else self.pooling,
             eigenvalues=preset.eigenvalues if self.eigenvalues == AS_METHOD else self.eigenvalues,
-            head=preset.head if self.head == AS_METHOD else self.head == TRACKED,
+            head=preset.head or self.tracked == "head" if self.head == AS_METHOD else self.head == TRACKED,
             normalise=preset.normalise if self.normalise == AS_METHOD else self.normalise == "self",
             fisher=preset.fisher if self.fisher == AS_METHOD else self.fisher,
             damping=preset.damping if self.damping is None else self.damping,

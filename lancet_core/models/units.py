@@ -222,7 +222,7 @@ def select_units(
 
     Args:
         units: Units of one model, in the order in which they stand.
-        tracked: `all`, `attention` or `mlp`.
+        tracked: `all`, `attention`, `mlp` or `head`.
         last_blocks: Only units of that many last blocks; 0 takes all.
         merge_blocks: So many consecutive MLP sublayers become one unit, with the first one's input; its output is their sum,
             on which log p depends as it does on what the last one writes (paper, section 4.4). The last unit may hold fewer.
@@ -238,7 +238,7 @@ def select_units(
     if not kept:
         raise ConfigError(
             f"no unit is left of {len(units)}: tracked = {tracked}, last_blocks = {last_blocks}; "
-            "track all, attention or mlp, in blocks that have them (last_blocks = 0 takes every block)"
+            "track all, attention, mlp or head, in blocks that have them (last_blocks = 0 takes every block)"
         )
     if merge_blocks == 1:
         return kept

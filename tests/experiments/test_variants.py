@@ -5,7 +5,7 @@ from lancet_core.errors import ConfigError
 from lancet_core.evaluation.intervals import Interval
 from lancet_core.experiments.markdown import number, told, write_table
 from lancet_core.experiments.variants import VARIANTS, chosen_settings
-from lancet_core.influence.methods import CURVATURES, METHODS
+from lancet_core.influence.methods import CORRECTED, CURVATURES, KRONECKER, METHODS
 from lancet_core.influence.settings import InfluenceSettings
 
 
@@ -33,6 +33,16 @@ def test_variants_of_other_methods_stay_out():
     rows = chosen_settings(["graddot", "tfidf"], variants=True)
     assert {settings.method for settings in rows.values()} == {"graddot", "tfidf"}
     assert len(rows) > 2
+
+
+def test_variants_are_chosen_by_a_part_of_their_name():
+    rows = chosen_settings(["ekfac"], variants=True, named="as linfac-head")
+    assert list(rows) == [
+        "ekfac",
+        *(f"ekfac, {kind}, all else as linfac-head" for kind in (CORRECTED, KRONECKER)),
+    ]
+    with pytest.raises(ConfigError, match="holds 'magic'; known are ekfac, "):
+        chosen_settings(["ekfac"], variants=True, named="magic")
 
 
 @pytest.mark.parametrize(("methods", "named"), [(["linfac", "magic"], "magic"), ([], "nothing")])

@@ -8,6 +8,7 @@ from lancet_core.errors import ConfigError, ModelError
 from lancet_core.models.units import (
     Unit,
     Untracked,
+    find_head,
     find_linears,
     find_sublayers,
     list_untracked,
@@ -173,6 +174,8 @@ def test_tracked_and_last_blocks_keep_what_they_name():
     assert select_units(units, tracked="attention") == units[::2]
     assert select_units(units, tracked="mlp", last_blocks=2) == [units[7], units[9]]
     assert select_units(units, last_blocks=9) == units
+    head = find_head(small_llama())
+    assert select_units([*units, *head], tracked="head") == head
 
 
 def test_merged_mlps_read_with_the_first_and_write_with_the_last():

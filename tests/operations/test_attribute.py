@@ -87,6 +87,22 @@ def test_a_single_query_is_scored_and_spread_in_one_pass(config, run):
     )
 
 
+def test_the_head_alone_gives_what_goes_through_it(config, run):
+    """The curvature of each unit is its own: without the others the head's part stays as it is, at response tokens."""
+    whole = with_influence(config, method="linfac-head", normalise="none", recall="all")
+    whole = replace(whole, detail=100)
+    _, _, everything = run(whole)
+    _, _, alone = run(with_influence(whole, tracked="head"), "alone")
+    both = everything.merge(alone, on=["query_id", "sample_id"], suffixes=("", "_alone"))
+    scale = alone["unit_influence"].map(lambda parts: abs(parts[0])).max()
+    assert len(both) > 100
+    for row in both.itertuples():
+        (head,) = row.units_alone
+        through_head = row.unit_influence[list(row.units).index(head)]
+        assert row.unit_influence_alone == pytest.approx([through_head], abs=1e-5 * scale)
+        assert not np.any(row.heat_alone[: row.response_start])
+
+
 def test_a_batch_is_the_mean_of_its_queries(config, run):
     whole = with_influence(config, recall="all")
     _, single, _ = run(whole)
