@@ -166,7 +166,7 @@ def open_engine(source: Source, progress: Progress, load: Loader | None = None) 
     lm = load_model(source.model, source.settings, load)
     chosen = source.settings.max_tokens or TOKENS_AT_ONCE[lm.device.type]
     source = replace(source, settings=replace(source.settings, max_tokens=chosen))
-    network = _find_units(lm, source.settings)
+    network = find_units(lm, source.settings)
     untracked = _told_untracked(network)
     settings = source.settings
     if settings.curvature.eigenvalues == IDENTITY:
@@ -197,7 +197,13 @@ def _told_untracked(network: UnitModel) -> tuple[str, ...]:
     return (f"not tracked, share of the parameters: {listed}",) if listed else ()
 
 
-def _find_units(lm: LanguageModel, settings: InfluenceSettings) -> UnitModel:
+def find_units(lm: LanguageModel, settings: InfluenceSettings) -> UnitModel:
+    """Finds the units of a model that the settings track.
+
+    Raises:
+        ModelError: The model's layout is unknown.
+        ConfigError: No unit is tracked.
+    """
     find = find_linears if settings.curvature.units == LINEARS else find_sublayers
     head = find_head(lm.model) if settings.curvature.head else []
     units = select_units(

@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
 from lancet_core.influence.factors import decompose
-from lancet_core.influence.methods import CURVATURES, EMPIRICAL, LINEARS, LINFAC, LINFAC_HEAD
+from lancet_core.influence.methods import EMPIRICAL, LINFAC, LINFAC_HEAD
 from lancet_core.influence.preconditioner import Identity, preconditioners
 from lancet_core.influence.settings import TOKENS_AT_ONCE, InfluenceSettings
 from lancet_core.influence.shards import Shards
@@ -27,11 +27,12 @@ from lancet_core.models.likelihood import (
     response_logits,
     response_targets,
 )
-from lancet_core.models.units import UnitModel, find_head, find_linears, find_sublayers
+from lancet_core.operations.engine import find_units
 from lancet_core.progress import silent
 from tests.benchmarks.performance import subjects
 
 AT_ONCE = TOKENS_AT_ONCE["cpu"]
+HEAD_ALONE = "linfac-head, head alone"
 SETTINGS = InfluenceSettings(method=LINFAC, max_tokens=AT_ONCE, factor_samples=0)
 
 
@@ -80,10 +81,8 @@ def directions_of(network, queries, curvature):
     return scores.directions_of(gradients, curvature)
 
 
-def network_of(subject, method=LINFAC):
-    chosen, model = CURVATURES[method], subject.lm.model
-    units = find_linears(model) if chosen.units == LINEARS else find_sublayers(model)
-    return UnitModel(subject.lm, (*units, *(find_head(model) if chosen.head else [])))
+def network_of(subject, settings=SETTINGS):
+    return find_units(subject.lm, settings)
 
 
 def seconds(act):
@@ -92,8 +91,11 @@ def seconds(act):
     return time.perf_counter() - started
 
 
-def settings_of(method):
-    return replace(SETTINGS, method=method)
+def settings_of(name):
+    """Settings of a method, or of the default method with the head alone as its unit."""
+    if name == HEAD_ALONE:
+        return replace(SETTINGS, method=LINFAC_HEAD, tracked="head")
+    return replace(SETTINGS, method=name)
 
 
 @contextmanager
@@ -127,8 +129,8 @@ def ratios(subject, rounds):
     """
     network = network_of(subject)
     acts = {"floor": lambda texts: floor(network, texts)}
-    for method in (LINFAC, LINFAC_HEAD):
-        acts |= {f"{method}, {name}": act for name, act in _acts(subject, method).items()}
+    for chosen in (LINFAC, LINFAC_HEAD, HEAD_ALONE):
+        acts |= {f"{chosen}, {name}": act for name, act in _acts(subject, settings_of(chosen)).items()}
     parts = halves(subject.samples)
     cores = torch.get_num_threads()
     with without_decompositions() as sums:
@@ -160,8 +162,8 @@ def ratios(subject, rounds):
     ]
 
 
-def _acts(subject, method):
-    network, settings = network_of(subject, method), settings_of(method)
+def _acts(subject, settings):
+    network = network_of(subject, settings)
     normaliser = _normaliser(network, subject, settings)
     one, ten = (_random_directions(network, queries) for queries in (1, subjects.QUERIES))
     return {
@@ -217,7 +219,7 @@ def in_bfloat16(subject, narrow, method):
     settings = replace(settings_of(method), fisher=EMPIRICAL)
     found, times = [], []
     for one in (subject, narrow):
-        network = network_of(one, method)
+        network = network_of(one, settings)
         curvature = curvature_of(network, fit(network, one.samples[:512], settings), settings)
         directions = directions_of(network, one.queries, curvature)
         normaliser = scores.MeasuredLengths(curvature) if settings.curvature.normalise else None

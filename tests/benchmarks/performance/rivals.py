@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lancet_core.jobs.source import child_environment
 
-OURS = ("linfac", "linfac-head", "ekfac")
+OURS = ("linfac", "linfac-head", "linfac-head, head alone", "ekfac")
 NAMES = (*OURS, "kronfluence", "bergson index", "bergson ekfac")
 BATCH_SIZE = 16
 LIBRARIES = {"kronfluence": "kronfluence", "bergson index": "bergson", "bergson ekfac": "bergson"}
@@ -34,7 +34,9 @@ def compare(names, limit_seconds):
             if reason:
                 rows.append(_shown({"method": name, "stage": reason}))
                 continue
-            found, finished = _watched(name, Path(folder) / name.replace(" ", "-"), limit_seconds)
+            found, finished = _watched(
+                name, Path(folder) / name.replace(" ", "-").replace(",", ""), limit_seconds
+            )
             total = sum(found.values()) if finished else limit_seconds
             rows += [{"method": name, "stage": stage, "seconds": spent} for stage, spent in found.items()]
             rows.append(
@@ -109,7 +111,8 @@ def _ours(method, subject):
     from lancet_core.influence.scores import MeasuredLengths
     from tests.benchmarks.performance import passes
 
-    settings, network = passes.settings_of(method), passes.network_of(subject, method)
+    settings = passes.settings_of(method)
+    network = passes.network_of(subject, settings)
     with passes.decompositions_timed() as spent:
         started = time.perf_counter()
         factors = passes.fit(network, subject.samples, settings)
