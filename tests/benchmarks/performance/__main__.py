@@ -17,6 +17,7 @@ import transformers
 
 from lancet_core.influence.methods import LINFAC, LINFAC_HEAD
 from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings
+from lancet_core.jobs.source import KEEPS_MEMORY, child_environment
 from tests.benchmarks.performance import index_search, passes, rivals, subjects
 
 DEMO_SAMPLES = 1500
@@ -160,4 +161,6 @@ def as_text(value):
 
 
 if __name__ == "__main__":
+    if not KEEPS_MEMORY.keys() <= os.environ.keys():  # as in LANCET's own processes
+        os.execve(sys.executable, sys.orig_argv, child_environment())
     main()
