@@ -103,7 +103,8 @@ def measure_removal(
     )
     left = words_left(bench.corpus, masks)
     unsafe = ~bench.corpus.samples["is_safe"].to_numpy(dtype=bool)
-    changes = {name: np.split(values - found[_WHOLE], 2) for name, values in found.items()}
+    queries = len(bench.corpus.queries)
+    changes = {name: np.split(values - found[_WHOLE], [queries]) for name, values in found.items()}
     parts = {
         name: pd.DataFrame(
             {
