@@ -51,7 +51,7 @@ VariantsOption = Annotated[
     typer.Option("--variants/--no-variants", help="Measure the variants of these methods' settings as well."),
 ]
 NamedOption = Annotated[
-    str, typer.Option("--named", help="Of the variants, only those whose name holds this text.")
+    str, typer.Option("--named", help="Measure only those variants whose name holds this text.")
 ]
 MethodsOption = Annotated[
     str, typer.Option("--methods", help=f"Methods, separated by commas: {', '.join(METHODS)}.")

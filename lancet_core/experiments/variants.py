@@ -97,7 +97,7 @@ def chosen_settings(
     Args:
         methods: Methods, the default settings of each.
         variants: Whether the variants of these methods follow them.
-        named: Of the variants, only those whose name holds this text.
+        named: Only those variants follow whose name holds this text.
 
     Returns:
         Name of each row to its settings.
@@ -111,7 +111,7 @@ def chosen_settings(
             f"{', '.join(unknown) or 'nothing'} is no method of attribution; known are {', '.join(METHODS)}"
         )
     rows = {method: InfluenceSettings(method=method) for method in dict.fromkeys(methods)}
-    if variants:
+    if variants or named:
         own = [name for name, settings in VARIANTS.items() if settings.method in rows]
         chosen = [name for name in own if named in name]
         if named and not chosen:

@@ -41,6 +41,7 @@ def test_variants_are_chosen_by_a_part_of_their_name():
         "ekfac",
         *(f"ekfac, {kind}, all else as linfac-head" for kind in (CORRECTED, KRONECKER)),
     ]
+    assert chosen_settings(["ekfac"], named="as linfac-head") == rows
     with pytest.raises(ConfigError, match="holds 'magic'; known are ekfac, "):
         chosen_settings(["ekfac"], variants=True, named="magic")
 
