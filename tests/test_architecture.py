@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # Each layer may import itself, the layers named here, and the ground.
-GROUND = {"errors", "config", "progress", "workspace"}
+GROUND = {"errors", "config", "progress", "workspace", "files"}
 BELOW = {
     "data": set(),
     "models": {"data"},
@@ -28,7 +28,7 @@ BELOW["pages"] = {"workbench", *BELOW["workbench"]}
 BELOW["cli"] = {"experiments", *BELOW["pages"]}
 
 # The ground itself stands in this order: each may import those before it.
-GROUND_ORDER = ["errors", "config", "progress", "workspace"]
+GROUND_ORDER = ["errors", "config", "progress", "files", "workspace"]
 
 # Modules that start without torch and transformers.
 TORCH_FREE_LAYERS = ("data", "store", "workbench", "cli")
@@ -37,6 +37,7 @@ TORCH_FREE_MODULES = (
     "lancet_core.errors",
     "lancet_core.config",
     "lancet_core.progress",
+    "lancet_core.files",
     "lancet_core.workspace",
     "lancet_core.jobs.launcher",
     "lancet_core.jobs.client",

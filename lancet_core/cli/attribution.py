@@ -14,6 +14,7 @@ from lancet_core.cli.output import print_json, print_line, print_note, print_tab
 from lancet_core.data.inputs import load_queries
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
+from lancet_core.files import write_table
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.workbench import attributions, studies
@@ -148,10 +149,7 @@ def _check_target(out: Path | None) -> None:
 
 
 def _write(frame: pd.DataFrame, out: Path) -> None:
-    target = out.expanduser()
-    beside = target.with_name(f".{target.name}.part")
-    frame.to_parquet(beside, index=False)
-    beside.replace(target)
+    write_table(out.expanduser(), frame)
 
 
 def _print_query(query_id: str, rows: pd.DataFrame) -> None:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shutil
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from lancet_core.correction.steps import (
     reference_log_likelihoods,
 )
 from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
+from lancet_core.files import replacing_folder, write_text
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
@@ -141,13 +141,10 @@ def save_corrected(language_model: LanguageModel, folder: Path, card: str) -> No
         folder: Folder that is made or replaced.
         card: Text of its `README.md`.
     """
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    language_model.model.save_pretrained(part)
-    language_model.tokenizer.save_pretrained(part)
-    (part / "README.md").write_text(card, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(part, folder)
+    with replacing_folder(folder) as temporary:
+        language_model.model.save_pretrained(temporary)
+        language_model.tokenizer.save_pretrained(temporary)
+        write_text(temporary / "README.md", card)
 
 
 def _references(

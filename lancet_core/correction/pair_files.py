@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from lancet_core.data.samples import content_id
 from lancet_core.errors import DataError
+from lancet_core.files import write_json_lines
 
 APPROVED = "approve"
 
@@ -58,12 +58,9 @@ class ReviewedPair:
 
 def write_pairs(path: str | Path, pairs: Iterable[ReviewedPair]) -> int:
     """Writes pairs whole or not at all, one JSON object each line, and returns their number."""
-    target = Path(path)
-    lines = [json.dumps(asdict(pair), ensure_ascii=False) for pair in pairs]
-    part = target.with_name(target.name + ".part")
-    part.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-    os.replace(part, target)
-    return len(lines)
+    rows = [asdict(pair) for pair in pairs]
+    write_json_lines(path, rows)
+    return len(rows)
 
 
 def read_pairs(path: str | Path) -> list[ReviewedPair]:

@@ -24,6 +24,7 @@ from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.experiments.markdown import number, seconds, told, write_table
 from lancet_core.experiments.retraining import Bank
 from lancet_core.experiments.scoring import Bench, CorpusScores, Floats, score_corpus
+from lancet_core.files import write_json
 from lancet_core.influence.recall import build_tfidf, most_similar, similarities
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.progress import Progress, silent
@@ -280,10 +281,7 @@ def _cells(rows: Iterable[tuple[str, Row]]) -> list[Sequence[str]]:
 
 
 def _write(path: Path, row: Row) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(asdict(row), indent=1), encoding="utf-8")
-    unfinished.replace(path)
+    write_json(path, asdict(row))
 
 
 def _read(path: Path) -> Row | None:

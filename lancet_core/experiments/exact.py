@@ -25,6 +25,7 @@ from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.experiments.corpora import MeasuredCorpus
 from lancet_core.experiments.markdown import told, write_table
 from lancet_core.experiments.scoring import Bench, score_corpus, trained_on_all
+from lancet_core.files import write_tensors
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.loading import LanguageModel, load_language_model
@@ -260,9 +261,8 @@ def _kept_truths(bench: Bench, progress: Progress) -> dict[str, NDArray[np.float
                 for pairs in (bench.corpus.pairs, queries)
             ]
             found = exact_scores(lm, provider, samples=encoded[0], queries=encoded[1], progress=progress)
-            unfinished = path.with_suffix(".part")
-            save_file({name: torch.from_numpy(value) for name, value in vars(found).items()}, unfinished)
-            unfinished.replace(path)
+            tensors = {name: torch.from_numpy(value) for name, value in vars(found).items()}
+            write_tensors(path, save_file, tensors, {})
         tensors = load_file(path)
         kept |= {
             f"exact, {kind}, full": tensors["full"].numpy(),

@@ -21,6 +21,7 @@ from safetensors.numpy import save_file
 from lancet_core.config import fingerprint
 from lancet_core.errors import Cancelled, DataError, JobError
 from lancet_core.experiments.corpora import MeasuredCorpus
+from lancet_core.files import write_tensors
 from lancet_core.models.encoding import encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
@@ -162,15 +163,12 @@ def query_log_likelihoods(lm: LanguageModel, corpus: MeasuredCorpus) -> NDArray[
 
 def write_bank(path: Path, corpus: MeasuredCorpus, bank: Bank) -> None:
     """Writes a bank whole or not at all, masks as bits."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, NDArray[Any]] = {
         "masks": np.packbits(bank.masks, axis=1),
         "log_likelihoods": bank.log_likelihoods.astype(np.float32),
         "again": bank.again.astype(np.float32),
     }
-    unfinished = path.with_suffix(".part")
-    save_file(arrays, unfinished, metadata={"corpus": corpus.key})
-    unfinished.replace(path)
+    write_tensors(path, save_file, arrays, {"corpus": corpus.key})
 
 
 def read_bank(path: Path, corpus: MeasuredCorpus) -> Bank:
@@ -225,10 +223,7 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
 def _measure_part(corpus: MeasuredCorpus, mask: Mask, file: Path) -> NDArray[np.float64]:
     """Trains and measures one model in a process of its own."""
     values = query_log_likelihoods(train_on(corpus, mask), corpus)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".part")
-    save_file({"log_likelihoods": values}, unfinished)
-    unfinished.replace(file)
+    write_tensors(file, save_file, {"log_likelihoods": values}, {})
     return values
 
 

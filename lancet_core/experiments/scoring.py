@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.experiments.corpora import MeasuredCorpus
 from lancet_core.experiments.retraining import train_on
+from lancet_core.files import replacing_folder, write_table, write_tensors
 from lancet_core.influence import fitting
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models import generation
@@ -25,7 +26,6 @@ from lancet_core.models.loading import LanguageModel, load_language_model
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.operations import attribute
 from lancet_core.operations.configs import AttributeConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress, silent
 
 # Raise it where a change of the engine changes scores: kept ones are then computed again.
@@ -76,7 +76,7 @@ class Bench:
         """The samples as a file, written at the first call."""
         path = self.work / f"samples-{self.corpus.key}.parquet"
         if not path.is_file():
-            write_parquet(path, self.corpus.samples)
+            write_table(path, self.corpus.samples)
         return path
 
     def key(self, settings: InfluenceSettings) -> str:
@@ -124,11 +124,9 @@ def trained_on_all(corpus: MeasuredCorpus, work: Path, progress: Progress = sile
         return folder
     everything = np.ones(len(corpus.samples), dtype=bool)
     lm = train_on(corpus, everything, progress, "Training the model on the whole corpus")
-    unfinished = folder.with_suffix(".part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    lm.model.save_pretrained(unfinished)
-    lm.tokenizer.save_pretrained(unfinished)
-    unfinished.replace(folder)
+    with replacing_folder(folder) as temporary:
+        lm.model.save_pretrained(temporary)
+        lm.tokenizer.save_pretrained(temporary)
     return folder
 
 
@@ -188,16 +186,10 @@ def _pivot(bench: Bench, table: pd.DataFrame, names: Sequence[str]) -> Floats:
 
 
 def _write(path: Path, scores: CorpusScores) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
     seconds = {"fit": scores.fit_seconds, "score": scores.score_seconds}
     arrays = {"singles": scores.singles, "batches": scores.batches}
-    save_file(
-        {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()},
-        unfinished,
-        metadata={"seconds": json.dumps(seconds)},
-    )
-    unfinished.replace(path)
+    tensors = {name: np.ascontiguousarray(values, np.float32) for name, values in arrays.items()}
+    write_tensors(path, save_file, tensors, {"seconds": json.dumps(seconds)})
 
 
 def _read(path: Path) -> CorpusScores | None:

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from lancet_core.errors import ModelError, NumericalError
+from lancet_core.files import write_tensors
 from lancet_core.influence.methods import EXPAND, REDUCE
 from lancet_core.models.likelihood import full_precision
 
@@ -199,10 +200,7 @@ def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str,
         for name, tensor in vars(factor).items()
         if tensor is not None
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    save_file(tensors, unfinished, metadata={"model": model, "settings": settings})
-    unfinished.replace(path)
+    write_tensors(path, save_file, tensors, {"model": model, "settings": settings})
 
 
 def load_factors(path: Path, *, model: str, settings: str) -> dict[str, EigenFactors]:

@@ -1,11 +1,12 @@
 """What a gradient index holds, written beside its shards. Torch-free, so that screens and command line can read it."""
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from lancet_core.config import fingerprint
+from lancet_core.errors import DataError
+from lancet_core.files import read_json, write_json
 from lancet_core.influence.methods import IDENTITY
 from lancet_core.influence.settings import InfluenceSettings
 
@@ -59,16 +60,14 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest | None:
     """Reads what an index holds; None where there is no whole one."""
     try:
-        return Manifest(**json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return Manifest(**read_json(folder / MANIFEST))
+    except (DataError, TypeError):
         return None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes what an index holds: last of all, since it says that the index is whole."""
-    unfinished = folder / f"{MANIFEST}.part"
-    unfinished.write_text(json.dumps(asdict(manifest), indent=1) + "\n", encoding="utf-8")
-    unfinished.replace(folder / MANIFEST)
+    write_json(folder / MANIFEST, asdict(manifest))
 
 
 def can_be_indexed(settings: InfluenceSettings) -> bool:

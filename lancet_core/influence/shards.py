@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from lancet_core.files import write_tensors
+
 Arrays = dict[str, NDArray[np.generic]]
 Tell = Callable[[int], None]
 """Told how many samples of a pass are done."""
@@ -59,12 +61,8 @@ class Shards:
         return self.folder / f"{self.name}-{number:05d}.safetensors" if self.folder is not None else None
 
     def _write(self, path: Path | None, result: Mapping[str, NDArray[np.generic]]) -> None:
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".part")
-        save_file(dict(result), unfinished, metadata={"key": self.key})
-        unfinished.replace(path)
+        if path is not None:
+            write_tensors(path, save_file, result, {"key": self.key})
 
 
 def split(count: int, size: int) -> list[range]:

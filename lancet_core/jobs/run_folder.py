@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lancet_core.errors import JobError
+from lancet_core.files import read_json_or_none, write_json
 from lancet_core.jobs.source import source_fingerprint
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
@@ -85,7 +86,7 @@ class RunFolder:
         Raises:
             JobError: `config.json` is missing or broken.
         """
-        values = run_status.read_json(self.path / CONFIG_FILE)
+        values = read_json_or_none(self.path / CONFIG_FILE)
         if not isinstance(values, dict) or not {"operation", "config"} <= set(values):
             raise JobError(
                 f"{self.path / CONFIG_FILE} is missing or broken; delete the run and start it again"
@@ -110,7 +111,7 @@ class RunFolder:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the software that the run was asked with."""
-        values = run_status.read_json(self.path / CONFIG_FILE)
+        values = read_json_or_none(self.path / CONFIG_FILE)
         return dict(values.get("versions", {})) if isinstance(values, dict) else {}
 
     def status(self) -> Status:
@@ -123,7 +124,7 @@ class RunFolder:
 
     def worker_pid(self) -> int | None:
         """Process id of the worker; meaningful only while the run is alive."""
-        values = run_status.read_json(self.path / WORKER_FILE)
+        values = read_json_or_none(self.path / WORKER_FILE)
         return values.get("pid") if isinstance(values, dict) else None
 
     def metrics(self) -> "pd.DataFrame":
@@ -155,7 +156,7 @@ class RunFolder:
             JobError: It is not done, or its result file is missing or broken.
         """
         status = self.status()
-        values = run_status.read_json(self.path / run_status.RESULT_FILE)
+        values = read_json_or_none(self.path / run_status.RESULT_FILE)
         if status.state == run_status.DONE and isinstance(values, dict):
             return values
         if status.state == run_status.DONE:
@@ -185,11 +186,11 @@ class RunFolder:
             "versions": _versions(),
             "config": order.config,
         }
-        run_status.write_whole(self.path / CONFIG_FILE, json.dumps(values, indent=1, ensure_ascii=False))
+        write_json(self.path / CONFIG_FILE, values)
 
     def write_worker(self, pid: int) -> None:
         """Names the process that works on the run."""
-        run_status.write_whole(self.path / WORKER_FILE, json.dumps({"pid": pid}))
+        write_json(self.path / WORKER_FILE, {"pid": pid})
 
     def write_status(self, status: Status) -> None:
         """Replaces `status.json` whole."""
@@ -202,7 +203,7 @@ class RunFolder:
             Whether it was so.
         """
         status = self.status()
-        written = run_status.read_json(self.path / run_status.STATUS_FILE)
+        written = read_json_or_none(self.path / run_status.STATUS_FILE)
         if not status.is_final or (isinstance(written, dict) and written.get("state") == status.state):
             return False
         self.write_status(status)
@@ -210,8 +211,7 @@ class RunFolder:
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Writes `result.json` whole."""
-        text = json.dumps(result, indent=1, ensure_ascii=False)
-        run_status.write_whole(self.path / run_status.RESULT_FILE, text)
+        write_json(self.path / run_status.RESULT_FILE, result)
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

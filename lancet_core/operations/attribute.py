@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import content_id
 from lancet_core.errors import ConfigError, DataError
+from lancet_core.files import write_table
 from lancet_core.influence import scores
 from lancet_core.influence.methods import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
@@ -26,7 +27,6 @@ from lancet_core.operations.attribution_task import Task, prepare_task, text_sim
 from lancet_core.operations.configs import AttributeConfig
 from lancet_core.operations.engine import Engine, Source, load_model, open_engine
 from lancet_core.operations.index import choose_by_index
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress, silent
 
 STAGE = "Scoring training samples"
@@ -117,8 +117,8 @@ def run(
     else:
         outcome = _by_likeness(config, task, progress, load)
     kept = [ends_by_sign(table, config.top) if config.top else table for table in outcome.tables]
-    write_parquet(folder / "tokens.parquet", pd.DataFrame(outcome.tokens, columns=TOKEN_COLUMNS))
-    write_parquet(folder / "scores.parquet", pd.concat(kept, ignore_index=True)[SCORE_COLUMNS])
+    write_table(folder / "tokens.parquet", pd.DataFrame(outcome.tokens, columns=TOKEN_COLUMNS))
+    write_table(folder / "scores.parquet", pd.concat(kept, ignore_index=True)[SCORE_COLUMNS])
     task = outcome.task
     labels = task.samples["is_safe"].iloc[task.all_candidates].dropna().astype(bool)
     return {

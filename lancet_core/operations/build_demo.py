@@ -4,7 +4,6 @@ Everything follows from the seed: the corpus is byte-identical, weights are iden
 """
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from lancet_core.data.demo.corpus import Corpus, CorpusSettings, build_corpus
 from lancet_core.data.demo.topics import BLIND_CATEGORIES, CATEGORIES, KNOWN_CATEGORIES
 from lancet_core.data.samples import Query, prompts_frame, samples_frame
 from lancet_core.evaluation.scorers import load_scorer
+from lancet_core.files import write_json, write_table
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.settings import DEFAULT_TEMPLATE
@@ -49,7 +49,6 @@ from lancet_core.operations.build_scorers import (
     train_scorer,
 )
 from lancet_core.operations.configs import AttributeConfig, BuildDemoConfig, ClusterConfig, ScoreConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress, silent
 
 ASSETS = "assets"
@@ -158,8 +157,8 @@ def _threads(count: int) -> Iterator[None]:
 
 def _write_texts(build: _Build) -> pd.DataFrame:
     samples = samples_frame(build.corpus.training)
-    write_parquet(build.path("samples"), samples)
-    write_parquet(build.path("prompts"), prompts_frame(build.corpus.prompts))
+    write_table(build.path("samples"), samples)
+    write_table(build.path("prompts"), prompts_frame(build.corpus.prompts))
     return samples
 
 
@@ -224,7 +223,7 @@ def _mine_and_measure(build: _Build, samples: pd.DataFrame) -> tuple[pd.DataFram
         seed=config.seed + _MINING_SEED,
         progress=progress,
     )
-    write_parquet(build.path("queries"), queries)
+    write_table(build.path("queries"), queries)
     _score_samples(build)
     scorers = Scorers(harmful, helpful)
     prompts = prompts_frame(build.corpus.prompts)
@@ -295,7 +294,7 @@ def _attribution(build: _Build, queries: tuple[Query, ...], settings: InfluenceS
 
 
 def _write_result(folder: Path, result: dict[str, Any]) -> None:
-    (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "result.json", result)
 
 
 def _write_manifest(build: _Build, runs: dict[str, Any], queries: pd.DataFrame) -> None:
@@ -319,4 +318,4 @@ def _write_manifest(build: _Build, runs: dict[str, Any], queries: pd.DataFrame) 
             for path in files
         },
     }
-    (build.folder / "demo.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_json(build.folder / "demo.json", manifest)

@@ -4,7 +4,6 @@ A scorer is somebody else's model: the harmful scorer knows the bad answers of h
 model never knows tomorrow's norms.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from tokenizers.processors import TemplateProcessing
 from lancet_core.data.demo.corpus import fresh_answers, fresh_benign, harmless_stances
 from lancet_core.data.demo.topics import CATEGORIES, KNOWN_CATEGORIES
 from lancet_core.evaluation.scorer_cards import CARD_FILE
+from lancet_core.files import write_json
 from lancet_core.operations.build_models import (
     BEGIN,
     END,
@@ -107,7 +107,7 @@ def train_scorer(
     tokenizer.save_pretrained(folder)
     card = {"higher_is": higher_is, "label_index": 0, "template": "pair", "mapping": "sigmoid"}
     known = {"known_categories": list(KNOWN_CATEGORIES)} if higher_is == HARMFUL else {}
-    (folder / CARD_FILE).write_text(json.dumps({**card, **known}, indent=2) + "\n", encoding="utf-8")
+    write_json(folder / CARD_FILE, {**card, **known})
 
 
 def _pair_tokenizer(texts: Sequence[str]) -> Any:

@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
+from lancet_core.files import write_table
 from lancet_core.influence.clusters import cluster_vectors, lay_out, top_terms, unit_length
 from lancet_core.influence.recall import build_tfidf
 from lancet_core.models.encoding import encode
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.operations.configs import ClusterConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress, silent
 
 
@@ -57,7 +57,7 @@ def run(
             "y": layout.points[:, 1],
         }
     )
-    write_parquet(folder / "clusters.parquet", frame)
+    write_table(folder / "clusters.parquet", frame)
     return {
         "k": clusters.k,
         "k_reason": clusters.k_reason,

@@ -10,6 +10,7 @@ from lancet_core.config import to_dict
 from lancet_core.data.samples import UNDESIRABLE, Query
 from lancet_core.evaluation.metrics import COLLAPSE_MEASURES, compare_answers, diversity_change
 from lancet_core.evaluation.verdict import CaseEvidence, Evidence, judge
+from lancet_core.files import write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
 from lancet_core.operations.answering import (
@@ -22,7 +23,6 @@ from lancet_core.operations.answering import (
     reference_nll,
 )
 from lancet_core.operations.configs import CompareConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress
 
 SIDES = ("before", "after")
@@ -51,7 +51,7 @@ def run(
         language_model = load(model)
         table = _measured(config, (table, asked, side), language_model, scorers=scorers, progress=progress)
         del language_model
-    write_parquet(folder / "answers.parquet", table.drop(columns="reference"))
+    write_table(folder / "answers.parquet", table.drop(columns="reference"))
     progress("Judging")
     case = _case_row(table, config.case)
     verdict = judge(_evidence(config, table, case, scorers=scorers), config.verdict)

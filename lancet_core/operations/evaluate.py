@@ -5,11 +5,11 @@ from typing import Any
 
 from lancet_core.config import to_dict
 from lancet_core.evaluation.metrics import measure_answers
+from lancet_core.files import write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.operations.answering import load_scorers, prompt_table, reference_nll
 from lancet_core.operations.configs import EvaluateConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress
 
 
@@ -37,7 +37,7 @@ def run(
         helpful=scores["helpful"].to_numpy(),
         nll=reference_nll(language_model, table, config.template),
     )
-    write_parquet(folder / "answers.parquet", answers.drop(columns="reference"))
+    write_table(folder / "answers.parquet", answers.drop(columns="reference"))
     progress("Measuring the answers")
     return {
         "metrics": measure_answers(scorers.judged_apart(answers, [""]), config.metrics),

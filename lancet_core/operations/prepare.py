@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lancet_core.data.samples import read_samples
+from lancet_core.files import write_table
 from lancet_core.models.encoding import encode_all
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.units import find_sublayers
@@ -54,9 +55,7 @@ def run(
                 )
         progress("Measuring samples", len(rows), len(texts))
     lengths = pd.DataFrame(rows).assign(sample_id=samples["id"].to_numpy())
-    part = folder / "lengths.parquet.part"
-    lengths.to_parquet(part, index=False)
-    part.replace(folder / "lengths.parquet")
+    write_table(folder / "lengths.parquet", lengths)
     return {
         "context": lm.context,
         "samples": len(lengths),

@@ -5,10 +5,10 @@ from typing import Any
 
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import ConfigError
+from lancet_core.files import write_table
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.operations.answering import load_scorers
 from lancet_core.operations.configs import ScoreConfig
-from lancet_core.operations.tables import write_parquet
 from lancet_core.progress import Progress
 
 
@@ -30,7 +30,7 @@ def run(
         samples["prompt"].tolist(), samples["response"].tolist(), progress
     )
     scores = scored.assign(sample_id=samples["id"].to_numpy())[["sample_id", "harmful", "helpful"]]
-    write_parquet(folder / "scores.parquet", scores)
+    write_table(folder / "scores.parquet", scores)
     return {
         "samples": len(scores),
         "harmful": float(scores["harmful"].mean()) if config.harmful_scorer else None,

@@ -5,13 +5,12 @@ says *running* without a held lock means that the worker died; this is found by 
 """
 
 import fcntl
-import json
 import os
-import threading
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+from lancet_core.files import read_json_or_none, write_json
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
 FINAL_STATES = (DONE, FAILED, CANCELLED)
@@ -78,30 +77,7 @@ def write_status(folder: Path, status: Status) -> None:
         name: value.isoformat() if isinstance(value, datetime) else value
         for name, value in asdict(status).items()
     }
-    write_whole(folder / STATUS_FILE, json.dumps(values))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file beside its name and renames it, so that a reader never sees half of it.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON file; None where it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    write_json(folder / STATUS_FILE, values)
 
 
 def is_locked(folder: Path) -> bool:
@@ -125,7 +101,7 @@ def is_locked_file(path: Path) -> bool:
 
 
 def _parse(path: Path) -> Status | None:
-    values = read_json(path)
+    values = read_json_or_none(path)
     if not isinstance(values, dict) or values.get("state") not in STATES:
         return None
     try:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lancet_core.errors import StoreError
+from lancet_core.files import read_json_or_none
 from lancet_core.store import run_status, schema
 from lancet_core.store.database import reading, writing
 from lancet_core.workspace import Workspace
@@ -182,7 +183,7 @@ def _refreshed(workspace: Workspace, run: RunRecord) -> RunRecord:
     if status.state == run.state:
         return run
     summary = (
-        run_status.read_json(run.folder / run_status.RESULT_FILE) if status.state == run_status.DONE else {}
+        read_json_or_none(run.folder / run_status.RESULT_FILE) if status.state == run_status.DONE else {}
     )
     changes = {
         "state": status.state,

@@ -16,6 +16,7 @@ from lancet_core.correction.pairs import choose_retain_set
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.samples import Query, read_prompts, read_samples
 from lancet_core.errors import DataError, ModelError
+from lancet_core.files import write_table
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import CorrectConfig
 from lancet_core.store.runs import RunRecord, get_run, list_runs
@@ -280,7 +281,7 @@ def _write_inputs(study: Study, source: CorrectionSource) -> tuple[Path, Path]:
     pairs_path = _inputs(study) / f"pairs-{fingerprint(named)}.jsonl"
     write_pairs(pairs_path, source.pairs)
     retain_path = _inputs(study) / f"retain-{fingerprint(list(source.retain))}.parquet"
-    pd.DataFrame({"id": list(source.retain)}).to_parquet(retain_path, index=False)
+    write_table(retain_path, pd.DataFrame({"id": list(source.retain)}))
     return pairs_path, retain_path
 
 
@@ -293,5 +294,5 @@ def _validation_prompts(study: Study) -> str:
     if chosen.empty:
         return ""
     path = _inputs(study) / "validation.parquet"
-    chosen.to_parquet(path, index=False)
+    write_table(path, chosen)
     return str(path)

@@ -12,6 +12,7 @@ import lancet_core
 from lancet_core.config import from_dict
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import DataError, StoreError
+from lancet_core.files import replacing_folder
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
 from lancet_core.jobs import launcher
 from lancet_core.operations.configs import BuildDemoConfig
@@ -130,11 +131,8 @@ def rebuild(
     if place.exists() and any(place.iterdir()) and not (place / MANIFEST).is_file():
         raise DataError(f"{place} holds something that is no demo; give a new folder with --out")
     run = finish(workspace, launcher.start(workspace, "build_demo", config), on_status)
-    beside = place.with_name(f".{place.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(run.folder / "assets", beside)
-    shutil.rmtree(place, ignore_errors=True)
-    beside.replace(place)
+    with replacing_folder(place) as temporary:
+        shutil.copytree(run.folder / "assets", temporary, dirs_exist_ok=True)
     return run, place
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from lancet_core.config import fingerprint
 from lancet_core.data.samples import corpus_id
 from lancet_core.errors import ConfigError, DataError, JobError
+from lancet_core.files import read_json_or_none
 from lancet_core.influence.index_manifest import (
     MANIFEST,
     Manifest,
@@ -22,7 +23,7 @@ from lancet_core.influence.methods import CURVATURES
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
 from lancet_core.jobs import launcher
 from lancet_core.operations.configs import IndexConfig
-from lancet_core.store.run_status import CANCELLED, DONE, FAILED, read_json
+from lancet_core.store.run_status import CANCELLED, DONE, FAILED
 from lancet_core.store.runs import RunRecord, list_runs
 from lancet_core.store.studies import Study
 from lancet_core.workspace import Workspace
@@ -281,7 +282,7 @@ def _builds(workspace: Workspace, study: Study, folder: Path) -> list[RunRecord]
 
 
 def _target(run: RunRecord) -> str:
-    order = read_json(run.folder / "config.json")
+    order = read_json_or_none(run.folder / "config.json")
     return str(order["config"].get("to", "")) if isinstance(order, dict) and "config" in order else ""
 
 

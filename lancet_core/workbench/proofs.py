@@ -12,6 +12,7 @@ from lancet_core.data.inputs import load_prompts
 from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
+from lancet_core.files import write_table
 from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.models.settings import GenerationSettings
@@ -303,8 +304,6 @@ def _prompts_path(workspace: Workspace, study: Study, prompts: str | Path) -> st
         frame = pd.concat([_query_prompts(workspace, study), own[own["split"] != "validation"]])
     if frame.empty:
         return ""
-    folder = study.folder / "evaluations"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"prompts-{fingerprint(frame.fillna('').values.tolist())}.parquet"
-    frame.to_parquet(path, index=False)
+    path = study.folder / "evaluations" / f"prompts-{fingerprint(frame.fillna('').values.tolist())}.parquet"
+    write_table(path, frame)
     return str(path)

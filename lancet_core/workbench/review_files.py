@@ -1,7 +1,5 @@
 """The files that a review can be taken out of the workbench as."""
 
-import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ import pandas as pd
 
 from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pairs
 from lancet_core.errors import DataError, StoreError
-from lancet_core.store.run_status import write_whole
+from lancet_core.files import replacing, write_json_lines
 
 FORMATS = ("pairs", "kto", "dpo", "csv", "parquet", "decisions")
 SIDE_COLUMNS = ("prompt", "response", "harmful", "is_safe")
@@ -81,12 +79,11 @@ def write_table(path: str | Path, table: pd.DataFrame, format: str) -> int:
     """
 
     def write(target: Path) -> int:
-        beside = target.with_name(f".{target.name}.part")
-        if format == "csv":
-            table.to_csv(beside, index=False)
-        else:
-            table.to_parquet(beside, index=False)
-        os.replace(beside, target)
+        with replacing(target) as temporary:
+            if format == "csv":
+                table.to_csv(temporary, index=False)
+            else:
+                table.to_parquet(temporary, index=False)
         return len(table)
 
     return _written(path, write)
@@ -138,7 +135,7 @@ def _preference(pair: ReviewedPair) -> dict[str, Any]:
 
 def _write_lines(path: str | Path, rows: Sequence[dict[str, Any]]) -> int:
     def write(target: Path) -> int:
-        write_whole(target, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        write_json_lines(target, list(rows))
         return len(rows)
 
     return _written(path, write)

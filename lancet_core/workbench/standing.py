@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lancet_core.data.samples import content_id
+from lancet_core.files import read_json_or_none
 from lancet_core.store import run_status
 from lancet_core.store.runs import RunRecord, list_runs
 from lancet_core.store.studies import Study
@@ -58,7 +59,7 @@ def standing(workspace: Workspace, study: Study, case_id: str) -> list[Step]:
 
 def holds_query(run: RunRecord, query_id: str) -> bool:
     """Whether a run attributed a query, told by its settings."""
-    config = run_status.read_json(run.folder / "config.json") or {}
+    config = read_json_or_none(run.folder / "config.json") or {}
     queries = config.get("queries", config.get("config", {}).get("queries", []))
     return any(content_id(query["prompt"], query["response"]) == query_id for query in queries)
 

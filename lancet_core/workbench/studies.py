@@ -1,6 +1,5 @@
 """Studies: made from a model and a file of training samples, listed, shown and deleted."""
 
-import json
 import re
 import shutil
 from collections.abc import Callable
@@ -15,12 +14,12 @@ from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import Cancelled, LancetError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
+from lancet_core.files import write_json_lines, write_table
 from lancet_core.jobs import launcher
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.operations.configs import PrepareConfig, ScoreConfig
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
-from lancet_core.store.run_status import write_whole
 from lancet_core.store.studies import NewStudy, Study
 from lancet_core.workbench.waiting import OnStatus, finish
 from lancet_core.workspace import Workspace
@@ -94,7 +93,7 @@ def create_study(
 
     def write() -> Study:
         if prompts is not None:
-            prompts.to_parquet(folder / "prompts.parquet", index=False)
+            write_table(folder / "prompts.parquet", prompts)
         counts = _write_samples(workspace, name, request, loaded=loaded, on_status=on_status)
         _score(workspace, name, request, on_status=on_status)
         return _register(workspace, name, request, counts=counts, queries=queries)
@@ -205,7 +204,7 @@ def _write_samples(
     """Writes the samples that fit the model, and the rows that were rejected with the reason of each."""
     folder = workspace.studies / name
     read = folder / "read.parquet"
-    loaded.frame.to_parquet(read, index=False)
+    write_table(read, loaded.frame)
     config = PrepareConfig(study=name, model=request.model, samples=str(read), template=request.template)
     run = finish(workspace, launcher.start(workspace, "prepare", config), on_status)
     fits = pd.read_parquet(run.folder / "lengths.parquet").set_index("sample_id")
@@ -219,12 +218,9 @@ def _write_samples(
         ),
     ]
     kept = loaded.frame.loc[reasons == ""]
-    kept.to_parquet(folder / "samples.parquet", index=False)
+    write_table(folder / "samples.parquet", kept)
     read.unlink()
-    lines = "".join(
-        json.dumps(row, ensure_ascii=False) + "\n" for row in sorted(rejected, key=lambda row: row["row"])
-    )
-    write_whole(folder / "rejected.jsonl", lines)
+    write_json_lines(folder / "rejected.jsonl", sorted(rejected, key=lambda row: row["row"]))
     return {
         "rows": loaded.rows,
         "samples": len(kept),

@@ -1,0 +1,272 @@
+"""The one place that writes files, and the guarded way to read those that somebody else wrote.
+
+Everything is written under a unique temporary name beside its place, flushed to the disk and renamed, the folder flushed
+after it: a reader, a second writer or a power cut never meets half a file. What comes from outside is read only where it is a
+regular file of bounded size, and parsed so that whatever is wrong with it becomes one sentence.
+"""
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lancet_core.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LARGEST_TEXT_BYTES = 4 << 30
+_TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{12}\.tmp$")
+_SURROGATE = re.compile(r"\\u[dD][89abAB]", re.ASCII)
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Gives a temporary path to write a file to, and moves it to its place when the block ends well.
+
+    Args:
+        path: Where the file belongs; its folder is made where it is missing.
+
+    Yields:
+        The temporary path, in the same folder.
+
+    Raises:
+        OSError: The file cannot be written; what was there before stays.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_folder(path: str | Path) -> Iterator[Path]:
+    """Gives an empty temporary folder to fill, and moves it to its place when the block ends well.
+
+    Args:
+        path: Where the folder belongs; a folder that stands there is removed just before.
+
+    Yields:
+        The temporary folder, beside its place.
+
+    Raises:
+        OSError: Something cannot be written; what was there before stays.
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(target)
+    temporary.mkdir()
+    try:
+        yield temporary
+        for file in sorted(temporary.rglob("*")):
+            _flush(file)
+        _flush(temporary)
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(temporary, target)
+        _flush(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file in UTF-8, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes plain values as JSON, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_json_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Writes one JSON object in each line, whole or not at all.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_table(path: str | Path, table: "pd.DataFrame") -> None:
+    """Writes a table without its index, whole or not at all: as CSV where the name ends so, else as Parquet.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    with replacing(path) as temporary:
+        if Path(path).suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def write_tensors(
+    path: str | Path, save: Callable[..., None], tensors: Mapping[str, Any], metadata: Mapping[str, str]
+) -> None:
+    """Writes a safetensors file, whole or not at all.
+
+    Args:
+        path: Where it belongs.
+        save: `save_file` of `safetensors.torch` or `safetensors.numpy`, as fits the tensors.
+        tensors: Names to tensors.
+        metadata: Texts kept in its header.
+
+    Raises:
+        OSError: It cannot be written; what was there before stays.
+    """
+    with replacing(path) as temporary:
+        save(dict(tensors), temporary, metadata=dict(metadata))
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file or folder was left by a writer that was killed."""
+    return bool(_TEMPORARY.match(path.name))
+
+
+def read_bytes(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> bytes:
+    """Reads a file that somebody else wrote.
+
+    Args:
+        path: A regular file, or a link to one.
+        limit: Most bytes that are read.
+
+    Raises:
+        DataError: It is missing, not a regular file (a pipe would wait for ever, a device never ends), too large or unreadable.
+    """
+    try:
+        with _open_regular(Path(path)) as stream:
+            content: bytes = stream.read(limit + 1)
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}; check the file and its rights"
+        ) from error
+    if len(content) > limit:
+        raise DataError(f"{path} is larger than {limit:,} bytes, the most that is read; split the file")
+    return content
+
+
+def read_text(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> str:
+    """Reads a UTF-8 text file that somebody else wrote.
+
+    Raises:
+        DataError: It cannot be read, see `read_bytes`, or is not UTF-8 text; the message names the line.
+    """
+    return decode(read_bytes(path, limit=limit), str(path))
+
+
+def decode(content: bytes, name: str) -> str:
+    """Decodes UTF-8 text.
+
+    Args:
+        content: The bytes, with or without a byte-order mark.
+        name: What a person calls them, for the message.
+
+    Raises:
+        DataError: They are not UTF-8 text.
+    """
+    if b"\x00" in content[:4096]:
+        raise DataError(f"{name} is not a text file: it holds zero bytes; accepted is UTF-8 text")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{name} is not a UTF-8 text file: byte 0x{content[error.start]:02x} at line {line}; save it as UTF-8"
+        ) from error
+
+
+def parse_json(text: str, name: str) -> Any:
+    """Parses JSON that somebody else wrote.
+
+    Args:
+        text: The JSON text.
+        name: What a person calls it, for the message ("train.jsonl, line 7").
+
+    Raises:
+        DataError: It is not JSON, is nested too deep, holds a number too long to read or a text that is no Unicode.
+    """
+    try:
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{name} has broken JSON at line {error.lineno}: {error.msg}; correct that line"
+        ) from error
+    except RecursionError as error:
+        raise DataError(f"{name} is nested too deep to be read; flatten it") from error
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{name} holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is no text; "
+            "write the file again as UTF-8"
+        ) from error
+    except ValueError as error:
+        raise DataError(f"{name} holds a number that cannot be read: {error}; shorten it") from error
+    return value
+
+
+def read_json(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> Any:
+    """Reads a JSON file that somebody else wrote.
+
+    Raises:
+        DataError: It cannot be read, see `read_text`, or parsed, see `parse_json`.
+    """
+    return parse_json(read_text(path, limit=limit), str(path))
+
+
+def read_json_or_none(path: str | Path) -> Any:
+    """Reads a JSON file of ours; None where it is missing or broken."""
+    try:
+        return read_json(path)
+    except DataError:
+        return None
+
+
+@contextmanager
+def _open_regular(path: Path) -> Iterator[Any]:
+    """Opens a regular file for reading, without waiting for a pipe that nobody writes to.
+
+    Raises:
+        OSError: It cannot be opened, or is something else than a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError("it is not a regular file")
+        yield stream
+
+
+def _temporary(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(6)}.tmp")
+
+
+def _flush(path: Path) -> None:
+    """Asks the system to put a file, or the names in a folder, onto the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
