@@ -54,7 +54,7 @@ def tiny_model(tiny_model_folder):
 @pytest.fixture
 def stop_hosts():
     """Ends the model hosts of the workspaces that it is told of: `stop_hosts(folder)`."""
-    from lancet_core.jobs.client import stop_host
+    from lancet_core.runs.client import stop_host
     from lancet_core.workspace import open_workspace
 
     folders = []

@@ -21,8 +21,8 @@ BELOW = {
     "operations": {"influence", "correction", "evaluation", "models", "data"},
     "experiments": {"operations", "influence", "correction", "evaluation", "models", "data"},
     "store": {"operations", "influence", "correction", "evaluation", "models", "data"},
-    "jobs": {"store", "operations", "influence", "correction", "evaluation", "models", "data"},
-    "workbench": {"jobs", "store", "operations", "influence", "correction", "evaluation", "models", "data"},
+    "runs": {"store", "operations", "influence", "correction", "evaluation", "models", "data"},
+    "workbench": {"runs", "store", "operations", "influence", "correction", "evaluation", "models", "data"},
 }
 BELOW["pages"] = {"workbench", *BELOW["workbench"]}
 BELOW["cli"] = {"experiments", *BELOW["pages"]}
@@ -39,10 +39,10 @@ TORCH_FREE_MODULES = (
     "lancet_core.progress",
     "lancet_core.files",
     "lancet_core.workspace",
-    "lancet_core.jobs.launcher",
-    "lancet_core.jobs.client",
-    "lancet_core.jobs.run_folder",
-    "lancet_core.jobs.operations",
+    "lancet_core.runs.launcher",
+    "lancet_core.runs.client",
+    "lancet_core.runs.run_folder",
+    "lancet_core.runs.operations",
     "lancet_core.operations.configs",
     "lancet_core.models.settings",
     "lancet_core.models.fingerprints",
@@ -217,4 +217,4 @@ def test_one_broad_except_in_all():
                 or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
             ):
                 broad.append(module)
-    assert broad == ["lancet_core.jobs.execution"]
+    assert broad == ["lancet_core.runs.execution"]

@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from lancet_core.cli.main import run
-from lancet_core.jobs.client import stop_host
+from lancet_core.runs.client import stop_host
 from lancet_core.workspace import open_workspace
 from tests.written_rows import beavertails_rows, hh_rows, plain_rows, texts, write_lines
 

@@ -16,7 +16,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.files import write_table
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.workbench import attributions, studies
 from lancet_core.workbench.waiting import finish
 from lancet_core.workspace import open_workspace

@@ -11,7 +11,7 @@ from lancet_core.cli.output import print_json, print_line, print_note
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.inputs import load_queries
 from lancet_core.errors import DataError
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.studies import Study
 from lancet_core.workbench import corrections, proofs, studies
 from lancet_core.workbench.waiting import finish

@@ -9,7 +9,7 @@ from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
 from lancet_core.cli.output import print_json, print_line, print_note, print_table
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.workbench import indexes, studies
 from lancet_core.workbench.waiting import finish
 from lancet_core.workspace import open_workspace

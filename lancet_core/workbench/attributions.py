@@ -15,9 +15,9 @@ from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.influence.methods import ALL, CURVATURES, INDEX
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs import launcher
-from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig
+from lancet_core.runs import launcher
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study, get_study

@@ -6,8 +6,8 @@ import pandas as pd
 
 from lancet_core.data.samples import UNDESIRABLE, Query
 from lancet_core.errors import DataError
-from lancet_core.jobs import client
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs import client
 from lancet_core.store.queries import add_queries, list_queries
 from lancet_core.store.studies import Study
 from lancet_core.workspace import Workspace

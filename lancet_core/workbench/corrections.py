@@ -17,8 +17,8 @@ from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.samples import Query, read_prompts, read_samples
 from lancet_core.errors import DataError, ModelError
 from lancet_core.files import write_table
-from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import CorrectConfig
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study
 from lancet_core.workbench import reviews

@@ -14,8 +14,8 @@ from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import DataError, StoreError
 from lancet_core.files import replacing_folder
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import BuildDemoConfig
+from lancet_core.runs import launcher
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
 from lancet_core.store.runs import RunRecord

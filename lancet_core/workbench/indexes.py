@@ -21,8 +21,8 @@ from lancet_core.influence.index_manifest import (
 )
 from lancet_core.influence.methods import CURVATURES
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import IndexConfig
+from lancet_core.runs import launcher
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED
 from lancet_core.store.runs import RunRecord, list_runs
 from lancet_core.store.studies import Study

@@ -13,10 +13,10 @@ from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, 
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
 from lancet_core.files import write_table
-from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.operations.configs import CompareConfig, EvaluateConfig
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunRecord, get_run, list_runs
 from lancet_core.store.studies import Study

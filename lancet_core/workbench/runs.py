@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from lancet_core.errors import StoreError
-from lancet_core.jobs import launcher
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs import launcher
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs as store
 from lancet_core.store.pairs import list_pairs
 from lancet_core.store.run_status import Status

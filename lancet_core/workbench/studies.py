@@ -15,9 +15,9 @@ from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import Cancelled, LancetError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
 from lancet_core.files import write_json_lines, write_table
-from lancet_core.jobs import launcher
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.operations.configs import PrepareConfig, ScoreConfig
+from lancet_core.runs import launcher
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import NewStudy, Study

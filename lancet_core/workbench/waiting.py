@@ -6,7 +6,7 @@ from typing import Any
 
 from lancet_core.config import fingerprint
 from lancet_core.errors import Cancelled, JobError
-from lancet_core.jobs import launcher
+from lancet_core.runs import launcher
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
 from lancet_core.store.runs import RunRecord, find_going, find_run, get_run

@@ -156,7 +156,7 @@ def _show_log(here: state.Here, run_id: str) -> None:
 
 def _show_settings(here: state.Here, run_id: str) -> None:
     from lancet_core.config import describe
-    from lancet_core.jobs.run_folder import RunFolder
+    from lancet_core.runs.run_folder import RunFolder
     from lancet_core.store.runs import get_run
 
     chosen = RunFolder(get_run(here.workspace, run_id).folder).config["correction"]

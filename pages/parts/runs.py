@@ -79,7 +79,7 @@ def _show_progress(workspace: Workspace, run_id: str, *, status: Status, title: 
             if st.button(
                 "Cancel", key=f"cancel-{run_id}", icon=":material/stop:", help="Stops within five seconds."
             ):
-                from lancet_core.jobs.launcher import cancel
+                from lancet_core.runs.launcher import cancel
 
                 cancel(workspace, run_id)
                 st.toast("Cancelling: the run stops at its next step.")
@@ -87,7 +87,7 @@ def _show_progress(workspace: Workspace, run_id: str, *, status: Status, title: 
 
 
 def _show_end(workspace: Workspace, run_id: str, *, status: Status, title: str) -> None:
-    from lancet_core.jobs.launcher import resume
+    from lancet_core.runs.launcher import resume
 
     with st.container(border=True, key=f"ended-{run_id}"):
         word = "failed" if status.state == "failed" else "was cancelled"

@@ -86,7 +86,7 @@ def settle(page: Page) -> None:
 
 def stop_host(workspace: Path) -> None:
     """Ends the model host of a workspace, which outlives the server."""
-    from lancet_core.jobs import client
+    from lancet_core.runs import client
     from lancet_core.workspace import open_workspace
 
     client.stop_host(open_workspace(workspace))

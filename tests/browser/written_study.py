@@ -15,8 +15,8 @@ from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.samples import Query, Sample, samples_frame
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import AttributeConfig, ClusterConfig, CompareConfig, CorrectConfig
+from lancet_core.runs import launcher
 from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import NewStudy, Study, add_study
 from lancet_core.workbench import reviews

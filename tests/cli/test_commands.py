@@ -16,9 +16,9 @@ import pytest
 from lancet_core.cli.main import run
 from lancet_core.data.samples import Query
 from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.jobs import launcher
-from lancet_core.jobs.client import stop_host
 from lancet_core.operations.configs import AttributeConfig
+from lancet_core.runs import launcher
+from lancet_core.runs.client import stop_host
 from lancet_core.store.runs import list_runs
 from lancet_core.workbench import studies
 from lancet_core.workspace import open_workspace

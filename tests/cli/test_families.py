@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from lancet_core.cli.main import run
-from lancet_core.jobs.client import stop_host
 from lancet_core.models.loading import load_language_model
+from lancet_core.runs.client import stop_host
 from lancet_core.workspace import open_workspace
 from tests.tiny_models import wrap_in_lora
 from tests.written_rows import plain_rows, write_lines

@@ -9,8 +9,8 @@ from lancet_core.data.inputs import load_prompts
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import BuildDemoConfig
+from lancet_core.runs import launcher
 from lancet_core.store import database, runs
 from lancet_core.store.queries import list_queries
 from lancet_core.workbench import attributions, demo_assets, proposals, studies

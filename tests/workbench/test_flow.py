@@ -13,9 +13,9 @@ from lancet_core.data.inputs import load_prompts
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.jobs import launcher
-from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.operations.configs import CorrectConfig
+from lancet_core.runs import launcher
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import database, runs
 from lancet_core.store.queries import list_queries
 from lancet_core.store.studies import NewStudy, add_study

@@ -11,7 +11,7 @@ from lancet_core.data.samples import Query, Sample, corpus_id, read_samples, sam
 from lancet_core.errors import ConfigError, DataError, JobError
 from lancet_core.influence.index_manifest import Manifest, write_manifest
 from lancet_core.influence.settings import IndexSettings, InfluenceSettings
-from lancet_core.jobs import launcher
+from lancet_core.runs import launcher
 from lancet_core.store import database
 from lancet_core.store.run_status import CANCELLED, DONE, Status, now
 from lancet_core.store.studies import NewStudy, add_study

@@ -13,8 +13,8 @@ from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import Query, Sample, samples_frame
 from lancet_core.errors import ConfigError, StoreError
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import AttributeConfig
+from lancet_core.runs import launcher
 from lancet_core.store import database, runs
 from lancet_core.store.decisions import StaleDecision
 from lancet_core.store.studies import NewStudy, add_study, delete_study

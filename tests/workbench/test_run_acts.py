@@ -6,8 +6,8 @@ import pytest
 
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.errors import StoreError
-from lancet_core.jobs import launcher
 from lancet_core.operations.configs import CorrectConfig
+from lancet_core.runs import launcher
 from lancet_core.store import database
 from lancet_core.store.studies import NewStudy, add_study
 from lancet_core.workbench import runs

@@ -17,7 +17,7 @@ import transformers
 
 from lancet_core.influence.methods import LINFAC, LINFAC_HEAD
 from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings
-from lancet_core.jobs.source import KEEPS_MEMORY, child_environment
+from lancet_core.runs.source import KEEPS_MEMORY, child_environment
 from tests.benchmarks.performance import index_search, passes, rivals, subjects
 
 DEMO_SAMPLES = 1500

@@ -16,7 +16,7 @@ import threading
 import time
 from pathlib import Path
 
-from lancet_core.jobs.source import child_environment
+from lancet_core.runs.source import child_environment
 
 OURS = ("linfac", "linfac-head", "linfac-head, head alone", "ekfac")
 NAMES = (*OURS, "kronfluence", "bergson index", "bergson ekfac")

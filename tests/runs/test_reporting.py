@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from lancet_core.errors import Cancelled
-from lancet_core.jobs import reporting
-from lancet_core.jobs.execution import execute, explain
-from lancet_core.jobs.reporting import FolderProgress
-from lancet_core.jobs.run_folder import Order, RunFolder
+from lancet_core.runs import reporting
+from lancet_core.runs.execution import execute, explain
+from lancet_core.runs.reporting import FolderProgress
+from lancet_core.runs.run_folder import Order, RunFolder
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
-from tests.jobs.fake_worker import OPERATIONS
+from tests.runs.fake_worker import OPERATIONS
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from lancet_core.errors import Cancelled
-from lancet_core.jobs.shelf import Shelf
+from lancet_core.runs.shelf import Shelf
 
 
 @pytest.fixture

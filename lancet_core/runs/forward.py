@@ -1,4 +1,4 @@
-"""Brings a run to a model host that is not up yet: `python -m lancet_core.jobs.forward FOLDER --lock N`.
+"""Brings a run to a model host that is not up yet: `python -m lancet_core.runs.forward FOLDER --lock N`.
 
 Whoever starts a run does not wait for the host; this short-lived process does, and holds the run's lock meanwhile.
 """
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lancet_core.errors import JobError
-from lancet_core.jobs import client
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs import client
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import FAILED, QUEUED, Status, now
 from lancet_core.workspace import Workspace
 
-FORWARD_MODULE = "lancet_core.jobs.forward"
+FORWARD_MODULE = "lancet_core.runs.forward"
 WAITING = "Starting the model host"
 
 

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 
 from lancet_core.errors import Cancelled
-from lancet_core.jobs.run_folder import METRICS_FILE, RunFolder
+from lancet_core.runs.run_folder import METRICS_FILE, RunFolder
 from lancet_core.store.run_status import QUEUED, RUNNING, Status, now
 
 WRITE_INTERVAL_SECONDS = 0.25

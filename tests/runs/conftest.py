@@ -2,18 +2,18 @@ from pathlib import Path
 
 import pytest
 
-from lancet_core.jobs import launcher
+from lancet_core.runs import launcher
 from lancet_core.store import database
 from lancet_core.workspace import Workspace, open_workspace
-from tests.jobs.fake_worker import OPERATIONS
+from tests.runs.fake_worker import OPERATIONS
 
 
 @pytest.fixture
 def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A workspace whose runs are done by the fake worker."""
-    monkeypatch.setattr(launcher, "WORKER_MODULE", "tests.jobs.fake_worker")
+    monkeypatch.setattr(launcher, "WORKER_MODULE", "tests.runs.fake_worker")
     monkeypatch.setattr(launcher, "OPERATIONS", OPERATIONS)
-    monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.jobs.forward")
+    monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.runs.forward")
     opened: Workspace = open_workspace(tmp_path / "ws")
     yield opened
     database.close(opened)

@@ -2,9 +2,9 @@
 
 import sys
 
-from lancet_core.jobs import client
-from lancet_core.jobs.forward import main
+from lancet_core.runs import client
+from lancet_core.runs.forward import main
 
 if __name__ == "__main__":
-    client.HOST_MODULE = "tests.jobs.fake_host"
+    client.HOST_MODULE = "tests.runs.fake_host"
     sys.exit(main(sys.argv[1:]))

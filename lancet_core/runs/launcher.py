@@ -12,17 +12,17 @@ from typing import Any
 
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.errors import JobError, StoreError
-from lancet_core.jobs import client
-from lancet_core.jobs.forward import FORWARD_MODULE
-from lancet_core.jobs.locks import take_lock
-from lancet_core.jobs.operations import OPERATIONS, find_operation
-from lancet_core.jobs.processes import detach
-from lancet_core.jobs.run_folder import PROTOCOL_FILES, Order, RunFolder
+from lancet_core.runs import client
+from lancet_core.runs.forward import FORWARD_MODULE
+from lancet_core.runs.locks import take_lock
+from lancet_core.runs.operations import OPERATIONS, find_operation
+from lancet_core.runs.processes import detach
+from lancet_core.runs.run_folder import PROTOCOL_FILES, Order, RunFolder
 from lancet_core.store import runs
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED, QUEUED, Status, now
 from lancet_core.workspace import Workspace
 
-WORKER_MODULE = "lancet_core.jobs.worker"
+WORKER_MODULE = "lancet_core.runs.worker"
 CANCEL_GRACE_SECONDS = 3.5
 SIGNAL_GRACE_SECONDS = 0.5
 KILL_GRACE_SECONDS = 5.0

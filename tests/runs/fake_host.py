@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from lancet_core.errors import ModelError
-from lancet_core.jobs.host import Engine, main
-from tests.jobs.fake_worker import OPERATIONS
+from lancet_core.runs.host import Engine, main
+from tests.runs.fake_worker import OPERATIONS
 
 
 @dataclass

@@ -8,11 +8,11 @@ import time
 import pytest
 
 from lancet_core.errors import JobError, StoreError
-from lancet_core.jobs import launcher
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs import launcher
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs
 from lancet_core.workspace import Workspace
-from tests.jobs.fake_operation import FakeConfig
+from tests.runs.fake_operation import FakeConfig
 
 
 def started(workspace: Workspace, **settings) -> RunFolder:

@@ -1,6 +1,6 @@
 """The model host: one detached process for each workspace that keeps models loaded and answers at once.
 
-`python -m lancet_core.jobs.host WORKSPACE`, started on demand by `jobs.client`. A thread serves each connection; a request
+`python -m lancet_core.runs.host WORKSPACE`, started on demand by `runs.client`. A thread serves each connection; a request
 is one JSON line, its answers are JSON lines:
 
 | request `do` | answers |
@@ -32,15 +32,15 @@ from typing import Any
 
 from lancet_core.config import from_dict
 from lancet_core.errors import Cancelled, JobError, LancetError
-from lancet_core.jobs.address import error_message, host_lock, host_socket, receive_request, send
-from lancet_core.jobs.execution import execute, explain
-from lancet_core.jobs.locks import take_lock
-from lancet_core.jobs.operations import OPERATIONS, Operation
-from lancet_core.jobs.reporting import FolderProgress
-from lancet_core.jobs.run_folder import RunFolder
-from lancet_core.jobs.shelf import POLL_SECONDS, Shelf
-from lancet_core.jobs.source import source_fingerprint
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs.address import error_message, host_lock, host_socket, receive_request, send
+from lancet_core.runs.execution import execute, explain
+from lancet_core.runs.locks import take_lock
+from lancet_core.runs.operations import OPERATIONS, Operation
+from lancet_core.runs.reporting import FolderProgress
+from lancet_core.runs.run_folder import RunFolder
+from lancet_core.runs.shelf import POLL_SECONDS, Shelf
+from lancet_core.runs.source import source_fingerprint
 from lancet_core.store.run_status import CANCELLED
 from lancet_core.workspace import Workspace
 
@@ -290,7 +290,7 @@ def main(
         0, also where another host serves the workspace already.
     """
     parser = argparse.ArgumentParser(
-        prog="lancet_core.jobs.host", description="Keeps models loaded for a workspace."
+        prog="lancet_core.runs.host", description="Keeps models loaded for a workspace."
     )
     parser.add_argument("workspace", type=Path, help="the workspace folder")
     parser.add_argument("--warm", action="append", default=[], help="model to load at once")

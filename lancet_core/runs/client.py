@@ -10,16 +10,16 @@ from typing import Any
 
 from lancet_core.config import to_dict
 from lancet_core.errors import JobError
-from lancet_core.jobs.address import host_lock, host_log, host_socket, raise_error, receive, send
-from lancet_core.jobs.locks import take_lock
-from lancet_core.jobs.processes import detach
-from lancet_core.jobs.run_folder import RunFolder
-from lancet_core.jobs.source import source_fingerprint
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs.address import host_lock, host_log, host_socket, raise_error, receive, send
+from lancet_core.runs.locks import take_lock
+from lancet_core.runs.processes import detach
+from lancet_core.runs.run_folder import RunFolder
+from lancet_core.runs.source import source_fingerprint
 from lancet_core.store.run_status import is_locked_file
 from lancet_core.workspace import Workspace
 
-HOST_MODULE = "lancet_core.jobs.host"
+HOST_MODULE = "lancet_core.runs.host"
 START_TIMEOUT_SECONDS = 90.0
 PING_TIMEOUT_SECONDS = 5.0
 POLL_SECONDS = 0.05

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from lancet_core.jobs.source import child_environment
+from lancet_core.runs.source import child_environment
 
 
 def detach(

@@ -2,8 +2,8 @@
 
 import sys
 
-from lancet_core.jobs import client
-from lancet_core.jobs.forward import main
+from lancet_core.runs import client
+from lancet_core.runs.forward import main
 
 if __name__ == "__main__":
     client.HOST_MODULE = "lancet_core.no_such_module"

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancet_core.errors import JobError
 from lancet_core.files import read_json_or_none, write_json
-from lancet_core.jobs.source import source_fingerprint
+from lancet_core.runs.source import source_fingerprint
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from lancet_core.config import from_dict
 from lancet_core.errors import Cancelled, LancetError
-from lancet_core.jobs.operations import Operation, find_operation, load_config_class
-from lancet_core.jobs.reporting import FolderProgress
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs.operations import Operation, find_operation, load_config_class
+from lancet_core.runs.reporting import FolderProgress
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED, Status
 
 DISK_FULL_SIGNS = ("no space left on device", "os error 28")

@@ -1,4 +1,4 @@
-"""The process that works on one run: `python -m lancet_core.jobs.worker FOLDER`.
+"""The process that works on one run: `python -m lancet_core.runs.worker FOLDER`.
 
 It writes nothing outside its folder. Everything it prints goes to the folder's log.
 """
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lancet_core.errors import Cancelled
-from lancet_core.jobs.execution import execute
-from lancet_core.jobs.locks import take_lock
-from lancet_core.jobs.operations import OPERATIONS, Operation
-from lancet_core.jobs.run_folder import RunFolder
+from lancet_core.runs.execution import execute
+from lancet_core.runs.locks import take_lock
+from lancet_core.runs.operations import OPERATIONS, Operation
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import DONE
 
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str], operations: Mapping[str, Operation] = OPERATI
     Returns:
         0 when done, 1 otherwise.
     """
-    parser = argparse.ArgumentParser(prog="lancet_core.jobs.worker", description="Works on one run folder.")
+    parser = argparse.ArgumentParser(prog="lancet_core.runs.worker", description="Works on one run folder.")
     parser.add_argument("folder", type=Path, help="the run folder")
     parser.add_argument("--lock", type=int, help="open file that already holds the run's lock")
     asked = parser.parse_args(arguments)

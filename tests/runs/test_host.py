@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 
 from lancet_core.errors import JobError, ModelError
-from lancet_core.jobs import client, launcher
-from lancet_core.jobs.address import host_lock, host_socket, send
-from lancet_core.jobs.run_folder import RunFolder
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs import client, launcher
+from lancet_core.runs.address import host_lock, host_socket, send
+from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs
 from lancet_core.store.run_status import is_locked_file
 from lancet_core.workspace import Workspace, open_workspace
-from tests.jobs.fake_operation import FakeConfig
-from tests.jobs.test_runs import until
+from tests.runs.fake_operation import FakeConfig
+from tests.runs.test_runs import until
 
 
 @pytest.fixture
 def host(workspace: Workspace, monkeypatch: pytest.MonkeyPatch):
     """A workspace whose host has the fake engine; ended after the test."""
-    monkeypatch.setattr(client, "HOST_MODULE", "tests.jobs.fake_host")
+    monkeypatch.setattr(client, "HOST_MODULE", "tests.runs.fake_host")
     # A host that was started twice ends by itself, also after the test.
     (workspace.folder / "host-options").write_text("--exit-after 60")
     yield workspace
@@ -201,7 +201,7 @@ def test_a_warm_run_of_a_killed_host_is_failed_and_resumes_in_a_worker(host):
 
 
 def test_a_warm_run_fails_when_the_host_cannot_start(workspace, monkeypatch):
-    monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.jobs.forward_nowhere")
+    monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.runs.forward_nowhere")
     run_id = launcher.start(workspace, "count", FakeConfig(), warm=True)
     status = launcher.wait(workspace, run_id)
     assert status.state == "failed"
@@ -215,7 +215,7 @@ def test_an_operation_that_changes_its_model_is_not_lent_one(workspace):
 
 def test_only_one_host_lives(host):
     client.ensure(host)
-    command = [sys.executable, "-m", "tests.jobs.fake_host", str(host.folder)]
+    command = [sys.executable, "-m", "tests.runs.fake_host", str(host.folder)]
     assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60).returncode == 0
     assert client.is_up(host)
 
