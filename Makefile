@@ -35,7 +35,7 @@ screenshots: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@.ci/chromium $(BIN)
-	$(BIN)/lancet benchmark attribution
-	$(BIN)/python -m tests.benchmarks.speed
-	$(BIN)/python -m tests.benchmarks.performance
-	$(BIN)/python -m tests.benchmarks.correction --folder build/bench
+	$(BIN)/lancet lab attribution
+	$(BIN)/lancet lab correction
+	$(BIN)/lancet lab speed
+	$(BIN)/lancet lab performance

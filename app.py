@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.parts import frame
+from pages.shared import frame
 
 st.set_page_config(page_title="LANCET", page_icon="assets/logo.svg", layout="wide")
 frame.navigation()

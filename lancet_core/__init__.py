@@ -1,59 +1,79 @@
 """LANCET: find the training samples behind a bad answer, correct the model, prove that it is corrected.
 
-The names below are what a script needs; each is loaded when it is first used, so that `import lancet_core` costs nothing.
+    import lancet_core as lancet
+
+    study = lancet.install_demo()
+    case = study.sample_cases(1).iloc[0]
+    trace = study.attribute([case["prompt"], case["response"]]).wait()
+    print(trace.result.table.head())
+    pairs = study.propose_pairs(trace)
+
+The names below are the public ones; each is loaded when it is first used, so that `import lancet_core` costs nothing.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lancet_core.acts.attribute import Attribution
+    from lancet_core.acts.cluster import Clustering
+    from lancet_core.acts.compare import Comparison
+    from lancet_core.acts.correct import Correction
+    from lancet_core.acts.evaluate import Evaluation
     from lancet_core.correction.settings import CorrectionSettings, PairSettings
     from lancet_core.data.samples import Query
-    from lancet_core.influence.settings import InfluenceSettings
-    from lancet_core.workbench.attributions import audit, read_attribution, start_attribution, start_trace
-    from lancet_core.workbench.cases import sample_cases
-    from lancet_core.workbench.corrections import attribution_source, file_source, start_correction
-    from lancet_core.workbench.proofs import compare_models, export_model, read_comparison
-    from lancet_core.workbench.studies import StudyRequest, create_study, install_demo, show_study
-    from lancet_core.workbench.waiting import finish
+    from lancet_core.influence.presets import preset
+    from lancet_core.influence.settings import ClusterSettings, IndexSettings, InfluenceSettings
+    from lancet_core.models.settings import GenerationSettings
+    from lancet_core.runs.run import Run
+    from lancet_core.study.demo import install_demo
+    from lancet_core.study.proofs import ProofSettings, export_model
+    from lancet_core.study.study import Pairs, Study, create_study, list_studies, open_study
     from lancet_core.workspace import open_workspace
 
 _MODULES = {
+    "acts.attribute": ("Attribution",),
+    "acts.cluster": ("Clustering",),
+    "acts.compare": ("Comparison",),
+    "acts.correct": ("Correction",),
+    "acts.evaluate": ("Evaluation",),
     "correction.settings": ("CorrectionSettings", "PairSettings"),
     "data.samples": ("Query",),
-    "influence.settings": ("InfluenceSettings",),
-    "workbench.attributions": ("audit", "read_attribution", "start_attribution", "start_trace"),
-    "workbench.cases": ("sample_cases",),
-    "workbench.corrections": ("attribution_source", "file_source", "start_correction"),
-    "workbench.proofs": ("compare_models", "export_model", "read_comparison"),
-    "workbench.studies": ("StudyRequest", "create_study", "install_demo", "show_study"),
-    "workbench.waiting": ("finish",),
+    "influence.presets": ("preset",),
+    "influence.settings": ("ClusterSettings", "IndexSettings", "InfluenceSettings"),
+    "models.settings": ("GenerationSettings",),
+    "runs.run": ("Run",),
+    "study.demo": ("install_demo",),
+    "study.proofs": ("ProofSettings", "export_model"),
+    "study.study": ("Pairs", "Study", "create_study", "list_studies", "open_study"),
     "workspace": ("open_workspace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Attribution",
+    "ClusterSettings",
+    "Clustering",
+    "Comparison",
+    "Correction",
     "CorrectionSettings",
+    "Evaluation",
+    "GenerationSettings",
+    "IndexSettings",
     "InfluenceSettings",
     "PairSettings",
+    "Pairs",
+    "ProofSettings",
     "Query",
-    "StudyRequest",
-    "attribution_source",
-    "audit",
-    "compare_models",
+    "Run",
+    "Study",
     "create_study",
     "export_model",
-    "file_source",
-    "finish",
     "install_demo",
+    "list_studies",
+    "open_study",
     "open_workspace",
-    "read_attribution",
-    "read_comparison",
-    "sample_cases",
-    "show_study",
-    "start_attribution",
-    "start_correction",
-    "start_trace",
+    "preset",
 ]
 
 

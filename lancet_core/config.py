@@ -1,4 +1,4 @@
-"""Settings as frozen dataclasses whose fields carry help, range and choices.
+"""Settings as frozen dataclasses whose fields carry help, range and choices; they nest by what they decide.
 
 Command-line options, page forms and `config.json` all come from the same dataclass, so that a setting is described once.
 """
@@ -15,6 +15,8 @@ from typing import Any, TypeVar, cast
 from lancet_core.errors import ConfigError
 
 T = TypeVar("T")
+REQUIRED: Any = dataclasses.MISSING
+"""The default of a setting that has none: whoever makes the settings must choose."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,10 @@ class Setting:
     """One field of a settings dataclass, as a form or a command line needs it.
 
     Attributes:
-        name: Field name.
+        name: Its name, unique among all parts of the settings.
+        path: Where it lies: names of fields, from the outermost.
         kind: Python type of the value (`int`, `float`, `str`, `bool`), without `| None`.
-        default: Default value.
+        default: Default value; `REQUIRED` where there is none.
         help: One sentence: what it does, and its unit.
         choices: Accepted values, empty where free.
         minimum: Smallest accepted value, None where unbounded.
@@ -33,6 +36,7 @@ class Setting:
     """
 
     name: str
+    path: tuple[str, ...]
     kind: type
     default: Any
     help: str
@@ -46,26 +50,30 @@ def setting(
     default: Any,
     help: str,
     *,
+    name: str = "",
     choices: Sequence[str] = (),
     minimum: float | None = None,
     maximum: float | None = None,
 ) -> Any:
-    """Declares a field of a settings dataclass with its help and its accepted values."""
-    metadata = {"help": help, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
+    """Declares a field of a settings dataclass; arguments as in `Setting`, where an empty name takes the field's."""
+    metadata = {"help": help, "name": name, "choices": tuple(choices), "minimum": minimum, "maximum": maximum}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def describe(settings_class: type) -> list[Setting]:
-    """Lists the fields declared with `setting`, in order."""
+    """Lists the fields declared with `setting`, those of nested settings included, in order."""
     hints = typing.get_type_hints(settings_class)
     described = []
     for field in dataclasses.fields(settings_class):
-        if "help" not in field.metadata:
-            continue
         kind, optional = _plain_type(hints[field.name])
-        described.append(
-            Setting(name=field.name, kind=kind, default=field.default, optional=optional, **field.metadata)
-        )
+        if "help" in field.metadata:
+            known = {**field.metadata, "name": field.metadata["name"] or field.name}
+            described.append(
+                Setting(path=(field.name,), kind=kind, default=field.default, optional=optional, **known)
+            )
+        elif dataclasses.is_dataclass(kind):
+            inner = describe(kind)
+            described += [dataclasses.replace(each, path=(field.name, *each.path)) for each in inner]
     return described
 
 
@@ -74,10 +82,48 @@ def to_dict(settings: Any) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def fingerprint(settings: Any) -> str:
-    """Hashes settings (a dataclass or plain JSON values) to 12 hexadecimal digits, equal for equal values."""
-    plain = to_dict(settings) if dataclasses.is_dataclass(settings) else settings
-    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:12]
+def fingerprint(*parts: Any) -> str:
+    """Hashes dataclasses and plain JSON values to 12 hexadecimal digits, equal for equal values."""
+    plain = [to_dict(part) if dataclasses.is_dataclass(part) else part for part in parts]
+    text = json.dumps(plain[0] if len(plain) == 1 else plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def changed(settings: T, **values: Any) -> T:
+    """Gives settings with some values changed, wherever they lie in nested ones.
+
+    Args:
+        settings: The settings.
+        **values: Values by the name that `describe` gives them, which is that of the command-line option.
+
+    Raises:
+        ConfigError: A name is unknown, or a value of the wrong type or out of range.
+    """
+    paths = {each.name: each.path for each in describe(type(settings))}
+    plain = to_dict(settings)
+    for name, value in values.items():
+        if name not in paths:
+            raise ConfigError(
+                f"{type(settings).__name__} has no setting {name!r}; known settings: {', '.join(sorted(paths))}"
+            )
+        *parts, last = paths[name]
+        inner = plain
+        for part in parts:
+            inner = inner[part]
+        inner[last] = value
+    return from_dict(type(settings), plain)
+
+
+def differences(settings: T, usual: T) -> dict[str, Any]:
+    """Lists the values that `changed` would need to make some settings of others: names to values, in order."""
+    values = {}
+    for each in describe(type(settings)):
+        value, other = settings, usual
+        for field in each.path:
+            value, other = getattr(value, field), getattr(other, field)
+        if value != other:
+            values[each.name] = value
+    return values
 
 
 def from_dict(settings_class: type[T], values: Mapping[str, Any]) -> T:
@@ -133,7 +179,7 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise ConfigError(f"{field.name} is {value!r}; it takes {_article(kind)}")
+        raise ConfigError(f"{_name(field)} is {value!r}; it takes {_article(kind)}")
     _check_range(field, value)
     return value
 
@@ -150,11 +196,15 @@ def _checked_items(hint: Any, values: Sequence[Any]) -> tuple[Any, ...]:
 def _check_range(field: dataclasses.Field[Any], value: Any) -> None:
     choices, minimum, maximum = (field.metadata.get(key) for key in ("choices", "minimum", "maximum"))
     if choices and value not in choices:
-        raise ConfigError(f"{field.name} is {value!r}; it takes one of {', '.join(choices)}")
+        raise ConfigError(f"{_name(field)} is {value!r}; it takes one of {', '.join(choices)}")
     if minimum is not None and value < minimum:
-        raise ConfigError(f"{field.name} is {value}; the smallest accepted value is {minimum}")
+        raise ConfigError(f"{_name(field)} is {value}; the smallest accepted value is {minimum}")
     if maximum is not None and value > maximum:
-        raise ConfigError(f"{field.name} is {value}; the largest accepted value is {maximum}")
+        raise ConfigError(f"{_name(field)} is {value}; the largest accepted value is {maximum}")
+
+
+def _name(field: dataclasses.Field[Any]) -> str:
+    return field.metadata.get("name") or field.name
 
 
 def _article(kind: type) -> str:

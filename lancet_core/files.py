@@ -1,30 +1,40 @@
 """The one place that writes files, and the guarded way to read those that somebody else wrote.
 
 Everything is written under a unique temporary name beside its place, flushed to the disk and renamed, the folder flushed
-after it: a reader, a second writer or a power cut never meets half a file. What comes from outside is read only where it is a
-regular file of bounded size, and parsed so that whatever is wrong with it becomes one sentence.
+after it: a reader, a second writer or a power cut never meets half a file. Where something cannot be written OSError is raised,
+and what was there before stays. What comes from outside is read only where it is a regular file of bounded size, and parsed so
+that whatever is wrong with it becomes one sentence.
 """
 
 import contextlib
+import csv
+import gzip
+import io
 import json
 import os
 import re
 import secrets
 import shutil
 import stat
+import sys
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lancet_core.errors import DataError
+from lancet_core.text import harmless_cell
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_TEXT_BYTES = 4 << 30
-_TEMPORARY = re.compile(r"^\..+\.[0-9a-f]{12}\.tmp$")
-_SURROGATE = re.compile(r"\\u[dD][89abAB]", re.ASCII)
+# Texts that people write shrink to a tenth or so; what grows a hundredfold was made to fill the memory.
+LARGEST_GROWTH = 100
+SMALL_ARCHIVE_BYTES = 256 << 20
+DEEPEST_NESTING = 100
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]", re.ASCII)
 
 
 @contextmanager
@@ -36,9 +46,6 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The temporary path, in the same folder.
-
-    Raises:
-        OSError: The file cannot be written; what was there before stays.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -62,9 +69,6 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
     Yields:
         The temporary folder, beside its place.
-
-    Raises:
-        OSError: Something cannot be written; what was there before stays.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -83,44 +87,45 @@ def replacing_folder(path: str | Path) -> Iterator[Path]:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Writes a text file in UTF-8, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
+    """Writes a text file in UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes plain values as JSON, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
+    """Writes plain values as JSON, whole or not at all."""
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
 def write_json_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    """Writes one JSON object in each line, whole or not at all.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
+    """Writes one JSON object in each line, whole or not at all."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_table(path: str | Path, table: "pd.DataFrame") -> None:
-    """Writes a table without its index, whole or not at all: as CSV where the name ends so, else as Parquet.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
-    """
+    """Writes a table without its index, whole or not at all: as CSV where the name ends so, else as Parquet."""
     with replacing(path) as temporary:
         if Path(path).suffix == ".csv":
-            table.to_csv(temporary, index=False)
+            temporary.write_bytes(table_as_csv(table))
         else:
             table.to_parquet(temporary, index=False)
+
+
+def table_as_csv(table: "pd.DataFrame") -> bytes:
+    """Writes a table without its index as CSV that a spreadsheet opens as it is.
+
+    A byte-order mark says that it is UTF-8; every text is quoted, so that a semicolon in it ends no cell; a text that would be
+    computed has an apostrophe before it. Whoever needs the texts unchanged writes Parquet or JSON.
+
+    Args:
+        table: Any columns; only texts are changed.
+    """
+    table = table.copy()
+    for place, kind in enumerate(table.dtypes):
+        if kind.kind == "O":
+            table.isetitem(place, list(map(harmless_cell, table.iloc[:, place])))
+    text: str = table.to_csv(index=False, quoting=csv.QUOTE_NONNUMERIC)
+    return text.encode("utf-8-sig")
 
 
 def write_tensors(
@@ -133,17 +138,9 @@ def write_tensors(
         save: `save_file` of `safetensors.torch` or `safetensors.numpy`, as fits the tensors.
         tensors: Names to tensors.
         metadata: Texts kept in its header.
-
-    Raises:
-        OSError: It cannot be written; what was there before stays.
     """
     with replacing(path) as temporary:
         save(dict(tensors), temporary, metadata=dict(metadata))
-
-
-def is_temporary(path: Path) -> bool:
-    """Whether a file or folder was left by a writer that was killed."""
-    return bool(_TEMPORARY.match(path.name))
 
 
 def read_bytes(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> bytes:
@@ -159,13 +156,44 @@ def read_bytes(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> bytes:
     try:
         with _open_regular(Path(path)) as stream:
             content: bytes = stream.read(limit + 1)
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror or error}; check the file and its rights"
-        ) from error
+    except (OSError, ValueError) as error:
+        raise DataError(_unreadable(path, error)) from error
     if len(content) > limit:
         raise DataError(f"{path} is larger than {limit:,} bytes, the most that is read; split the file")
     return content
+
+
+def read_gzip(path: str | Path) -> bytes:
+    """Reads and unpacks a gzip file that somebody else wrote; a small one may not grow without bound.
+
+    Raises:
+        DataError: It cannot be read, see `read_bytes`, is no whole archive, or unpacks to more than is accepted.
+    """
+    packed = read_bytes(path)
+    accepted = min(LARGEST_TEXT_BYTES, max(SMALL_ARCHIVE_BYTES, LARGEST_GROWTH * len(packed)))
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(packed)) as archive:
+            content = archive.read(accepted + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
+    if len(content) > accepted:
+        raise DataError(
+            f"{path} unpacks to more than {accepted:,} bytes, the most that is accepted of {len(packed):,}; unpack it yourself"
+        )
+    return content
+
+
+def check_regular(path: str | Path) -> None:
+    """Checks that a library may open a file by its path: a pipe would wait for ever, a device never ends.
+
+    Raises:
+        DataError: It is missing, not a regular file, or cannot be opened.
+    """
+    try:
+        with _open_regular(Path(path)):
+            pass
+    except (OSError, ValueError) as error:
+        raise DataError(_unreadable(path, error)) from error
 
 
 def read_text(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> str:
@@ -208,24 +236,59 @@ def parse_json(text: str, name: str) -> Any:
     Raises:
         DataError: It is not JSON, is nested too deep, holds a number too long to read or a text that is no Unicode.
     """
+    value = load_json(text, name)
+    if _SURROGATE.search(text) or text.count("[") + text.count("{") > DEEPEST_NESTING:
+        check_json(value, name)
+    return value
+
+
+def load_json(text: str, name: str) -> Any:
+    """Parses JSON as `parse_json` does, and leaves it to the caller to `check_json` its parts.
+
+    Raises:
+        DataError: It is not JSON, is nested far too deep or holds a number too long to read.
+    """
     try:
-        value = json.loads(text)
-        if _SURROGATE.search(text):
-            json.dumps(value, ensure_ascii=False).encode()
+        return json.loads(text)
     except json.JSONDecodeError as error:
-        raise DataError(
-            f"{name} has broken JSON at line {error.lineno}: {error.msg}; correct that line"
-        ) from error
+        place = f"line {error.lineno}" if "\n" in text.strip() else f"column {error.colno}"
+        raise DataError(f"{name} has broken JSON at {place}: {error.msg}; correct it") from error
     except RecursionError as error:
-        raise DataError(f"{name} is nested too deep to be read; flatten it") from error
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{name} holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is no text; "
-            "write the file again as UTF-8"
-        ) from error
+        raise DataError(_too_deep(name)) from error
     except ValueError as error:
         raise DataError(f"{name} holds a number that cannot be read: {error}; shorten it") from error
-    return value
+
+
+def check_json(value: Any, name: str) -> None:
+    """Checks what JSON allows and nothing else can hold: nesting without end, and halves of surrogate pairs.
+
+    Args:
+        value: What was parsed.
+        name: What a person calls it, for the message.
+
+    Raises:
+        DataError: It is nested deeper than `DEEPEST_NESTING`, or holds a text that is no Unicode.
+    """
+    level = [value]
+    for _depth in range(DEEPEST_NESTING + 1):
+        if not level:
+            return
+        try:
+            for text in level:
+                if isinstance(text, str):
+                    text.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{name} holds half of a surrogate pair (\\u{ord(error.object[error.start]):04x}), which is no text; "
+                "write it again as UTF-8"
+            ) from error
+        level = [inner for outer in level for inner in _parts(outer)]
+    raise DataError(_too_deep(name))
+
+
+def is_number(value: object) -> bool:
+    """Whether a value out of JSON is a number that a float can hold: not NaN, not infinite, no yes or no."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def read_json(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> Any:
@@ -247,16 +310,27 @@ def read_json_or_none(path: str | Path) -> Any:
 
 @contextmanager
 def _open_regular(path: Path) -> Iterator[Any]:
-    """Opens a regular file for reading, without waiting for a pipe that nobody writes to.
-
-    Raises:
-        OSError: It cannot be opened, or is something else than a regular file.
-    """
+    """Opens a regular file for reading, without waiting for a pipe that nobody writes to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     with os.fdopen(descriptor, "rb") as stream:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError("it is not a regular file")
         yield stream
+
+
+def _parts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    return value if isinstance(value, list) else []
+
+
+def _too_deep(name: str) -> str:
+    return f"{name} is nested too deep: more than {DEEPEST_NESTING} lists or objects inside each other; flatten it"
+
+
+def _unreadable(path: str | Path, error: OSError | ValueError) -> str:
+    reason = getattr(error, "strerror", None) or error
+    return f"{path} cannot be read: {reason}; check the file and its rights"
 
 
 def _temporary(target: Path) -> Path:

@@ -1,1 +1,1 @@
-"""Screens; they lie in sub-folders named after the sections of the sidebar."""
+"""Screens: a folder for each, and `shared` for what several of them use."""

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,42 +12,44 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 # Each layer may import itself, the layers named here, and the ground.
-GROUND = {"errors", "config", "progress", "workspace", "files"}
+GROUND = {"errors", "config", "progress", "text", "files", "workspace"}
+SCIENCES = {"influence", "correction", "evaluation"}
 BELOW = {
     "data": set(),
     "models": {"data"},
-    "influence": {"models", "data"},
-    "correction": {"models", "data"},
-    "evaluation": {"models", "data"},
-    "operations": {"influence", "correction", "evaluation", "models", "data"},
-    "experiments": {"operations", "influence", "correction", "evaluation", "models", "data"},
-    "store": {"operations", "influence", "correction", "evaluation", "models", "data"},
-    "runs": {"store", "operations", "influence", "correction", "evaluation", "models", "data"},
-    "workbench": {"runs", "store", "operations", "influence", "correction", "evaluation", "models", "data"},
+    **{science: {"models", "data"} for science in SCIENCES},
+    "acts": {*SCIENCES, "models", "data"},
+    "store": {"data"},
+    "operations": {"acts", *SCIENCES, "models", "data"},
+    # Operations are named in texts: what starts and shows runs does not load torch.
+    "runs": {"store", "acts", *SCIENCES, "models", "data"},
 }
-BELOW["pages"] = {"workbench", *BELOW["workbench"]}
-BELOW["cli"] = {"experiments", *BELOW["pages"]}
+BELOW["study"] = {"runs", *BELOW["runs"]}
+BELOW["pages"] = {"study", *BELOW["study"]}
+BELOW["lab"] = {"operations", "study", *BELOW["study"]}
+BELOW["cli"] = {"lab", *BELOW["lab"]}
 
 # The ground itself stands in this order: each may import those before it.
-GROUND_ORDER = ["errors", "config", "progress", "files", "workspace"]
+GROUND_ORDER = ["errors", "config", "progress", "text", "files", "workspace"]
 
 # Modules that start without torch and transformers.
-TORCH_FREE_LAYERS = ("data", "store", "workbench", "cli")
+TORCH_FREE_LAYERS = ("data", "acts", "store", "study", "cli")
 TORCH_FREE_MODULES = (
     "lancet_core",
     "lancet_core.errors",
     "lancet_core.config",
     "lancet_core.progress",
     "lancet_core.files",
+    "lancet_core.text",
     "lancet_core.workspace",
     "lancet_core.runs.launcher",
     "lancet_core.runs.client",
     "lancet_core.runs.run_folder",
-    "lancet_core.runs.operations",
-    "lancet_core.operations.configs",
+    "lancet_core.runs.run",
     "lancet_core.models.settings",
     "lancet_core.models.fingerprints",
     "lancet_core.influence.methods",
+    "lancet_core.influence.presets",
     "lancet_core.influence.settings",
     "lancet_core.influence.recall",
     "lancet_core.correction.settings",
@@ -57,10 +60,14 @@ TORCH_FREE_MODULES = (
     "lancet_core.evaluation.intervals",
     "lancet_core.evaluation.diversity",
     "lancet_core.evaluation.datamodels",
+    "lancet_core.evaluation.evidence",
     "lancet_core.evaluation.verdict",
     "lancet_core.evaluation.scorer_cards",
-    "lancet_core.experiments.variants",
-    "lancet_core.experiments.markdown",
+    "lancet_core.lab.variants",
+    "lancet_core.lab.markdown",
+    "lancet_core.lab.factory.remaking",
+    "lancet_core.lab.world.corpus",
+    "lancet_core.lab.world.oracle",
 )
 HEAVY = ("torch", "transformers", "umap", "numba")
 
@@ -85,10 +92,19 @@ def layer_of(module: str) -> str | None:
     return parts[1] if parts[0] == "lancet_core" and len(parts) > 1 else None
 
 
+def is_screen(module: str) -> bool:
+    """Whether a module is a page script, which draws when it is imported."""
+    return layer_of(module) == "pages" and module.endswith(".screen")
+
+
 def imported_modules(module: str) -> set[str]:
-    """Everything that a module's text imports, inside functions too."""
+    """Everything that a module's text imports, inside functions too, but for types alone."""
     found = set()
-    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+    tree = ast.parse(MODULES[module].read_text(encoding="utf-8"))
+    unseen = for_types_only(tree)
+    for node in ast.walk(tree):
+        if node in unseen:
+            continue
         if isinstance(node, ast.Import):
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -124,8 +140,108 @@ def test_imports_point_downwards(module):
 
 
 def test_the_three_sciences_never_meet():
-    sciences = {"influence", "correction", "evaluation"}
-    assert all(not (sciences - {science}) & BELOW[science] for science in sciences)
+    assert all(not (SCIENCES - {science}) & BELOW[science] for science in SCIENCES)
+
+
+def for_types_only(tree: ast.AST) -> set[ast.AST]:
+    """Everything below `if TYPE_CHECKING:`."""
+    guards = (
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+    )
+    return {inner for guard in guards for statement in guard.body for inner in ast.walk(statement)}
+
+
+def cycles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach each other (Tarjan's strongly connected components of more than one)."""
+    order: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found = []
+
+    def visit(node: str) -> None:
+        order[node] = low[node] = len(order)
+        stack.append(node)
+        for target in graph[node]:
+            if target not in order:
+                visit(target)
+            if target in stack:
+                low[node] = min(low[node], low[target])
+        if low[node] == order[node]:
+            group = stack[stack.index(node) :]
+            del stack[stack.index(node) :]
+            if len(group) > 1:
+                found.append(sorted(group))
+
+    for node in graph:
+        if node not in order:
+            visit(node)
+    return found
+
+
+def test_cycles_are_seen():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+    assert cycles({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_no_module_imports_itself_on_a_way_round():
+    """Inside a floor as well, and wherever in the text the import stands."""
+    graph = {
+        module: {name for name in imported_modules(module) if name in MODULES} - {module}
+        for module in MODULES
+    }
+    assert cycles(graph) == []
+
+
+def parameters_of(module: str) -> list[tuple[str, list[ast.arg]]]:
+    """Every function with its parameters."""
+    return [
+        (f"{module}.{node.name}", [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+
+
+def is_kind(parameter: ast.arg, names: set[str], types: set[str]) -> bool:
+    annotation = "" if parameter.annotation is None else ast.unparse(parameter.annotation)
+    if annotation in {"StudyArgument", "WorkspaceOption"}:  # what a person typed in a shell
+        return False
+    return parameter.arg in names or bool(set(re.findall(r"\w+", annotation)) & types)
+
+
+def test_no_function_takes_a_workspace_and_a_study():
+    """A study knows its workspace."""
+    both = [
+        name
+        for module in MODULES
+        for name, parameters in parameters_of(module)
+        if any(is_kind(each, {"workspace"}, {"Workspace"}) for each in parameters)
+        and any(is_kind(each, {"study"}, {"Study", "StudyRecord"}) for each in parameters)
+    ]
+    assert both == []
+
+
+def taken_apart(module: str) -> list[str]:
+    """Places where a result is read by a string key."""
+    places = []
+    for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+            owner, key = node.value, node.slice.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            owner, key = node.func.value, getattr(node.args[0], "value", None) if node.args else None
+        else:
+            continue
+        name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")
+        if isinstance(key, str) and name in {"result", "summary"}:
+            places.append(f"{module}:{node.lineno}")
+    return places
+
+
+def test_no_reader_takes_a_result_apart_by_string_keys():
+    """Results are dataclasses, so that a name that is gone is found by mypy."""
+    readers = [module for module in MODULES if layer_of(module) in {"pages", "cli", "study"}]
+    assert [place for module in readers for place in taken_apart(module)] == []
 
 
 def test_the_table_knows_every_layer():
@@ -141,8 +257,9 @@ def run_fresh(code: str) -> str:
 
 
 def test_every_module_imports():
-    names = [name for name in MODULES if layer_of(name) != "pages" or name.startswith("pages.parts")]
-    skipped = {"lancet_core.store.migrations.env"}  # Alembic runs it, with its own context
+    names = [name for name in MODULES if not is_screen(name)]
+    # They need libraries that are no dependency.
+    skipped = {name for name in names if name.startswith("lancet_core.lab.performance.peers.")}
     run_fresh(
         f"import importlib\nfor name in {[name for name in names if name not in skipped]!r}:\n    importlib.import_module(name)"
     )
@@ -157,16 +274,16 @@ def heavy_after(statement: str) -> list[str]:
 
 
 def test_torch_free_modules_start_without_torch():
-    layers = [name for name in MODULES if layer_of(name) in TORCH_FREE_LAYERS and "migrations" not in name]
+    layers = [name for name in MODULES if layer_of(name) in TORCH_FREE_LAYERS]
     statement = f"import importlib\nfor name in {[*TORCH_FREE_MODULES, *layers]!r}:\n    importlib.import_module(name)"
     assert heavy_after(statement) == []
 
 
 def test_pages_start_without_torch():
-    parts = [name for name in MODULES if name.startswith("pages.parts")]
+    parts = [name for name in MODULES if layer_of(name) == "pages" and not is_screen(name)]
     statement = f"import importlib\nfor name in {parts!r}:\n    importlib.import_module(name)"
     assert heavy_after(statement) == []
-    screens = [name for name in MODULES if layer_of(name) == "pages" and not name.startswith("pages.parts")]
+    screens = [name for name in MODULES if is_screen(name)]
     named = {target for screen in screens for target in imported_modules(screen)}
     assert not {name for name in named if name.split(".")[0] in HEAVY}
 

@@ -1,4 +1,4 @@
-"""Every command, option, screen and setting has help and stands in the README; the README's own commands and Python run."""
+"""Every command, option, screen and setting has help and stands in the documents; what they show of shell and Python runs."""
 
 import dataclasses
 import importlib
@@ -14,19 +14,29 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import get_args
 
 import pandas as pd
 import pytest
 import typer
 
 import lancet_core
+from lancet_core.cli.answers import print_verdict
 from lancet_core.cli.main import app
-from lancet_core.workbench import demo_assets
-from pages.parts.screens import SCREENS
+from lancet_core.evaluation.verdict import Outcome, Verdict
+from lancet_core.study.demo import read_assets
+from pages.shared.screens import SCREENS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 LANCET = Path(sys.executable).with_name("lancet")
+
+
+def python_blocks(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+PYTHON = python_blocks(ROOT / "README.md")
 
 
 def commands(group=None, path="lancet"):
@@ -44,8 +54,8 @@ SETTINGS = [
     (module.name, name, cls)
     for module in pkgutil.walk_packages(lancet_core.__path__, "lancet_core.")
     if module.name.endswith("settings")
-    for name, cls in inspect.getmembers(importlib.import_module(module.name), dataclasses.is_dataclass)
-    if cls.__module__ == module.name
+    for name, cls in inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+    if dataclasses.is_dataclass(cls) and cls.__module__ == module.name
 ]
 
 
@@ -73,8 +83,10 @@ def test_screen_has_a_purpose_and_stands_in_the_readme(name):
     ("module", "name", "cls"), SETTINGS, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_setting_has_help(module, name, cls):
+    """In its own field, or in the docstring of the class where it is a part with settings of its own, or the method."""
     for field in dataclasses.fields(cls):
-        assert str(field.metadata.get("help", "")).strip(), f"{module}.{name}.{field.name} has no help"
+        in_docstring = any(f" {field.name}: " in (inspect.getdoc(base) or "") for base in cls.__mro__[:-1])
+        assert field.metadata.get("help") or in_docstring, f"{module}.{name}.{field.name} has no help"
 
 
 def test_readme_links_lead_somewhere():
@@ -111,10 +123,11 @@ def run_lancet(arguments, folder, workspace):
     return outcome.stdout
 
 
-def write_inputs(folder, model):
+def write_inputs(folder):
     """A model and data of one's own: the demo's, since a model with random weights blames all samples alike."""
-    assets = demo_assets.read_assets()
-    model.symlink_to(assets.path("model"))
+    assets = read_assets()
+    (folder / "path" / "to").mkdir(parents=True)
+    (folder / "path" / "to" / "model").symlink_to(assets.path("model"))
     samples = pd.read_parquet(assets.path("samples"))[["prompt", "response", "is_safe"]]
     samples.head(250).to_json(folder / "train.jsonl", orient="records", lines=True)
     queries = pd.read_parquet(assets.path("queries"))[["prompt", "response"]]
@@ -125,31 +138,28 @@ def readme_commands():
     """The lines of the README that call lancet, as argument lists."""
     blocks = re.findall(r"```bash\n(.*?)```", README, flags=re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines() if line.startswith(".venv/bin/lancet ")]
-    return [shlex.split(line)[1:] for line in lines]
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+# Words of the README that stand for an id, and where the commands before have printed it.
+IDS = {"RUN": r"^(attribute-\S+)", "QUERY": r"^query (\w+):", "PAIR": r"^(\w{16})  "}
 
 
 def test_readme_commands_run(tmp_path, stop_hosts):
     workspace = tmp_path / "workspace"
     stop_hosts(workspace)
-    (tmp_path / "path" / "to").mkdir(parents=True)
-    write_inputs(tmp_path, tmp_path / "path" / "to" / "model")
-    told = readme_commands()
-    assert len(told) >= 6
-    for arguments in told:
+    write_inputs(tmp_path)
+    printed = ""
+    for arguments in readme_commands():
         if arguments[0] == "app":
             serves(tmp_path, workspace)
             continue
-        if "RUN" in arguments:
-            arguments[arguments.index("RUN")] = newest_batch(tmp_path, workspace)
-        run_lancet(arguments, tmp_path, workspace)
+        ids = {
+            word: re.search(IDS[word], printed, flags=re.MULTILINE)[1] for word in arguments if word in IDS
+        }
+        printed += run_lancet([ids.get(word, word) for word in arguments], tmp_path, workspace)
     for name in ("causes.parquet", "pairs.csv", "corrected-model/model.safetensors"):
         assert (tmp_path / name).is_file()
-
-
-def newest_batch(folder, workspace):
-    """The attribution that pairs were proposed from: the newest one of a batch."""
-    listed = run_lancet(["runs", "list", "--operation", "attribute"], folder, workspace)
-    return listed.splitlines()[1].split()[0]
 
 
 def serves(folder, workspace):
@@ -180,22 +190,55 @@ def serves(folder, workspace):
         server.wait(timeout=60)
 
 
-def test_readme_python_example_runs(tmp_path, stop_hosts):
-    (example,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-    assert len([line for line in example.splitlines() if line]) == 10
-    workspace = tmp_path / "workspace"
-    stop_hosts(workspace)
+def run_python(code, folder):
+    workspace = folder / "workspace"
     outcome = subprocess.run(
-        [sys.executable, "-c", example],
-        cwd=tmp_path,
+        [sys.executable, "-c", code],
+        cwd=folder,
         env=environment(workspace),
         capture_output=True,
         text=True,
         timeout=900,
     )
     assert outcome.returncode == 0, outcome.stderr
-    assert "influence" in outcome.stdout
-    assert "Interval" in outcome.stdout
+    return outcome.stdout
+
+
+LOADED = """
+import datasets, pandas, lancet_core as lancet
+from transformers import AutoModelForCausalLM, AutoTokenizer
+model, tokenizer = (kind.from_pretrained("path/to/model") for kind in (AutoModelForCausalLM, AutoTokenizer))
+frame = pandas.read_json("train.jsonl", lines=True)
+dataset = datasets.Dataset.from_pandas(frame)
+"""
+COUNTED = "print([(study.name, study.counts['samples']) for study in lancet.list_studies()])"
+
+
+def test_readme_python_goes_from_a_bad_answer_to_the_verdict(tmp_path, stop_hosts):
+    stop_hosts(tmp_path / "workspace")
+    printed = run_python(PYTHON[0], tmp_path)
+    assert "influence" in printed
+    assert "Interval" in printed
+    assert printed.splitlines()[-1] == "corrected"
+
+
+def test_readme_python_makes_studies_of_files_and_of_objects(tmp_path):
+    write_inputs(tmp_path)
+    printed = run_python(f"{LOADED}{PYTHON[1]}{COUNTED}", tmp_path)
+    assert printed.strip() == "[('files', 250), ('objects', 250), ('dataset', 250)]"
+
+
+def test_the_python_of_the_presets_runs(tmp_path):
+    (example,) = python_blocks(ROOT / "docs" / "presets.md")
+    assert run_python(f"{example}\nprint(settings.method)", tmp_path).strip() == "paper"
+
+
+@pytest.mark.parametrize("outcome", get_args(Outcome))
+def test_every_verdict_is_explained_in_the_readme_and_printed_by_the_shell(outcome, capsys):
+    verdict = Verdict(outcome, checks=(), advice=())
+    assert f"| *{verdict.headline}* |" in README
+    print_verdict(verdict)
+    assert capsys.readouterr().out.splitlines() == [verdict.headline]
 
 
 def test_public_names_load():

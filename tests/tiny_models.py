@@ -7,7 +7,8 @@ EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 2}
 FAMILIES = {
     "llama": ("Llama", HEAD, {"num_key_value_heads": 2}),
     "mistral": ("Mistral", HEAD, {"num_key_value_heads": 2, "sliding_window": 8}),
-    "qwen2": ("Qwen2", HEAD, {"num_key_value_heads": 2}),
+    # More embeddings than tokens, as published ones have: its tokenizer adds an end of text of its own when loaded.
+    "qwen2": ("Qwen2", HEAD, {"num_key_value_heads": 2, "vocab_size": 336}),
     "qwen3": ("Qwen3", HEAD, {"num_key_value_heads": 2, "head_dim": 8}),
     "gemma": ("Gemma", HEAD, {"num_key_value_heads": 1, "head_dim": 8}),
     "gemma2": ("Gemma2", HEAD, {"num_key_value_heads": 2, "head_dim": 8}),

@@ -1,1 +1,1 @@
-"""The command line: the acts of the workbench from a shell."""
+"""The command line: what can be done with a study, from a shell."""

@@ -1,6 +1,7 @@
 """`lancet attribute` and `lancet cluster`."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,121 +9,97 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
-from lancet_core.cli.following import RunBar
-from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
-from lancet_core.cli.output import print_json, print_line, print_note, print_table
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import (
+    MethodOption,
+    PresetOption,
+    influence_from,
+    preset_from,
+    with_settings,
+    with_workspace,
+)
+from lancet_core.cli.output import print_line, print_note, print_table, summary
 from lancet_core.data.inputs import load_queries
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.files import write_table
+from lancet_core.influence.presets import CLUSTER_PRESETS, USUAL
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.runs.run_folder import RunFolder
-from lancet_core.workbench import attributions, studies
-from lancet_core.workbench.waiting import finish
-from lancet_core.workspace import open_workspace
+from lancet_core.study.attributions import read_clusters
+from lancet_core.study.study import Study
 
 SHOWN = 5
 
 
-@with_settings(InfluenceSettings)
+@with_settings(InfluenceSettings, everyday=("recall", "candidates"))
+@with_workspace
 def attribute(
-    study: StudyArgument,
-    prompt: Annotated[str, typer.Option("--prompt", help="Prompt of the query.")] = "",
-    response: Annotated[str, typer.Option("--response", help="Answer whose cause is sought.")] = "",
+    study: Study,
+    prompt: Annotated[str, typer.Option(help="Prompt of the query.")] = "",
+    response: Annotated[str, typer.Option(help="Answer whose cause is sought.")] = "",
     span: Annotated[
-        str, typer.Option("--span", help="Ask about this part of the answer alone, as it stands there.")
+        str, typer.Option(help="Ask about this part of the answer alone, as it stands there.")
     ] = "",
     queries: Annotated[
-        str,
-        typer.Option(
-            "--queries", help="File of queries: prompt, response, optional polarity, group and span."
-        ),
+        str, typer.Option(help="File of queries: prompt, response, optional polarity, group and span.")
     ] = "",
+    method: MethodOption = USUAL,
     batch: Annotated[
-        bool,
-        typer.Option(
-            "--batch/--no-batch", help="Attribute the queries of each group (without groups: all) as one."
-        ),
+        bool, typer.Option(help="Attribute the queries of each group (without groups: all) as one.")
     ] = False,
     top: Annotated[
-        int,
-        typer.Option("--top", min=0, help="Keep this many samples of each sign for each query; 0 keeps all."),
+        int, typer.Option(min=0, help="Keep this many samples of each sign for each query; 0 keeps all.")
     ] = 0,
-    out: Annotated[Path | None, typer.Option("--out", help="Parquet file for the scored samples.")] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    out: Annotated[Path | None, typer.Option(help="Parquet file for the scored samples.")] = None,
     *,
     values: dict[str, Any],
-) -> None:
+) -> Iterator[Any]:
     """Scores training samples by how much they push the model towards an answer (above 0) or away from it (below 0)."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
     chosen = _read_queries(Query(prompt, response, span=span), queries=queries, batch=batch)
     _check_target(out)
-    settings = settings_from(InfluenceSettings, values)
-    run_id = attributions.start_attribution(
-        opened, found, queries=chosen, settings=settings, batch=batch, top=top
-    )
-    with RunBar() as bar:
-        finish(opened, run_id, bar)
-    frame = attributions.read_attribution(opened, run_id)
+    run = finish(study.attribute(chosen, influence_from(method, values), batch=batch, top=top))
+    result = run.result
+    table = result.table
     if out is not None:
-        _write(frame, out)
-    told = attributions.read_summary(opened, run_id)
-    if as_json:
-        print_json({"run": run_id, "rows": len(frame), "out": out, "summary": told})
-        return
-    for query_id, rows in frame.groupby("query_id", sort=False):
+        write_table(out.expanduser(), table)
+    yield {"run": run.id, "rows": len(table), "out": out, "summary": summary(result)}
+    for query_id, rows in table.groupby("query_id", sort=False):
         _print_query(str(query_id), rows)
     print_note(
-        f"run {run_id}: {len(frame):,} scored samples"
+        f"run {run.id}: {len(table):,} scored samples"
         + (f" in {out}" if out else "; keep them with --out FILE")
     )
-    for note in told.get("notes", ()):
+    for note in result.notes:
         print_note(note)
 
 
-@with_settings(ClusterSettings)
+@with_settings(ClusterSettings, of_preset=True)
+@with_workspace
 def cluster(
-    study: StudyArgument,
-    queries: Annotated[
-        str, typer.Option("--queries", help="File of queries; unset: all queries of the study.")
-    ] = "",
-    out: Annotated[Path | None, typer.Option("--out", help="Parquet file for the clusters.")] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    study: Study,
+    queries: Annotated[str, typer.Option(help="File of queries; unset: all queries of the study.")] = "",
+    out: Annotated[Path | None, typer.Option(help="Parquet file for the clusters.")] = None,
+    preset: PresetOption = "usual",
     *,
     values: dict[str, Any],
-) -> None:
+) -> Iterator[Any]:
     """Groups queries that resemble each other, so that each group can be attributed as one."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
     chosen = load_queries(queries) if queries else ()
     _check_target(out)
-    settings = settings_from(ClusterSettings, values)
-    run_id = attributions.start_clusters(opened, found, settings=settings, queries=chosen)
-    with RunBar() as bar:
-        run = finish(opened, run_id, bar)
-    frame = attributions.read_clusters(opened, run_id)
+    run = finish(study.cluster(preset_from(CLUSTER_PRESETS, preset, values), queries=chosen))
+    clusters, result = read_clusters(study, run), run.result
     if out is not None:
-        _write(frame, out)
-    summary = RunFolder(run.folder).result()
-    if as_json:
-        print_json({"run": run_id, "summary": summary, "clusters": frame})
-        return
-    sizes = Counter(frame["cluster"])
-    terms = summary.get("terms", {})
-    rows = [(name, sizes[name], ", ".join(terms.get(str(name), ()))) for name in sorted(sizes)]
+        write_table(out.expanduser(), clusters)
+    yield {"run": run.id, "summary": summary(result), "clusters": clusters}
+    sizes = Counter(clusters["cluster"])
+    names = sorted(sizes, key=lambda name: (len(name), name))
+    rows = [(name, sizes[name], ", ".join(result.terms.get(name, ()))) for name in names]
     print_table(("cluster", "queries", "terms"), rows, cut=("terms",))
-    print_note(f"run {run_id}")
+    print_note(f"run {run.id}")
 
 
 def _read_queries(typed: Query, *, queries: str, batch: bool) -> list[Query]:
-    """Takes the queries of a file, or the one that was typed.
-
-    Raises:
-        DataError: Neither or both were given.
-    """
+    """Reads the queries of a file, or takes the one that was typed."""
     if queries and (typed.prompt or typed.response):
         raise DataError(
             "both --queries and --prompt were given; give a file of queries, or one prompt and response"
@@ -139,17 +116,9 @@ def _read_queries(typed: Query, *, queries: str, batch: bool) -> list[Query]:
 
 
 def _check_target(out: Path | None) -> None:
-    """Finds out before the work starts whether its result can be written.
-
-    Raises:
-        DataError: The folder is missing.
-    """
+    """Refuses a file whose folder is missing, before the work starts."""
     if out is not None and not out.expanduser().resolve().parent.is_dir():
         raise DataError(f"the folder of {out} does not exist; make it, or give another --out")
-
-
-def _write(frame: pd.DataFrame, out: Path) -> None:
-    write_table(out.expanduser(), frame)
 
 
 def _print_query(query_id: str, rows: pd.DataFrame) -> None:

@@ -1,89 +1,79 @@
 """`lancet correct`: trains a corrected model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lancet_core.cli.following import RunBar
-from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
-from lancet_core.cli.output import print_json, print_line, print_note
-from lancet_core.correction.settings import CorrectionSettings, PairSettings
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import PresetOption, preset_from, with_settings, with_workspace
+from lancet_core.cli.output import print_line, print_note, summary
+from lancet_core.correction.settings import (
+    CORRECTION_PRESETS,
+    PAIR_PRESETS,
+    CorrectionSettings,
+    PairSettings,
+)
 from lancet_core.data.inputs import load_queries
 from lancet_core.errors import DataError
-from lancet_core.runs.run_folder import RunFolder
-from lancet_core.store.studies import Study
-from lancet_core.workbench import corrections, proofs, studies
-from lancet_core.workbench.waiting import finish
-from lancet_core.workspace import Workspace, open_workspace
+from lancet_core.runs.run import open_run
+from lancet_core.study import corrections, proofs
+from lancet_core.study.queue import Scope
+from lancet_core.study.study import Study
 
 PAIR_PREFIX = "pair-"
 
 
-@with_settings(PairSettings, prefix=PAIR_PREFIX)
-@with_settings(CorrectionSettings)
+@with_settings(PairSettings, prefix=PAIR_PREFIX, of_preset=True)
+@with_settings(CorrectionSettings, of_preset=True)
+@with_workspace
 def correct(
-    study: StudyArgument,
+    study: Study,
     pairs: Annotated[
-        str,
-        typer.Option(
-            "--pairs", help="File of pairs, as lancet pairs export writes it. Unset: the approved pairs."
-        ),
+        str, typer.Option(help="File of pairs, as lancet pairs export writes it. Unset: the approved pairs.")
     ] = "",
     attribution: Annotated[
-        str,
-        typer.Option(
-            "--attribution", metavar="RUN", help="Take the pairs that this attribution proposes, unreviewed."
-        ),
+        str, typer.Option(metavar="RUN", help="Take the pairs that this attribution proposes, unreviewed.")
+    ] = "",
+    case: Annotated[
+        str, typer.Option(metavar="QUERY", help="Take the approved pairs of this case alone.")
     ] = "",
     queries: Annotated[
-        str,
-        typer.Option("--queries", help="File of queries whose probability is followed; unset: the study's."),
+        str, typer.Option(help="File of queries whose probability is followed; unset: the study's.")
     ] = "",
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for the corrected model (save_pretrained).")
+        Path | None, typer.Option(help="New folder for the corrected model (save_pretrained).")
     ] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    preset: PresetOption = "usual",
     *,
     values: dict[str, Any],
-) -> None:
+) -> Iterator[Any]:
     """Trains the model away from the positive and towards the negative sample of each pair, and leaves the rest as it is."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
-    settings = settings_from(CorrectionSettings, values)
-    pair_settings = settings_from(PairSettings, values, PAIR_PREFIX)
+    settings = preset_from(CORRECTION_PRESETS, preset, values)
+    pair_settings = preset_from(PAIR_PRESETS, preset, values, PAIR_PREFIX)
     if out is not None and out.expanduser().exists():
         raise DataError(f"{out} is there already; give a new folder with --out")
-    source = _source(opened, found, pairs=pairs, attribution=attribution, settings=pair_settings)
+    source = _source(study, pairs=pairs, attribution=attribution, case=case, settings=pair_settings)
     followed = load_queries(queries) if queries else ()
     print_note(f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain")
-    run_id = corrections.start_correction(opened, found, settings, source=source, queries=followed)
-    with RunBar() as bar:
-        run = finish(opened, run_id, bar)
-    model = proofs.corrected_model(opened, run_id)
-    if out is not None:
-        model = proofs.export_model(opened, run_id, out)
-    summary = RunFolder(run.folder).result()
-    if as_json:
-        print_json({"run": run_id, "model": model, "summary": summary})
-        return
+    run = finish(corrections.correct(study, source, settings, queries=followed, case_id=case))
+    model = run.result.model if out is None else proofs.export_model(run, out)
+    yield {"run": run.id, "model": model, "summary": summary(run.result)}
     print_line(f"corrected model: {model}")
-    print_note(f"run {run_id}; prove it: lancet compare {study} --after {model}")
+    print_note(f"run {run.id}; prove it: lancet compare {study.name} --after {model}")
 
 
 def _source(
-    workspace: Workspace, study: Study, *, pairs: str, attribution: str, settings: PairSettings
-) -> corrections.CorrectionSource:
-    """Takes pairs from where the person said.
-
-    Raises:
-        DataError: Two places were given, or there is no pair.
-    """
-    if pairs and attribution:
-        raise DataError("both --pairs and --attribution were given; give one of them")
+    study: Study, *, pairs: str, attribution: str, case: str, settings: PairSettings
+) -> corrections.Source:
+    """Takes pairs from where the person said."""
+    if sum(map(bool, (pairs, attribution, case))) > 1:
+        raise DataError("more than one of --pairs, --attribution and --case was given; give one of them")
     if pairs:
-        return corrections.file_source(workspace, study, path=pairs, settings=settings)
+        return corrections.file_source(study, pairs, settings)
     if attribution:
-        return corrections.attribution_source(workspace, study, run_id=attribution, settings=settings)
-    return corrections.reviewed_source(workspace, study)
+        return corrections.attribution_source(
+            study, open_run(study.workspace, attribution, "attribute"), settings
+        )
+    return corrections.reviewed_source(study, Scope(case))

@@ -1,13 +1,17 @@
 """Waits for a run on the terminal: step, count and time left on stderr."""
 
 import sys
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-
+from lancet_core.acts.results import Result
+from lancet_core.runs.run import Run
 from lancet_core.store.run_status import Status
+from lancet_core.text import visible_line
+
+if TYPE_CHECKING:
+    from rich.progress import TaskID
+
+R = TypeVar("R", bound=Result)
 
 
 class RunBar:
@@ -15,6 +19,9 @@ class RunBar:
 
     def __init__(self) -> None:
         """Makes the bar; it appears with the first status."""
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
@@ -32,9 +39,7 @@ class RunBar:
         self._bar.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Takes the bar away."""
         self._bar.stop()
 
@@ -46,7 +51,7 @@ class RunBar:
         count = f"{status.done:,} of {status.total:,}" if status.total else ""
         self._bar.update(
             self._task,
-            description=status.step or status.state,
+            description=visible_line(status.step or status.state),
             completed=status.done,
             total=status.total,
             count=count,
@@ -58,3 +63,17 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def finish(run: Run[R]) -> Run[R]:
+    """Waits for a run under a bar; Ctrl-C cancels it.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        JobError: It failed.
+        Cancelled: A person cancelled it.
+    """
+    with RunBar() as bar:
+        return run.wait(bar)

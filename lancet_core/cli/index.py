@@ -1,80 +1,69 @@
 """`lancet index`: builds and shows the gradient indexes of a study."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import typer
 
-from lancet_core.cli.following import RunBar
-from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
-from lancet_core.cli.output import print_json, print_line, print_note, print_table
-from lancet_core.influence.settings import IndexSettings, InfluenceSettings
-from lancet_core.runs.run_folder import RunFolder
-from lancet_core.workbench import indexes, studies
-from lancet_core.workbench.waiting import finish
-from lancet_core.workspace import open_workspace
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import (
+    GroupedCommand,
+    MethodOption,
+    influence_from,
+    settings_from,
+    with_settings,
+    with_workspace,
+)
+from lancet_core.cli.output import print_line, print_note, print_table, summary
+from lancet_core.influence.presets import USUAL
+from lancet_core.influence.settings import GradientSettings, IndexSettings
+from lancet_core.study import indexes
+from lancet_core.study.study import Study
 
 commands = typer.Typer(help="Build and show gradient indexes: any query is answered over all samples.")
-# What a query is answered with once its candidates are known, and so no matter of the index.
-OF_QUERIES = ("recall", "candidates", "recall_text", "refine_steps", "normalise")
 
 
-@commands.command("build")
-@with_settings(InfluenceSettings, IndexSettings, without=OF_QUERIES)
-def build(
-    study: StudyArgument,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-    *,
-    values: dict[str, Any],
-) -> None:
-    """Keeps a few numbers of each training sample in one resumable pass, so that --recall index finds any sample's influence."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
-    settings = settings_from(InfluenceSettings, values)
-    run_id = indexes.start_index(
-        opened, found, influence=settings, index=settings_from(IndexSettings, values)
-    )
-    with RunBar() as bar:
-        run = finish(opened, run_id, bar)
-    told = RunFolder(run.folder).result()
-    built = indexes.require_index(found, settings)
-    if as_json:
-        print_json({"run": run_id, "folder": built.folder, "size": built.size, "summary": told})
-        return
+@commands.command("build", cls=GroupedCommand)
+@with_settings(GradientSettings, IndexSettings)
+@with_workspace
+def build(study: Study, method: MethodOption = USUAL, *, values: dict[str, Any]) -> Iterator[Any]:
+    """Keeps a sketch of each training sample's gradient in one resumable pass, so that --recall index finds any sample's influence."""
+    settings = influence_from(method, values)
+    run = finish(study.build_index(settings, settings_from(IndexSettings, values)))
+    result, index = run.result, indexes.require_index(study, settings)
+    yield {"run": run.id, "folder": index.folder, "size": index.size, "summary": summary(result)}
     print_line(
-        f"{told['samples']:,} samples, {told['numbers']:,} numbers and {told['bytes_per_sample']:,.0f} bytes each, "
-        f"{megabytes(built.size)} in all, {told['seconds']:.1f} s"
+        f"{result.samples:,} samples, {result.dimensions:,} dimensions and {result.bytes_per_sample:,.0f} bytes each, "
+        f"{megabytes(index.size)} in all, {result.seconds:.1f} s"
     )
-    if told["too_long"]:
-        print_note(f"{told['too_long']:,} samples exceed the model's context and are not in the index")
-    for note in told["notes"]:
+    if result.too_long:
+        print_note(f"{result.too_long:,} samples exceed the model's context and are not in the index")
+    for note in result.notes:
         print_note(note)
-    print_note(f"run {run_id}; search it with: lancet attribute {study} --recall index")
+    print_note(f"run {run.id}; search it with: lancet attribute {study.name} --recall index")
 
 
 @commands.command("show")
-def show(study: StudyArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@with_workspace
+def show(study: Study) -> Iterator[Any]:
     """Shows the gradient indexes of a study: method, samples, size, and whether they can still be searched."""
-    found = studies.show_study(open_workspace(workspace), study)
-    every, begun = indexes.list_indexes(found), indexes.unfinished(found)
-    if as_json:
-        listed = [
-            {**asdict(index.manifest), "folder": index.folder, "size": index.size, "built_at": index.built_at}
-            | {"usable": not index.outdated, "outdated": index.outdated}
-            for index in every
-        ]
-        print_json({"study": study, "indexes": listed, "unfinished": begun})
-        return
-    if every:
-        _print_indexes(every)
-    for index in every:
+    built, unfinished = indexes.list_indexes(study), indexes.count_unfinished(study)
+    listed = [
+        {**asdict(index.manifest), "folder": index.folder, "size": index.size, "built_at": index.built_at}
+        | {"usable": not index.outdated, "outdated": index.outdated}
+        for index in built
+    ]
+    yield {"study": study.name, "indexes": listed, "unfinished": unfinished}
+    if built:
+        _print_indexes(built)
+    for index in built:
         if index.outdated:
-            print_note(f"{index.manifest.influence['method']}: {index.outdated}; build it again")
-    if begun:
-        print_note(f"{begun} not finished; the same lancet index build {study} goes on with it")
-    if not every:
-        print_line(f"study {study!r} has no gradient index; build it: lancet index build {study}")
+            print_note(f"{index.method}: {index.outdated}; build it again")
+    if unfinished:
+        print_note(f"{unfinished} not finished; the same lancet index build {study.name} goes on with it")
+    if not built:
+        print_line(f"study {study.name!r} has no gradient index; build it: lancet index build {study.name}")
 
 
 def megabytes(size: int) -> str:
@@ -82,17 +71,17 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
-def _print_indexes(every: list[indexes.StudyIndex]) -> None:
+def _print_indexes(built: list[indexes.StudyIndex]) -> None:
     rows = [
         (
-            index.manifest.influence["method"],
+            index.method,
             f"{index.manifest.samples:,}",
-            f"{index.manifest.numbers:,}",
+            f"{index.manifest.dimensions:,}",
             f"{index.manifest.bytes_per_sample:,.0f}",
             megabytes(index.size),
             index.built_at,
             "no" if index.outdated else "yes",
         )
-        for index in every
+        for index in built
     ]
-    print_table(("method", "samples", "numbers", "bytes each", "on disk", "built", "usable"), rows)
+    print_table(("method", "samples", "dimensions", "bytes each", "on disk", "built", "usable"), rows)

@@ -1,57 +1,61 @@
 """`lancet pairs`: proposes, lists, decides and exports pairs."""
 
 import getpass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from lancet_core.cli.following import RunBar
-from lancet_core.cli.options import JsonOption, StudyArgument, WorkspaceOption, settings_from, with_settings
-from lancet_core.cli.output import cell, print_json, print_line, print_note
-from lancet_core.correction.settings import PairSettings
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import PresetOption, preset_from, with_settings, with_workspace
+from lancet_core.cli.output import cell, print_line, print_note
+from lancet_core.correction.settings import PAIR_PRESETS, PairSettings
 from lancet_core.errors import ConfigError
+from lancet_core.runs.run import open_run
 from lancet_core.store.pairs import get_pair
-from lancet_core.store.studies import Study
-from lancet_core.workbench import attributions, proposals, reviews, studies
-from lancet_core.workbench.waiting import finish
-from lancet_core.workspace import Workspace, open_workspace
+from lancet_core.study import attributions, review
+from lancet_core.study.queue import EVERYTHING, Scope, View, counts, queue
+from lancet_core.study.study import Study
+from lancet_core.workspace import Workspace
 
 commands = typer.Typer(help="Propose, list, decide and export pairs of samples.")
 ReviewerOption = Annotated[
     str, typer.Option("--reviewer", help="Who decides; unset: the name of this account.")
 ]
+CaseOption = Annotated[
+    str,
+    typer.Option(
+        "--case", metavar="QUERY", help="Only pairs of this case and its query cluster; unset: all."
+    ),
+]
 
 
 @commands.command("propose")
-@with_settings(PairSettings)
+@with_settings(PairSettings, of_preset=True)
+@with_workspace
 def propose(
-    study: StudyArgument,
+    study: Study,
     attribution: Annotated[
         str,
         typer.Option(
-            "--attribution",
             metavar="RUN",
-            help="Attribution to propose from. Unset: the study's queries are clustered and attributed over the whole corpus "
-            "where that was not done yet.",
+            help="Attribution to propose from: of one answer, the pairs of that case. Unset: the study's queries are clustered and "
+            "attributed over the whole corpus where that was not done yet.",
         ),
     ] = "",
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
+    preset: PresetOption = "usual",
     *,
     values: dict[str, Any],
-) -> None:
+) -> Iterator[Any]:
     """Puts pairs up for review: a sample that pushes towards the bad answers and one that pushes away."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
-    settings = settings_from(PairSettings, values)
-    run_id = attribution or _attributed(opened, found)
-    count = reviews.propose(opened, study, run_id, settings)
-    if as_json:
-        print_json({"attribution": run_id, "pairs": count})
-        return
+    settings = preset_from(PAIR_PRESETS, preset, values)
+    run = open_run(study.workspace, attribution, "attribute") if attribution else _attributed(study)
+    is_usual = settings == PAIR_PRESETS["usual"]
+    count = len(study.propose_pairs(run, None if is_usual else settings))
+    yield {"attribution": run.id, "pairs": count}
     print_line(f"{count:,} pairs are up for review")
-    if count < settings.count:
+    if count < settings.count and not (is_usual and run.record.case_id):
         print_note(
             f"fewer than the {settings.count} asked for: no further sample pushes towards or away; add queries, score the whole "
             "corpus, or relax --scorer-agreement or --similar-prompts"
@@ -59,42 +63,39 @@ def propose(
 
 
 @commands.command("list")
+@with_workspace
 def list_pairs(
-    study: StudyArgument,
+    study: Study,
     show: Annotated[
-        str, typer.Option("--show", help="Which pairs: undecided, approve, reject, skip, flag or all.")
+        str, typer.Option(help="Which pairs: undecided, approve, reject, skip, flag or all.")
     ] = "undecided",
-    order: Annotated[
-        str, typer.Option("--order", help="queue (clusters in turn) or influence (strongest first).")
-    ] = "queue",
-    limit: Annotated[int, typer.Option("--limit", min=0, help="Rows to list; 0 lists all.")] = 20,
+    order: Annotated[str, typer.Option(help="queue (as proposed) or influence (strongest first).")] = "queue",
+    case: CaseOption = "",
+    limit: Annotated[int, typer.Option(min=0, help="Rows to list; 0 lists all.")] = 20,
     reviewer: ReviewerOption = "",
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Lists pairs with both samples."""
-    opened = open_workspace(workspace)
-    found = studies.show_study(opened, study)
-    queue = reviews.queue(opened, study, reviewer=_reviewer(reviewer), show=show, order=order)
-    total = len(queue)
-    queue = queue.head(limit) if limit else queue
-    samples = studies.samples_table(found).set_index("id")
+) -> Iterator[Any]:
+    """Lists pairs with both samples, and why each is there."""
+    scope = Scope(case) if case else Scope(reach=EVERYTHING)
+    rows = queue(study, View(_reviewer(reviewer), scope, show, order))
+    total = len(rows)
+    rows = rows.head(limit) if limit else rows
+    samples = study.samples().set_index("id")
     for side in ("positive", "negative"):
         for column in ("prompt", "response"):
-            queue[f"{side}_{column}"] = queue[f"{side}_id"].map(samples[column])
-    if as_json:
-        print_json({"counts": reviews.counts(opened, study), "pairs": queue})
-        return
-    for row in queue.to_dict("records"):
-        print_line(f"{row['pair_id']}  cluster {row['cluster']}  {row['verdict'] or 'undecided'}")
+            rows[f"{side}_{column}"] = rows[f"{side}_id"].map(samples[column])
+    yield {"counts": counts(study, scope), "pairs": rows}
+    for row in rows.to_dict("records"):
+        print_line(f"{row['pair_id']}  {row['verdict'] or 'undecided'}: {row['why']}")
         for side, mark in (("positive", "▲"), ("negative", "▼")):
             print_line(f"  {mark} {row[f'{side}_influence']:+.3f}  {cell(row[f'{side}_prompt'])}")
             print_line(f"            {cell(row[f'{side}_response'])}")
-    print_note(f"{len(queue):,} of {total:,} pairs")
+    print_note(f"{len(rows):,} of {total:,} pairs")
 
 
 @commands.command("decide")
+@with_workspace
 def decide(
+    workspace: Workspace,
     pair_id: Annotated[
         str, typer.Argument(metavar="ID", help="Id of the pair, as lancet pairs list shows it.")
     ],
@@ -103,58 +104,44 @@ def decide(
         bool, typer.Option("--replace", help="Decide anew where a decision stands; unset, that is refused.")
     ] = False,
     reviewer: ReviewerOption = "",
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
+) -> Iterator[Any]:
     """Decides on a pair; the decision is kept for good."""
-    opened = open_workspace(workspace)
-    seen = get_pair(opened, pair_id).decision_id if replace else None
-    decision = reviews.decide(opened, pair_id, verdict, reviewer=_reviewer(reviewer), seen_decision_id=seen)
-    if as_json:
-        print_json(decision)
-        return
+    seen = get_pair(workspace, pair_id).decision_id if replace else None
+    decision = review.decide(workspace, pair_id, verdict, reviewer=_reviewer(reviewer), seen_decision_id=seen)
+    yield decision
     print_line(f"{pair_id}: {verdict} by {decision.reviewer}")
 
 
 @commands.command("export")
+@with_workspace
 def export(
-    study: StudyArgument,
+    study: Study,
     out: Annotated[Path, typer.Argument(metavar="FILE", help="File to write.")],
     format: Annotated[
         str,
         typer.Option(
-            "--format",
-            help="pairs (read by lancet correct), kto or dpo (TRL), csv, parquet, or decisions (the log).",
+            help="pairs (read by lancet correct), kto or dpo (TRL), csv, parquet, or decisions (the log)."
         ),
     ] = "pairs",
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    case: CaseOption = "",
+) -> Iterator[Any]:
     """Writes pairs or decisions to a file."""
-    count = reviews.export_pairs(open_workspace(workspace), study, out.expanduser(), format)
-    if as_json:
-        print_json({"file": out, "format": format, "rows": count})
-        return
+    count = review.export_pairs(study, out.expanduser(), format, Scope(case) if case else None)
+    yield {"file": out, "format": format, "rows": count}
     print_line(f"{count:,} rows in {out}")
 
 
-def _attributed(workspace: Workspace, study: Study) -> str:
+def _attributed(study: Study) -> Any:
     """Finds the whole-corpus attribution of the study's clusters, or makes it."""
-    batch = attributions.latest_batch_attribution(workspace, study)
-    if batch is not None:
-        return batch.id
-    with RunBar() as bar:
-        clusters = finish(workspace, proposals.start_study_clusters(workspace, study), bar)
-        run_id = attributions.start_cluster_attribution(workspace, study, cluster_run_id=clusters.id)
-        return finish(workspace, run_id, bar).id
+    known = attributions.latest_corpus_attribution(study)
+    if known is not None:
+        return known
+    clusters = finish(attributions.cluster(study))
+    return finish(attributions.attribute_clusters(study, clusters))
 
 
 def _reviewer(name: str) -> str:
-    """Names who decides.
-
-    Raises:
-        ConfigError: No name was given and the account has none.
-    """
+    """Names who decides: as given, else by the account."""
     try:
         return name.strip() or getpass.getuser()
     except (OSError, KeyError) as error:

@@ -1,16 +1,26 @@
 """`lancet runs`: lists, shows, cancels and resumes runs."""
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Any
 
 import typer
 
-from lancet_core.cli.following import RunBar
-from lancet_core.cli.options import JsonOption, WorkspaceOption
-from lancet_core.cli.output import print_json, print_line, print_note, print_table
-from lancet_core.store.runs import RunRecord
-from lancet_core.workbench import runs
-from lancet_core.workbench.waiting import finish
-from lancet_core.workspace import open_workspace
+from lancet_core.acts.table import ACTS
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import with_workspace
+from lancet_core.cli.output import (
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    print_text,
+    summary,
+)
+from lancet_core.errors import JobError
+from lancet_core.runs.run import Run, list_runs, open_run
+from lancet_core.store.runs import RunFilter
+from lancet_core.workspace import Workspace
 
 commands = typer.Typer(help="List, show, cancel and resume runs.")
 RunArgument = Annotated[
@@ -19,109 +29,120 @@ RunArgument = Annotated[
 
 
 @commands.command("list")
+@with_workspace
 def list_all(
-    study: Annotated[str | None, typer.Option("--study", help="Only runs of this study.")] = None,
-    operation: Annotated[
-        str | None, typer.Option("--operation", help="Only runs of this operation, as attribute or correct.")
+    workspace: Workspace,
+    of: Annotated[str | None, typer.Option("--study", help="Only runs of this study.")] = None,
+    act: Annotated[
+        str | None, typer.Option("--act", "--operation", help=f"Only runs of this act: {', '.join(ACTS)}.")
     ] = None,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Lists runs, newest first."""
-    found = runs.list_runs(open_workspace(workspace), study, operation)
-    if as_json:
-        print_json([describe(run) for run in found])
-        return
-    if not found:
+) -> Iterator[Any]:
+    """Lists runs, newest first: what was asked, and how it ended."""
+    runs = list_runs(workspace, RunFilter(study=of, act=act))
+    yield [describe(run) for run in runs]
+    if not runs:
         print_line("no run yet")
         return
-    rows = [(run.id, run.study, run.operation, run.state, run.created_at) for run in found]
-    print_table(("run", "study", "operation", "state", "created"), rows)
+    records = [run.record for run in runs]
+    rows = [(each.id, each.study, each.state, each.created_at, each.outcome, each.title) for each in records]
+    print_table(("run", "study", "state", "created", "outcome", "asked"), rows, cut=("asked",))
 
 
 @commands.command("show")
-def show(run_id: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@with_workspace
+def show(workspace: Workspace, run_id: RunArgument) -> Iterator[Any]:
     """Shows where a run stands, its settings and what it found."""
-    details = runs.show(open_workspace(workspace), run_id)
-    if as_json:
-        document = {
-            **describe(details.record),
-            "status": details.status,
-            "config": details.config,
-            "versions": details.versions,
-            "metrics": details.metrics,
-            "children": [child.id for child in details.children],
-        }
-        print_json(document)
-        return
-    status = details.status
+    run = open_run(workspace, run_id)
+    status, order = run.status, run.order
+    children = [child.id for child in run.children]
+    result = _result(run)
+    yield {
+        **describe(run),
+        "status": status,
+        "subject": order.subject,
+        "request": order.request,
+        "versions": run.folder.versions,
+        "metrics": run.metrics,
+        "children": children,
+        "result": result,
+    }
     count = f"{status.done:,} of {status.total:,}" if status.total else ""
-    for name, value in (
-        ("run", run_id),
-        ("study", details.record.study or "–"),
-        ("state", status.state),
-        ("step", f"{status.step} {count}".strip() or "–"),
-        ("error", status.error or "–"),
-        ("folder", details.folder),
-        ("parents", ", ".join(details.record.parents) or "–"),
-        ("children", ", ".join(child.id for child in details.children) or "–"),
-    ):
-        print_line(f"{name:<10} {value}")
-    print_json({"settings": details.config, "summary": details.record.summary})
+    print_facts(
+        {
+            "run": run_id,
+            "study": run.record.study or "–",
+            "asked": run.record.title or "–",
+            "state": status.state,
+            "outcome": run.record.outcome or "–",
+            "step": f"{status.step} {count}".strip() or "–",
+            "error": status.error or "–",
+            "folder": run.record.folder,
+            "parents": ", ".join(run.record.parents) or "–",
+            "children": ", ".join(children) or "–",
+        }
+    )
+    print_json({"subject": order.subject, "request": order.request, "result": result})
 
 
 @commands.command("logs")
+@with_workspace
 def logs(
+    workspace: Workspace,
     run_id: RunArgument,
-    lines: Annotated[int, typer.Option("--lines", min=1, help="How many of the last lines.")] = 200,
-    workspace: WorkspaceOption = None,
+    lines: Annotated[int, typer.Option(min=1, help="How many of the last lines.")] = 200,
 ) -> None:
     """Prints the last lines of a run's log."""
-    print_line(runs.logs(open_workspace(workspace), run_id, lines))
+    print_text(open_run(workspace, run_id).log(lines))
 
 
 @commands.command("cancel")
-def cancel(run_id: RunArgument, workspace: WorkspaceOption = None, as_json: JsonOption = False) -> None:
+@with_workspace
+def cancel(workspace: Workspace, run_id: RunArgument) -> Iterator[Any]:
     """Stops a run within five seconds; what it finished is kept."""
-    status = runs.cancel(open_workspace(workspace), run_id)
-    if as_json:
-        print_json({"run": run_id, "state": status.state})
-        return
+    status = open_run(workspace, run_id).cancel()
+    yield {"run": run_id, "state": status.state}
     print_line(f"{run_id}: {status.state}")
 
 
 @commands.command("resume")
+@with_workspace
 def resume(
+    workspace: Workspace,
     run_id: RunArgument,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")] = True,
-    workspace: WorkspaceOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    wait: Annotated[bool, typer.Option(help="Wait until it is done.")] = True,
+) -> Iterator[Any]:
     """Goes on with a run that failed, died or was cancelled, from what it finished."""
-    opened = open_workspace(workspace)
-    runs.resume(opened, run_id)
+    run = open_run(workspace, run_id).resume()
     if wait:
-        with RunBar() as bar:
-            finish(opened, run_id, bar)
-    record = runs.show(opened, run_id).record
-    if as_json:
-        print_json(describe(record))
-        return
-    print_line(f"{run_id}: {record.state}")
+        run = finish(run)
+    yield describe(run)
+    print_line(f"{run_id}: {run.record.state}")
     if not wait:
         print_note(f"watch it: lancet runs show {run_id}")
 
 
-def describe(run: RunRecord) -> dict[str, object]:
+def describe(run: Run[Any]) -> dict[str, object]:
     """Lists what the index knows of a run."""
-    return {
-        "id": run.id,
-        "study": run.study,
-        "operation": run.operation,
-        "state": run.state,
-        "folder": run.folder,
-        "created_at": run.created_at,
-        "finished_at": run.finished_at,
-        "parents": list(run.parents),
-        "summary": run.summary,
-    }
+    record = run.record
+    names = (
+        "id",
+        "study",
+        "act",
+        "title",
+        "state",
+        "outcome",
+        "folder",
+        "case_id",
+        "created_at",
+        "finished_at",
+    )
+    return {**{name: getattr(record, name) for name in names}, "parents": list(record.parents)}
+
+
+def _result(run: Run[Any]) -> dict[str, Any] | None:
+    """What a run found, as plain values; None before it is done, and where another version did it."""
+    try:
+        return summary(run.result) if run.record.is_done else None
+    except JobError as error:
+        print_note(str(error))
+        return None

@@ -1,1 +1,1 @@
-"""Correction: pairs, retain set and the objectives that change a model's behaviour."""
+"""Correction: pairs, retain set and the training that changes a model's behaviour."""

@@ -1,194 +1,113 @@
-"""Corrects a model: measures the start, trains with checkpoints, resumes, chooses the best, saves."""
+"""The three terms of Influence-driven Bregman Optimization (paper, Eq. 15 to 17)."""
 
-import dataclasses
-import json
-import re
-import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import set_seed
+from torch.nn.functional import logsigmoid
 
-from lancet_core.correction.settings import CorrectionSettings
-from lancet_core.correction.steps import (
-    NEGATIVES,
-    POSITIVES,
-    RETAINED,
-    TOKENS_AT_ONCE,
-    CorrectionSteps,
-    TrainingTexts,
-    draw_retained,
-    reference_log_likelihoods,
-)
-from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
-from lancet_core.files import replacing_folder, write_text
-from lancet_core.models.encoding import Encoded, pack
-from lancet_core.models.loading import LanguageModel
-from lancet_core.progress import Progress
-
-CHECKPOINTS = "checkpoints"
-STATE_FILE = "trainer_state.json"
-_CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
+EPSILON = {"undesirable": -1.0, "desirable": 1.0}
 
 
 @dataclass(frozen=True)
-class Corrected:
-    """A corrected model and how it was reached.
+class Margin:
+    """What the correction term sees of a step's pairs.
 
     Attributes:
-        language_model: The model of the best checkpoint, its adapter merged.
-        steps: Steps trained.
-        best_step: Step of the checkpoint that was chosen; the last where nothing was validated.
-        best_score: Its helpful minus harmful on the validation prompts, None where nothing was validated.
-        resumed_from: Step the run was resumed from, 0 where it ran through.
-        terms: Terms of the last step.
+        positive: Log-ratio log(π_θ / π_θs) of the samples that push towards the queries, shape (pairs,).
+        negative: The same of the samples that push away, shape (pairs,).
+        positive_weight: Their weights, above 0, shape (pairs,).
+        negative_weight: Weights of the other side, below 0, shape (pairs,).
     """
 
-    language_model: LanguageModel
-    steps: int
-    best_step: int
-    best_score: float | None
-    resumed_from: int
-    terms: dict[str, float]
+    positive: Tensor
+    negative: Tensor
+    positive_weight: Tensor
+    negative_weight: Tensor
+
+    def difference(self, beta: float = 1.0) -> Tensor:
+        """Δ± = β [Î(z⁺) Δ(z⁺) + Î(z⁻) Δ(z⁻)] of each pair."""
+        return beta * (self.positive_weight * self.positive + self.negative_weight * self.negative)
 
 
-def correct_model(
-    language_model: LanguageModel,
-    texts: TrainingTexts,
-    queries: Sequence[Encoded],
-    *,
-    settings: CorrectionSettings,
-    folder: Path,
-    watch: tuple[Progress, Validate | None],
-) -> Corrected:
-    """Trains a model by IBO, from its last whole checkpoint where the folder holds one.
+def bounded_correction(margin: Margin, epsilon: float, beta: float) -> Tensor:
+    """-log σ(ε Δ±), averaged over the pairs: at least 0, saturating as the model obeys.
+
+    Deviation from Eq. 15: ε stands inside the sigmoid, since with ε = -1 in front the printed loss is log σ(Δ±), which
+    falls without bound and is gradient ascent. Both have the gradient -ε/2 with respect to Δ± at the start; β is Eq. 14's.
+    """
+    return -logsigmoid(epsilon * margin.difference(beta)).mean()
+
+
+def literal_correction(margin: Margin, epsilon: float, beta: float) -> Tensor:
+    """-ε log σ(Δ±), averaged: Eq. 15 as printed, which has no β, so that `beta` is not used."""
+    del beta
+    return -epsilon * logsigmoid(margin.difference()).mean()
+
+
+CORRECTIONS: dict[str, Callable[[Margin, float, float], Tensor]] = {
+    "bounded": bounded_correction,
+    "literal": literal_correction,
+}
+
+
+def token_divergence(log_ratios: Tensor, mask: Tensor) -> Tensor:
+    """Mean over response tokens of r - log r - 1 with r = π_θ / π_θs at each token (Eq. 16, taken per token).
+
+    The k3 estimator of KL(π_θs ‖ π_θ) for tokens drawn from π_θs: never negative, and 0 with zero gradient at θ = θs. Written
+    as expm1(d) - d, which keeps its digits near 0 in float32. It is not clamped: that would kill the restoring gradient.
 
     Args:
-        language_model: The study's model; its parameters are changed in place.
-        texts: Pairs and retain samples as tokens.
-        queries: Queries whose probability is watched.
-        settings: Objective and training settings, polarity decided.
-        folder: Folder of the run; checkpoints go to its folder `checkpoints`.
-        watch: Progress, and what scores the model on validation prompts (None where there are no scorers).
+        log_ratios: d = log π_θ - log π_θs of each token, shape (sequences, positions).
+        mask: True at response tokens, the same shape.
+    """
+    return _divergence(log_ratios[mask]).mean()
+
+
+def sequence_divergence(log_ratios: Tensor, mask: Tensor) -> Tensor:
+    """Mean over responses of r - log r - 1 with r the ratio of whole responses: Eq. 16 as printed; overflows on long ones."""
+    return _divergence((log_ratios * mask).sum(dim=1)).mean()
+
+
+DIVERGENCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "token": token_divergence,
+    "sequence": sequence_divergence,
+}
+
+
+def proximity(parameters: Iterable[Tensor], start: Iterable[Tensor]) -> Tensor:
+    """½ ‖θ - θs‖² over the trained parameters (Eq. 17 without its weight λ)."""
+    squares = [(now - then).square().sum() for now, then in zip(parameters, start, strict=True)]
+    return 0.5 * torch.stack(squares).sum()
+
+
+def adapter_proximity(factors: Iterable[tuple[Tensor, Tensor, float]]) -> Tensor:
+    """½ ‖s B A‖² summed over adapted layers: the same distance where only a low-rank product was added.
+
+    ‖BA‖² = tr((A Aᵀ)(Bᵀ B)), so that the product is never formed.
+
+    Args:
+        factors: A of shape (rank, inputs), B of shape (outputs, rank), and the scale s of each layer.
+    """
+    squares = [scale**2 * ((a @ a.T) * (b.T @ b)).sum() for a, b, scale in factors]
+    return 0.5 * torch.stack(squares).sum()
+
+
+def log_ratio_of_response(log_ratios: Tensor, mask: Tensor, reduction: str) -> Tensor:
+    """Log-ratio of each whole response: the sum over its tokens, or their mean.
+
+    Args:
+        log_ratios: Log-ratio of each token, shape (sequences, positions).
+        mask: True at response tokens, the same shape.
+        reduction: `sum` or `mean`.
 
     Returns:
-        The corrected model.
-
-    Raises:
-        NumericalError: The loss is not finite or the retain NLL passed the guard; the checkpoints stay.
-        Cancelled: A person asked to stop; the run can be resumed.
+        Shape (sequences,).
     """
-    progress, validate = watch
-    set_seed(settings.seed)
-    model = language_model.model
-    references = _references(model, texts, settings, progress)
-    if settings.adapter == "lora":
-        model = _with_adapter(model, settings)
-    checkpoints = folder / CHECKPOINTS
-    checkpoint = last_checkpoint(checkpoints)
-    arguments = training_arguments(
-        str(checkpoints),
-        settings,
-        on_cpu=language_model.device.type == "cpu",
-        choose_best=validate is not None,
-    )
-    trainer = CorrectionTrainer(
-        model,
-        arguments,
-        steps=CorrectionSteps(texts, references, settings),
-        settings=settings,
-        watch=Watch(progress, tuple(pack(queries, TOKENS_AT_ONCE)), validate),
-    )
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    state = trainer.state
-    best = trainer.model.merge_and_unload() if settings.adapter == "lora" else trainer.model
-    best.eval()
-    return Corrected(
-        language_model=dataclasses.replace(language_model, model=best),
-        steps=state.global_step,
-        best_step=state.best_global_step or state.global_step,
-        best_score=state.best_metric,
-        resumed_from=0 if checkpoint is None else _step_of(checkpoint),
-        terms=trainer.terms,
-    )
+    total = (log_ratios * mask).sum(dim=1)
+    return total / mask.sum(dim=1).clamp(min=1) if reduction == "mean" else total
 
 
-def last_checkpoint(checkpoints: Path) -> Path | None:
-    """Finds the newest whole checkpoint and removes those that a kill left half written."""
-    if not checkpoints.is_dir():
-        return None
-    found = sorted(
-        (path for path in checkpoints.iterdir() if _CHECKPOINT_NAME.fullmatch(path.name)), key=_step_of
-    )
-    whole = []
-    for path in found:
-        if _is_whole(path):
-            whole.append(path)
-        else:
-            shutil.rmtree(path)
-    return whole[-1] if whole else None
-
-
-def save_corrected(language_model: LanguageModel, folder: Path, card: str) -> None:
-    """Saves model, tokenizer and model card whole or not at all.
-
-    Args:
-        language_model: The corrected model.
-        folder: Folder that is made or replaced.
-        card: Text of its `README.md`.
-    """
-    with replacing_folder(folder) as temporary:
-        language_model.model.save_pretrained(temporary)
-        language_model.tokenizer.save_pretrained(temporary)
-        write_text(temporary / "README.md", card)
-
-
-def _references(
-    model: Any, texts: TrainingTexts, settings: CorrectionSettings, progress: Progress
-) -> dict[int, list[Tensor]]:
-    """Measures the start model on the pairs and on those retain samples that some step will draw."""
-    count, pairs = len(texts.retain), len(texts.positive)
-    drawn = sorted(
-        {
-            index
-            for step in range(settings.steps)
-            for index in draw_retained(count, step=step, settings=settings)
-        }
-    )
-    everything = [*texts.positive, *texts.negative, *(texts.retain[index] for index in drawn)]
-    values = reference_log_likelihoods(model, everything, progress)
-    retained = [torch.empty(0)] * count
-    for index, value in zip(drawn, values[2 * pairs :], strict=True):
-        retained[index] = value
-    return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: retained}
-
-
-def _with_adapter(model: Any, settings: CorrectionSettings) -> Any:
-    """Adds a low-rank adapter to every linear layer of the blocks, of whatever architecture."""
-    from peft import LoraConfig, get_peft_model
-
-    config = LoraConfig(
-        r=settings.adapter_rank,
-        lora_alpha=2 * settings.adapter_rank,
-        lora_dropout=0.0,
-        target_modules="all-linear",
-        task_type="CAUSAL_LM",
-    )
-    return get_peft_model(model, config)
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    """The Trainer writes its state last: where that can be read, everything before it is there."""
-    try:
-        json.loads((checkpoint / STATE_FILE).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        return False
-    return True
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(checkpoint.name.rsplit("-", 1)[1])
+def _divergence(log_ratio: Tensor) -> Tensor:
+    return torch.expm1(log_ratio) - log_ratio

@@ -1,7 +1,6 @@
 """The model card of a corrected model. Free of torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 _TEXT = """\
@@ -20,14 +19,7 @@ This model was corrected with LANCET: it starts from `{base}` and was post-train
 
 | what | value |
 |---|---|
-| base model | `{base}` |
-| fingerprint of the base model | `{base_fingerprint}` |
-| pairs | {pairs} |
-| SHA-256 of the pairs | `{pairs_hash}` |
-| retain samples | {retain} |
-| SHA-256 of their ids | `{retain_hash}` |
-| chosen checkpoint | step {best_step} of {steps} |
-| helpful minus harmful on validation prompts | {best_score} |
+{facts}
 
 ## Settings
 
@@ -42,35 +34,16 @@ A low harmful score alone proves nothing: look at helpfulness, likelihood of goo
 """
 
 
-@dataclass(frozen=True)
-class Provenance:
-    """Where a corrected model comes from.
+def model_card(base: str, *, facts: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    """Writes the model card as Markdown.
 
-    Attributes:
+    Args:
         base: Folder or id of the start model.
-        base_fingerprint: Its hash.
-        pairs: Number of pairs.
-        pairs_hash: SHA-256 of the file of pairs.
-        retain: Number of retain samples.
-        retain_hash: SHA-256 of their ids.
-        steps: Steps trained.
-        best_step: Step that was chosen.
-        best_score: Helpful minus harmful there, None where nothing was validated.
+        facts: Where the corrected model comes from: what, and its value as Markdown.
+        settings: Names of the settings to their values.
     """
-
-    base: str
-    base_fingerprint: str
-    pairs: int
-    pairs_hash: str
-    retain: int
-    retain_hash: str
-    steps: int
-    best_step: int
-    best_score: float | None
+    return _TEXT.format(base=base, facts=_rows(facts), settings=_rows(settings))
 
 
-def model_card(provenance: Provenance, settings: Mapping[str, Any]) -> str:
-    """Writes the model card as Markdown."""
-    rows = "\n".join(f"| {name} | {value} |" for name, value in settings.items())
-    score = "not measured" if provenance.best_score is None else f"{provenance.best_score:.3f}"
-    return _TEXT.format(**{**vars(provenance), "best_score": score, "settings": rows})
+def _rows(values: Mapping[str, Any]) -> str:
+    return "\n".join(f"| {name} | {value} |" for name, value in values.items())

@@ -31,10 +31,10 @@ def admit_distinct(prompts: Sequence[str], limit: int) -> list[bool]:
     flags = []
     for index, words in enumerate(sets):
         prefix = _prefix(words, rarity)
-        near = {
+        similar = {
             other for word in prefix for other in entered[word] if _jaccard(words, sets[other]) >= SIMILARITY
         }
-        flags.append(len(near) < limit)
+        flags.append(len(similar) < limit)
         if flags[-1]:
             for word in prefix:
                 entered[word].append(index)

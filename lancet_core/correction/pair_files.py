@@ -1,7 +1,5 @@
 """Reads and writes `pairs.jsonl`, what a review hands to a correction."""
 
-import json
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from lancet_core.data.samples import content_id
 from lancet_core.errors import DataError
-from lancet_core.files import write_json_lines
+from lancet_core.files import is_number, parse_json, read_text, write_json_lines
 
 APPROVED = "approve"
 
@@ -67,20 +65,11 @@ def read_pairs(path: str | Path) -> list[ReviewedPair]:
     """Reads a file of pairs.
 
     Raises:
-        DataError: The file is missing, is not UTF-8 text, holds no pair, or a line cannot be used; the message names the line.
+        DataError: The file cannot be read, holds no pair, or a line cannot be used; the message names the line.
     """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise DataError(
-            f"the file of pairs {path} cannot be read: {error.strerror}; export the pairs again"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path} is not UTF-8 text (byte {error.start}); pairs are read from JSON lines"
-        ) from error
+    text = read_text(path)
     pairs = [
-        _read_line(line, f"{path}, line {number}")
+        _read_pair(line, f"{path}, line {number}")
         for number, line in enumerate(text.split("\n"), start=1)
         if line.strip()
     ]
@@ -103,13 +92,8 @@ def usable_pairs(pairs: list[ReviewedPair]) -> list[ReviewedPair]:
     return approved
 
 
-def _read_line(line: str, place: str) -> ReviewedPair:
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{place}: broken JSON ({error.msg} at column {error.colno}); mend the line or export again"
-        ) from error
+def _read_pair(line: str, place: str) -> ReviewedPair:
+    record = parse_json(line, place)
     if not isinstance(record, dict):
         raise DataError(
             f"{place}: a pair is a JSON object with positive and negative, found {type(record).__name__}"
@@ -140,13 +124,16 @@ def _read_side(record: dict[str, Any], side: str, place: str) -> PairSide:
     for column in ("prompt", "response"):
         if not isinstance(values.get(column), str) or not values[column].strip():
             raise DataError(
-                f"{place}: {side}.{column} is {values.get(column)!r}; it takes a text that is not empty"
+                f"{place}: {side}.{column} is {values.get(column)!r:.60}; it takes a text that is not empty"
             )
+    is_safe = values.get("is_safe")
+    if is_safe is not None and not isinstance(is_safe, bool):
+        raise DataError(f"{place}: {side}.is_safe is {is_safe!r:.60}; it takes true, false or null")
     influence = values.get("influence", 1.0 if side == "positive" else -1.0)
     harmful = values.get("harmful")
-    if not _is_number(influence) or not (harmful is None or _is_number(harmful)):
+    if not is_number(influence) or not (harmful is None or is_number(harmful)):
         raise DataError(
-            f"{place}: {side}.influence is {influence!r} and harmful {harmful!r}; both take numbers"
+            f"{place}: {side}.influence is {influence!r:.60} and harmful {harmful!r:.60}; both take numbers"
         )
     return PairSide(
         sample_id=str(values.get("sample_id") or content_id(values["prompt"], values["response"])),
@@ -154,9 +141,5 @@ def _read_side(record: dict[str, Any], side: str, place: str) -> PairSide:
         response=values["response"],
         influence=float(influence),
         harmful=None if harmful is None else float(harmful),
-        is_safe=values.get("is_safe"),
+        is_safe=is_safe,
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

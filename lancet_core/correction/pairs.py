@@ -24,14 +24,7 @@ Place = tuple[Any, int]
 
 @dataclass(frozen=True)
 class _Claim:
-    """A cluster's wish for a sample.
-
-    Attributes:
-        sample_id: The sample.
-        scaled: Influence divided by the largest magnitude of its cluster, in [-1, 1].
-        raw: Influence as scored.
-        cluster: The cluster that scored it.
-    """
+    """A cluster's wish for a sample, with its influence as scored, and scaled within the cluster to [-1, 1]."""
 
     sample_id: str
     scaled: float
@@ -70,16 +63,6 @@ def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSet
     if not pairs:
         raise DataError(_nothing_to_pair(scores, claims))
     return pd.DataFrame(pairs[: settings.count])
-
-
-def shortage(pairs: pd.DataFrame, settings: PairSettings) -> str:
-    """Says in one sentence that fewer pairs were found than asked for; empty where all were found."""
-    if len(pairs) >= settings.count:
-        return ""
-    return (
-        f"{len(pairs)} pairs were found and {settings.count} asked for: no further sample pushes towards or away. "
-        "Add queries, score the whole corpus, or relax the scorer's agreement or the limit on similar prompts."
-    )
 
 
 def choose_retain_set(
@@ -155,11 +138,7 @@ def scale_influence(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _eligible(scaled: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
-    """Keeps the claims that selection, scorer and near-equal prompts let through.
-
-    Raises:
-        DataError: A scored sample is not among the training samples, or scores are missing where the scorer is to agree.
-    """
+    """Keeps the claims that selection, scorer and near-equal prompts let through."""
     claims = scaled[scaled["scaled"] != 0]
     if settings.selection == "pareto":
         claims = claims[_pareto_keeps(claims, settings)]
@@ -223,11 +202,12 @@ def _in_turns(ranked: dict[Place, list[_Claim]], count: int) -> list[dict[str, A
     rank = 0
     while len(pairs) < count and waiting:
         rank += 1
-        drawn = _one_turn(waiting)
-        pairs += _pair_up(drawn, rank)
-        taken = {claim.sample_id for claim in drawn.values()}
+        accepted = _one_turn(waiting)
+        pairs += _pair_up(accepted, rank)
+        taken = {claim.sample_id for claim in accepted.values()}
         waiting = {
-            place: deque(claim for claim in waiting[place] if claim.sample_id not in taken) for place in drawn
+            place: deque(claim for claim in waiting[place] if claim.sample_id not in taken)
+            for place in accepted
         }
     return pairs
 
@@ -235,10 +215,10 @@ def _in_turns(ranked: dict[Place, list[_Claim]], count: int) -> list[dict[str, A
 def _one_turn(waiting: dict[Place, deque[_Claim]]) -> dict[Place, _Claim]:
     """Gives each queue one sample of each sign by deferred acceptance; queues that are left with one side get none."""
     while True:
-        drawn = _accept(waiting)
-        lonely = {queue for queue, sign in waiting if not {(queue, sign), (queue, -sign)} <= drawn.keys()}
+        accepted = _accept(waiting)
+        lonely = {queue for queue, sign in waiting if not {(queue, sign), (queue, -sign)} <= accepted.keys()}
         if not lonely:
-            return drawn
+            return accepted
         waiting = {place: claims for place, claims in waiting.items() if place[0] not in lonely}
 
 
@@ -260,13 +240,13 @@ def _accept(waiting: dict[Place, deque[_Claim]]) -> dict[Place, _Claim]:
     return dict(holder.values())
 
 
-def _pair_up(drawn: dict[Place, _Claim], rank: int) -> list[dict[str, Any]]:
+def _pair_up(accepted: dict[Place, _Claim], rank: int) -> list[dict[str, Any]]:
     """Makes the pairs of one turn, strongest positive minus negative first."""
     pairs = []
-    for (queue, sign), positive in drawn.items():
+    for (queue, sign), positive in accepted.items():
         if sign == NEGATIVE:
             continue
-        negative = drawn[queue, NEGATIVE]
+        negative = accepted[queue, NEGATIVE]
         pairs.append(
             {
                 "pair_id": content_id(positive.sample_id, negative.sample_id),

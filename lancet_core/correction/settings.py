@@ -50,7 +50,6 @@ class PairSettings:
 class CorrectionSettings:
     """How influence-driven Bregman optimization (IBO) trains the corrected model."""
 
-    objective: str = setting("ibo", "Training objective.", choices=("ibo",))
     form: str = setting(
         "bounded",
         "Correction term: bounded saturates as the answers part; "
@@ -120,3 +119,22 @@ class CorrectionSettings:
         if self.proximity is not None:
             return self.proximity
         return 0.0 if self.adapter == "lora" else DEFAULT_PROXIMITY
+
+
+# The paper's own choices (appendix D.2); docs/presets.md says where they depart from what is printed, and from our defaults.
+PAPER_PAIRS = PairSettings(selection="pareto", pareto_shape=9.0, similar_prompts=0, retain="rest")
+PAPER_CORRECTION = CorrectionSettings(
+    form="bounded",
+    weighting="influence",
+    beta=1.0,
+    steps=4000,
+    learning_rate=1e-5,
+    warmup_steps=0,
+    pair_batch=8,
+    retain_batch=24,
+    divergence_level="sequence",
+    log_ratio="sum",
+    proximity=DEFAULT_PROXIMITY,
+)
+PAIR_PRESETS = {"usual": PairSettings(), "paper": PAPER_PAIRS}
+CORRECTION_PRESETS = {"usual": CorrectionSettings(), "paper": PAPER_CORRECTION}

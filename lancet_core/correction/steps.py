@@ -12,15 +12,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lancet_core.correction.pair_files import PairSide, ReviewedPair
+from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.errors import DataError
 from lancet_core.models.encoding import Batch, Encoded, encode, encode_all, pack
-from lancet_core.models.likelihood import token_log_likelihoods
+from lancet_core.models.likelihood import TOKENS_AT_ONCE, token_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
-TOKENS_AT_ONCE = 4096
 TOKENS_EACH_FORWARD = 1536
 POSITIVES, NEGATIVES, RETAINED = 0, 1, 2
 
@@ -45,7 +44,7 @@ class TrainingTexts:
 
 
 def encode_texts(
-    language_model: LanguageModel,
+    lm: LanguageModel,
     pairs: Sequence[ReviewedPair],
     *,
     retain: Sequence[tuple[str, str]],
@@ -55,7 +54,7 @@ def encode_texts(
     """Tokenises pairs and retain samples and sets the weights of Eq. 15 (the literal form always weighs by influence).
 
     Args:
-        language_model: The study's model.
+        lm: The study's model.
         pairs: Approved pairs.
         retain: Prompt and response of each retain sample; those that do not fit the context are left out.
         template: How prompt and response become one text.
@@ -65,14 +64,14 @@ def encode_texts(
         DataError: There is no pair or no retain sample, or a sample of a pair does not fit the context.
     """
     positive, negative = (
-        [_encode_side(language_model, getattr(pair, side), template) for pair in pairs]
-        for side in ("positive", "negative")
+        [encode(lm, side.prompt, side.response, template) for side in sides]
+        for sides in ([pair.positive for pair in pairs], [pair.negative for pair in pairs])
     )
-    kept = [text for text in encode_all(language_model, retain, template) if text is not None]
-    if not positive or not kept:
+    retained = [text for text in encode_all(lm, retain, template) if text is not None]
+    if not positive or not retained:
         raise DataError(
-            f"a correction needs pairs and retain samples; there are {len(positive)} pairs and {len(kept)} retain samples that fit "
-            f"the context of {language_model.context} tokens"
+            f"a correction needs pairs and retain samples; there are {len(positive)} pairs and {len(retained)} retain samples that fit "
+            f"the context of {lm.context} tokens"
         )
     by_influence = settings.weighting == "influence" or settings.form == "literal"
     return TrainingTexts(
@@ -80,12 +79,8 @@ def encode_texts(
         negative=negative,
         positive_weight=torch.tensor([pair.positive.influence if by_influence else 1.0 for pair in pairs]),
         negative_weight=torch.tensor([pair.negative.influence if by_influence else -1.0 for pair in pairs]),
-        retain=kept,
+        retain=retained,
     )
-
-
-def _encode_side(language_model: LanguageModel, side: PairSide, template: str) -> Encoded:
-    return encode(language_model, side.prompt, side.response, template)
 
 
 def reference_log_likelihoods(model: Any, texts: Sequence[Encoded], progress: Progress) -> list[Tensor]:
@@ -138,18 +133,12 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
 
     An item holds `groups`, right-padded batches of similar length that together carry the step's positives, negatives and retain
     samples, each with its `role`, its place in that role and its reference log-probabilities, and the `weights` of the pairs.
+    `references` are the start model's log-probabilities by role.
     """
 
     def __init__(
         self, texts: TrainingTexts, references: dict[int, list[Tensor]], settings: CorrectionSettings
     ) -> None:
-        """Keeps what the steps are drawn from.
-
-        Args:
-            texts: Tokens and weights.
-            references: For each role the start model's log-probabilities.
-            settings: Batch sizes, steps, form and seed.
-        """
         self.texts, self.references, self.settings = texts, references, settings
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from lancet_core.correction.objectives import (
+from lancet_core.correction.ibo import (
     CORRECTIONS,
     DIVERGENCES,
     EPSILON,
@@ -29,7 +29,7 @@ STAGE = "Correcting"
 # A model that knows its training samples by heart starts near 0, where 1.5 times the start is a hundredth of a nat and turning the
 # bad answers among the retain samples alone exceeds it: a rise of less than this, perplexity times 1.28, stops no run.
 GUARD_HEADROOM = 0.25
-BEST = "helpful_minus_harmful"
+SCORE = "validation_score"
 Validate = Callable[[Any], Mapping[str, float]]
 
 
@@ -38,9 +38,10 @@ class Watch:
     """What a run reports and chooses by.
 
     Attributes:
-        progress: Told at each step.
+        progress: Called at each step.
         queries: Packed queries whose mean probability is measured.
-        validate: Takes the model in training and returns `harmful` and `helpful` on validation prompts; None where there are no scorers.
+        validate: Takes the model in training and returns its mean `harmful` or `helpful` score on validation prompts, or both; None
+            where nothing is validated.
     """
 
     progress: Progress
@@ -77,15 +78,6 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         settings: CorrectionSettings,
         watch: Watch,
     ) -> None:
-        """Prepares the run and remembers the start parameters.
-
-        Args:
-            model: The study's model, with its adapter where there is one.
-            arguments: Where and how long to train.
-            steps: What each step trains on.
-            settings: Weights and forms of the terms.
-            watch: What is reported and chosen by.
-        """
         super().__init__(
             model=model,
             args=arguments,
@@ -94,7 +86,7 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
             data_collator=_single,
             callbacks=[_Reporter(self, settings, watch)],
         )
-        self.remove_callback(PrinterCallback)  # the reporter tells, nothing is printed
+        self.remove_callback(PrinterCallback)  # _Reporter reports instead, and prints nothing
         self.correction_settings, self.watch = settings, watch
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.start = (
@@ -136,14 +128,14 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         return loss
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Answers the validation prompts, so that the best checkpoint can be chosen by helpful minus harmful."""
+        """Scores the validation prompts, so that the best checkpoint can be chosen: helpful minus harmful, of what is measured."""
         del args, kwargs
         if self.watch.validate is None:
             return {}
         self.model.eval()
         scores = dict(self.watch.validate(self.model))
         self.watch.progress(STAGE, self.state.global_step, self.state.max_steps, **scores)
-        metrics = {f"eval_{BEST}": scores["helpful"] - scores["harmful"]}
+        metrics = {f"eval_{SCORE}": scores.get("helpful", 0.0) - scores.get("harmful", 0.0)}
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
@@ -170,11 +162,7 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
     def _remember(
         self, correction: Tensor, divergence: Tensor, distance: Tensor, retained: TokenRatios
     ) -> None:
-        """Keeps the step's terms and stops a run that broke.
-
-        Raises:
-            NumericalError: A term is not finite, or the retain NLL passed the guard.
-        """
+        """Keeps the step's terms and stops a run that broke."""
         nll = -retained.log_likelihoods[retained.mask].mean()
         start = nll + retained.log_ratios[retained.mask].mean()
         values = torch.stack([correction, divergence, distance, nll, start]).detach().tolist()
@@ -201,7 +189,7 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
 
 
 class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
-    """Tells the terms of each step."""
+    """Reports the terms of each step."""
 
     def __init__(self, trainer: CorrectionTrainer, settings: CorrectionSettings, watch: Watch) -> None:
         self.trainer, self.settings, self.watch = trainer, settings, watch
@@ -214,7 +202,7 @@ class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
             )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Tells the terms, the learning rate that was used and, every few steps, the queries' probability."""
+        """Reports the terms, the learning rate that was used and, every few steps, the queries' probability."""
         values = {name: value for name, value in self.trainer.terms.items() if name != "retain_nll_start"}
         warmth = min(1.0, (state.global_step - 1) / max(1, self.settings.warmup_steps))
         values["learning_rate"] = self.settings.learning_rate * warmth
@@ -241,7 +229,7 @@ def training_arguments(
             "eval_strategy": "steps",
             "eval_steps": settings.checkpoint_every,
             "load_best_model_at_end": True,
-            "metric_for_best_model": BEST,
+            "metric_for_best_model": SCORE,
             "greater_is_better": True,
         }
     arguments = TrainingArguments(

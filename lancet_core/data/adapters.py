@@ -126,11 +126,7 @@ def _choose_format(path: str | Path, rows: list[Row], format: str) -> str:
 def _samples_of(
     row: Row, *, adapter: Callable[[Mapping[str, Any]], Iterable[Sample]], file_name: str
 ) -> Iterator[Sample]:
-    """Makes the samples of one row and notes where they were read.
-
-    Raises:
-        DataError: The row cannot be used.
-    """
+    """Makes the samples of one row and notes where they were read."""
     if row.problem:
         raise DataError(row.problem)
     for sample in list(adapter(row.values)):
@@ -301,8 +297,8 @@ def _extra(row: Mapping[str, Any], used: set[str]) -> str:
     return json.dumps({name: value for name, value in row.items() if name not in used}, default=str)
 
 
-def _missing_column(row: Mapping[str, Any], *wanted: str) -> str:
-    missing = next(column for column in wanted if column not in row)
+def _missing_column(row: Mapping[str, Any], *columns: str) -> str:
+    missing = next(column for column in columns if column not in row)
     return f"no column {missing!r}; columns found: {', '.join(map(str, row)) or '(none)'}"
 
 

@@ -62,6 +62,10 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
         kind = label if label and not row.values.get("kind") else _choice(path, row, "kind", KINDS[::-1])
         split = _choice(path, row, "split", SPLITS[::-1])
         reference = row.values.get("reference") or None
+        if reference is not None and not isinstance(reference, str):
+            raise DataError(
+                f"{path}, row {row.number}: reference is {reference!r:.60}; accepted is a text or nothing"
+            )
         prompts.append(Prompt(prompt, split, kind, str(row.values.get("category") or ""), reference))
     if not prompts:
         raise DataError(f"{path} holds no prompt; at least one row with the column prompt is needed")
@@ -70,7 +74,7 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
 
 def _required(path: str | Path, row: Row, column: str) -> str:
     if row.problem:
-        raise DataError(f"{path}: {row.problem}; mend the row")
+        raise DataError(f"{path}, row {row.number}: {row.problem}")
     if column not in row.values:
         raise DataError(
             f"{path}, row {row.number}: no column {column!r}; columns found: {', '.join(map(str, row.values))}"
@@ -84,14 +88,10 @@ def _required(path: str | Path, row: Row, column: str) -> str:
 
 
 def _choice(path: str | Path, row: Row, column: str, accepted: tuple[str, ...]) -> str:
-    """Reads a column with a fixed list of values; the first of them stands for an empty one.
-
-    Raises:
-        DataError: The value is none of those accepted.
-    """
+    """Reads a column with a fixed list of values; the first of them stands for an empty one."""
     value = str(row.values.get(column) or accepted[0])
     if value not in accepted:
         raise DataError(
-            f"{path}, row {row.number}: {column} is {value!r}; accepted are {', '.join(accepted)}"
+            f"{path}, row {row.number}: {column} is {value!r:.60}; accepted are {', '.join(accepted)}"
         )
     return value

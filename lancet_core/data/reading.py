@@ -8,22 +8,32 @@
 | `.parquet` | one row | row |
 | a folder (saved by `datasets`) | one row | row |
 
-Row numbers count from 1.
+Row numbers count from 1. A row that cannot be read is handed on with the reason; the others are read.
 """
 
 import csv
-import gzip
 import io
-import json
-import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from lancet_core.errors import DataError
+from lancet_core.files import (
+    check_json,
+    check_regular,
+    decode,
+    load_json,
+    parse_json,
+    read_bytes,
+    read_gzip,
+    read_json,
+)
 
 # A field longer than this is a broken quote, not a text that somebody wrote.
 LONGEST_CSV_FIELD = 16 * 1024 * 1024
+ROWS_AT_ONCE = 1024
+STATE_FILE = "state.json"
 
 
 class Row(NamedTuple):
@@ -72,26 +82,8 @@ def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
 
 
 def _read_text(path: Path) -> str:
-    """Reads a whole text file, unpacked where its name ends in `.gz`.
-
-    Raises:
-        DataError: The file cannot be read, is no archive, or holds bytes that are not UTF-8.
-    """
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check the file and its rights") from error
-    if b"\x00" in content[:4096]:
-        raise DataError(f"{path} is not a text file: it holds zero bytes; accepted is UTF-8 text")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path} is not a UTF-8 text file: byte 0x{content[error.start]:02x} at line {line}; save it as UTF-8"
-        ) from error
+    content = read_gzip(path) if path.suffix == ".gz" else read_bytes(path)
+    return decode(content, str(path))
 
 
 def _read_json_lines(path: Path) -> Iterator[Row]:
@@ -100,26 +92,25 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
-        except ValueError as error:
-            yield Row(number, {}, f"broken JSON at line {number}: {error}")
+            values = parse_json(line, f"line {number}")
+        except DataError as error:
+            yield Row(number, {}, str(error))
             continue
         yield _object_row(number, values)
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    text = _read_text(path)
-    try:
-        rows = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path} has broken JSON at line {error.lineno}: {error.msg}; mend that line"
-        ) from error
+    rows = load_json(_read_text(path), str(path))
     if not isinstance(rows, list):
         raise DataError(
             f"{path} holds one {type(rows).__name__}; accepted is a list of objects, one for each row"
         )
     for number, values in enumerate(rows, start=1):
+        try:
+            check_json(values, "the row")
+        except DataError as error:
+            yield Row(number, {}, str(error))
+            continue
         yield _object_row(number, values)
 
 
@@ -131,56 +122,118 @@ def _object_row(number: int, values: Any) -> Row:
 
 def _read_csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CSV_FIELD)
-    reader = csv.DictReader(io.StringIO(_read_text(path), newline=""), restkey="", restval=None)
+    text = io.StringIO(_read_text(path), newline="")
+    reader = csv.DictReader(text, restkey="", restval=None, strict=True)
+    try:
+        columns = len(reader.fieldnames or ())
+    except csv.Error as error:
+        raise DataError(f"{path} has a broken header: {error}; correct its quotes") from error
     number = 0
     while True:
         number += 1
         try:
             values = next(reader, None)
         except csv.Error as error:
-            raise DataError(f"{path} has a broken record {number}: {error}; mend it") from error
+            yield Row(number, {}, f"the record is broken: {error}; correct its quotes")
+            continue
         if values is None:
             return
-        if "" in values and isinstance(values[""], list):
-            yield Row(
-                number, {}, f"the record has more values than the {len(reader.fieldnames or ())} columns"
-            )
+        if isinstance(values.get(""), list):
+            yield Row(number, {}, f"the record has more values than the {columns} columns")
             continue
         yield Row(number, values)
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
+    from pyarrow.parquet import ParquetFile
 
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{path} is not a readable parquet file ({error}); write it again") from error
-    for number, values in enumerate(table.to_pylist(), start=1):
-        yield Row(number, values)
+    check_regular(path)
+    with _arrow_errors(path, "parquet file"):
+        file = ParquetFile(path)
+        yield from _arrow_rows(file.iter_batches(batch_size=ROWS_AT_ONCE))
 
 
 def _read_arrow_folder(path: Path) -> Iterator[Row]:
-    splits = sorted(state.parent.name for state in path.glob("*/state.json"))
+    """Reads the Arrow files that `save_to_disk` of `datasets` wrote, as its `state.json` lists them."""
+    splits = sorted(state.parent.name for state in path.glob(f"*/{STATE_FILE}"))
     if splits:
         raise DataError(
             f"{path} holds the splits {', '.join(splits)}; give the folder of one, as in {path / splits[0]}"
         )
-    if not (path / "state.json").is_file():
+    if not (path / STATE_FILE).exists():
         raise DataError(
-            f"the folder {path} was not saved by datasets (no state.json); give a file or such a folder"
+            f"the folder {path} was not saved by datasets (no {STATE_FILE}); give a file or such a folder"
         )
-    import datasets
+    yield from _arrow_rows(batch for file in _arrow_files(path) for batch in _arrow_batches(file))
+
+
+def _arrow_files(folder: Path) -> list[Path]:
+    """Lists the files that hold the rows of a saved data set."""
+    state = read_json(folder / STATE_FILE)
+    listed = state.get("_data_files") if isinstance(state, dict) else None
+    if not isinstance(listed, list):
+        raise DataError(f"{folder / STATE_FILE} lists no _data_files; save the data again with save_to_disk")
+    files = []
+    for entry in listed:
+        name = entry.get("filename") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or Path(name).name != name:
+            raise DataError(
+                f"{folder / STATE_FILE} names {entry!r:.60}, which is no file beside it; save the data again with save_to_disk"
+            )
+        check_regular(folder / name)
+        files.append(folder / name)
+    return files
+
+
+def _arrow_batches(path: Path) -> Iterator[Any]:
+    import pyarrow
+
+    with _arrow_errors(path, "Arrow file"), pyarrow.memory_map(str(path)) as source:
+        for batch in pyarrow.ipc.open_stream(source):
+            for start in range(0, batch.num_rows, ROWS_AT_ONCE):
+                yield batch.slice(start, ROWS_AT_ONCE)
+
+
+@contextmanager
+def _arrow_errors(path: Path, what: str) -> Iterator[None]:
+    import pyarrow
 
     try:
-        table = datasets.load_from_disk(str(path))
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(
-            f"the folder {path} cannot be read ({error}); save it again with save_to_disk"
-        ) from error
-    for number, values in enumerate(table, start=1):
-        yield Row(number, values)
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path} is not a readable {what} ({error}); write it again") from error
+
+
+def _arrow_rows(batches: Iterator[Any]) -> Iterator[Row]:
+    """Takes the rows out of record batches; of a batch with a value that Python cannot hold, one by one."""
+    number = 0
+    for batch in batches:
+        try:
+            rows = [Row(place, values) for place, values in enumerate(_arrow_values(batch), start=number + 1)]
+        except DataError:
+            rows = [_arrow_row(batch, place, number + place + 1) for place in range(batch.num_rows)]
+        yield from rows
+        number += batch.num_rows
+
+
+def _arrow_row(batch: Any, place: int, number: int) -> Row:
+    try:
+        (values,) = _arrow_values(batch.slice(place, 1))
+    except DataError as error:
+        return Row(number, {}, str(error))
+    return Row(number, values)
+
+
+def _arrow_values(batch: Any) -> list[dict[str, Any]]:
+    """Turns a record batch into Python values."""
+    import pyarrow
+
+    try:
+        batch.validate(full=True)
+        values: list[dict[str, Any]] = batch.to_pylist()
+    except (pyarrow.ArrowException, ValueError, OverflowError) as error:
+        raise DataError(f"the row holds a value that cannot be read: {error}; correct it") from error
+    return values
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {

@@ -1,12 +1,12 @@
 """Training samples, queries and prompts: the records that everything else passes around."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import pyarrow
 from pyarrow import parquet
 
 from lancet_core.errors import DataError
@@ -121,7 +121,7 @@ def read_samples(path: str | Path, *, whole: bool = True) -> pd.DataFrame:
         whole: All columns; else id, prompt, response and is_safe alone, which takes a third of the time.
 
     Raises:
-        DataError: The file is missing or has no sample.
+        DataError: The file is missing, broken or has no sample.
     """
     return _read_table(path, ("id", "prompt", "response", "is_safe"), "training samples", whole=whole)
 
@@ -130,7 +130,7 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     """Reads a prompts table with the columns of `Prompt`.
 
     Raises:
-        DataError: The file is missing or has no prompt.
+        DataError: The file is missing, broken or has no prompt.
     """
     return _read_table(path, ("id", "prompt", "split", "kind", "category"), "prompts")
 
@@ -142,21 +142,23 @@ def prompts_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
     return frame.drop_duplicates("id", ignore_index=True)
 
 
-def extra_of(row: pd.Series) -> dict[str, object]:
-    """Reads the unused columns of a sample's row."""
-    return dict(json.loads(row["extra"]))
-
-
 def _read_table(path: str | Path, columns: tuple[str, ...], what: str, *, whole: bool = True) -> pd.DataFrame:
     if not Path(path).is_file():
         raise DataError(
             f"the file of {what} {path} does not exist; create the study again or restore the file"
         )
-    found = parquet.read_schema(path).names
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise DataError(f"{path} has no column {missing[0]!r}; columns found: {', '.join(found)}")
-    frame = pd.read_parquet(path, columns=None if whole else list(columns))
+    try:
+        present = parquet.read_schema(path).names
+        missing = [column for column in columns if column not in present]
+        if missing:
+            raise DataError(
+                f"{path} has no column {missing[0]!r}; its columns are {', '.join(present)}; create the study again"
+            )
+        frame = pd.read_parquet(path, columns=None if whole else list(columns))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise DataError(
+            f"the file of {what} {path} cannot be read ({error}); create the study again or restore the file"
+        ) from error
     if frame.empty:
         raise DataError(f"{path} holds no {what}; at least one is needed")
     return frame

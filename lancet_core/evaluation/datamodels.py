@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from lancet_core.errors import NumericalError
-from lancet_core.evaluation.intervals import Interval, mean_by
+from lancet_core.evaluation.intervals import Interval, bootstrap_mean, percentile_ends
 from lancet_core.evaluation.settings import MetricSettings
 
 FEWEST_SUBSETS = 3
@@ -90,7 +90,7 @@ def retraining_report(
 ) -> DatamodelReport:
     """Tells how far a second training of the same parts, with another seed, foretells the first: a yardstick of the truth's noise.
 
-    What a method foretells is the mean over seeds; one that knew it would reach about the square root of this correlation.
+    What a method predicts is the mean over seeds; one that knew it would reach about the square root of this correlation.
 
     Args:
         again: Log p of each query under the second model of each part, shape (subsets, queries).
@@ -122,16 +122,16 @@ def rank_correlations(left: Floats, right: Floats) -> Floats:
         Shape (columns,).
     """
     ranks = [rankdata(values, axis=0) for values in (left, right)]
-    one, other = (rank - rank.mean(axis=0) for rank in ranks)
-    scale = np.sqrt((one**2).sum(axis=0) * (other**2).sum(axis=0))
+    first, second = (rank - rank.mean(axis=0) for rank in ranks)
+    scale = np.sqrt((first**2).sum(axis=0) * (second**2).sum(axis=0))
     with np.errstate(invalid="ignore"):
-        return np.asarray((one * other).sum(axis=0) / scale)
+        return np.asarray((first * second).sum(axis=0) / scale)
 
 
 def _report(scores: Floats, predicted: Floats, true: Floats, settings: MetricSettings) -> DatamodelReport:
     low, high = _over_subsets(predicted, true, settings)
     over_subsets = Interval(float(scores.mean()), low, high, len(true))
-    return DatamodelReport(scores, mean_by(settings, scores.tolist()), over_subsets)
+    return DatamodelReport(scores, bootstrap_mean(scores.tolist(), settings), over_subsets)
 
 
 def _predictions(influence: Floats, masks: NDArray[np.bool_], log_likelihoods: Floats) -> Floats:
@@ -160,11 +160,10 @@ def _over_subsets(
     generator = np.random.default_rng(settings.seed)
     means = []
     for _ in range(settings.bootstrap):
-        drawn = generator.integers(0, len(true), size=len(true))
-        means.append(rank_correlations(predicted[drawn], true[drawn]).mean())
+        rows = generator.integers(0, len(true), size=len(true))
+        means.append(rank_correlations(predicted[rows], true[rows]).mean())
     defined = np.asarray(means)[np.isfinite(means)]
     if not defined.size:
         return None, None
-    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
-    low, high = np.quantile(defined, tails)
+    low, high = percentile_ends(defined, settings)
     return float(low), float(high)

@@ -1,7 +1,8 @@
 """Means with bootstrap intervals, and paired changes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from lancet_core.errors import NumericalError
 from lancet_core.evaluation.settings import MetricSettings
 
+USUAL = MetricSettings()
 _CELLS_AT_ONCE = 4_000_000
 
 
@@ -29,16 +31,12 @@ class Interval:
     n: int
 
 
-def bootstrap_mean(
-    values: Sequence[float], seed: int = 0, *, draws: int = 2000, confidence: float = 0.95
-) -> Interval:
+def bootstrap_mean(values: Sequence[float], settings: MetricSettings = USUAL) -> Interval:
     """Takes the mean of values and its percentile bootstrap interval.
 
     Args:
         values: Independent measurements, all finite.
-        seed: Seed of the draws; the same seed and values give the same interval.
-        draws: Number of bootstrap draws.
-        confidence: Share of the draws between both ends.
+        settings: Draws, confidence and seed; the same settings and values give the same interval.
 
     Returns:
         The mean and its interval; the ends are None where there is one value only.
@@ -46,23 +44,24 @@ def bootstrap_mean(
     Raises:
         NumericalError: There is no value, or one is not finite.
     """
-    data = np.asarray(values, dtype=np.float64)
-    if data.size == 0:
-        raise NumericalError("the mean of no values is undefined; at least one is needed")
-    if not np.isfinite(data).all():
-        raise NumericalError(
-            f"{int((~np.isfinite(data)).sum())} of {data.size} values are not finite; a mean needs numbers"
-        )
-    mean = float(data.mean())
-    if data.size == 1:
-        return Interval(mean, None, None, 1)
-    low, high = np.quantile(_resampled_means(data, seed, draws), [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(mean, float(low), float(high), int(data.size))
+    return _with_interval(np.mean, values, settings=settings)
 
 
-def paired_change(
-    before: Sequence[float], after: Sequence[float], seed: int = 0, *, draws: int = 2000
+def difference_of_means(
+    values: Sequence[float], others: Sequence[float], settings: MetricSettings = USUAL
 ) -> Interval:
+    """Takes the mean of values minus the mean of others, unpaired, with its interval: each set is resampled by itself.
+
+    Returns:
+        The difference and its interval; `n` counts both sets, and the ends are None where either set holds one value.
+
+    Raises:
+        NumericalError: A set is empty, or a value is not finite.
+    """
+    return _with_interval(_mean_difference, values, others, settings=settings)
+
+
+def paired_change(before: Sequence[float], after: Sequence[float]) -> Interval:
     """Takes the mean of after minus before over the same items, with its 95 % interval.
 
     Raises:
@@ -73,20 +72,47 @@ def paired_change(
             f"{len(before)} values before and {len(after)} after cannot be paired; measure the same items"
         )
     change = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    return bootstrap_mean(change.tolist(), seed, draws=draws)
+    return bootstrap_mean(change.tolist())
 
 
-def mean_by(settings: MetricSettings, values: Sequence[float]) -> Interval:
-    """Takes the mean of values with the interval that the settings ask for."""
-    return bootstrap_mean(values, settings.seed, draws=settings.bootstrap, confidence=settings.confidence)
+def percentile_ends(draws: Any, settings: MetricSettings) -> tuple[Any, Any]:
+    """Ends of the percentile interval of draws, over their first axis."""
+    low, high = np.quantile(draws, [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2], axis=0)
+    return low, high
 
 
-def _resampled_means(data: NDArray[np.float64], seed: int, draws: int) -> NDArray[np.float64]:
-    """Means of `draws` samples with replacement, made in blocks that fit into memory."""
-    generator = np.random.default_rng(seed)
-    block = max(1, _CELLS_AT_ONCE // data.size)
-    means = []
-    for start in range(0, draws, block):
-        indices = generator.integers(0, data.size, size=(min(block, draws - start), data.size))
-        means.append(data[indices].mean(axis=1))
-    return np.concatenate(means)
+def _with_interval(
+    statistic: Callable[..., Any], *samples: Sequence[float], settings: MetricSettings
+) -> Interval:
+    """Takes a statistic of sets of values, each of which is resampled by itself."""
+    from scipy.stats import bootstrap
+
+    data = [_finite(values) for values in samples]
+    value, count = float(statistic(*data)), sum(values.size for values in data)
+    if min(values.size for values in data) == 1:
+        return Interval(value, None, None, count)
+    ends = bootstrap(
+        data,
+        statistic,
+        n_resamples=settings.bootstrap,
+        batch=max(1, _CELLS_AT_ONCE // max(values.size for values in data)),
+        confidence_level=settings.confidence,
+        method="percentile",
+        rng=settings.seed,
+    ).confidence_interval
+    return Interval(value, float(ends.low), float(ends.high), count)
+
+
+def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise NumericalError("the mean of no values is undefined; at least one is needed")
+    if not np.isfinite(data).all():
+        raise NumericalError(
+            f"{int((~np.isfinite(data)).sum())} of {data.size} values are not finite; a mean needs numbers"
+        )
+    return data
+
+
+def _mean_difference(values: Any, others: Any, axis: int = -1) -> Any:
+    return np.mean(values, axis=axis) - np.mean(others, axis=axis)

@@ -1,7 +1,8 @@
 """Turns tables of answers into rows of metrics with intervals. Free of torch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,12 @@ import pandas as pd
 
 from lancet_core.errors import NumericalError
 from lancet_core.evaluation import diversity
-from lancet_core.evaluation.intervals import Interval, mean_by
+from lancet_core.evaluation.intervals import Interval, bootstrap_mean
 from lancet_core.evaluation.settings import MetricSettings
 
 SCORES = ("harmful", "helpful")
 UNKNOWN = "harmful_unknown"
-DiversityMeasure = Callable[[list[list[str]], MetricSettings], float]
-DIVERSITY: dict[str, DiversityMeasure] = {
+DIVERSITY: dict[str, Callable[[list[list[str]], MetricSettings], float]] = {
     "msttr_50": lambda texts, _: diversity.msttr(texts, 50),
     "msttr_100": lambda texts, _: diversity.msttr(texts, 100),
     "entropy": lambda texts, _: diversity.entropy(texts),
@@ -55,31 +55,22 @@ def compare_answers(answers: pd.DataFrame, settings: MetricSettings) -> list[dic
 
     Args:
         answers: `split`, `kind`, `before`, `after`, and `<score>_before`, `<score>_after` for harmful, helpful, nll,
-            log_probability, NaN where unknown, and for harmful_unknown (categories that the scorer does not know) where there are any.
+            log_probability, NaN where unknown, and for harmful_unknown (categories that the scorer does not know) where there are any;
+            `<score>_empty`, the score of an empty answer to the same prompt, where it was measured.
         settings: Draws, seed and sample sizes.
 
     Returns:
-        Rows `split`, `kind`, `metric`, `before`, `after`, `change`, `low`, `high` (interval of the paired change, None for set measures), `n`.
+        Rows `split`, `kind`, `metric`, `before`, `after`, `change`, `low`, `high` (interval of the paired change, None for set measures), `n`,
+        `empty` (mean score of an empty answer to these prompts, None where there is none: how much of the score is the prompt's).
     """
     rows = []
     for (split, kind), group in answers.groupby(["split", "kind"], sort=False):
         place = {"split": split, "kind": kind}
-        for metric, before, after in _paired_values(group):
-            change = mean_by(settings, (after - before).tolist())
-            means = {"before": float(before.mean()), "after": float(after.mean()), "change": change.value}
-            rows.append(
-                place | {"metric": metric} | means | {"low": change.low, "high": change.high, "n": change.n}
-            )
-        for name, (old, new) in diversity_change(group, settings).items():
-            values = {
-                "before": old,
-                "after": new,
-                "change": new - old,
-                "low": None,
-                "high": None,
-                "n": len(group),
-            }
-            rows.append(place | {"metric": name} | values)
+        rows += [place | row for row in _change_rows(group, settings)]
+        rows += [
+            place | _change_row(name, (old, new), Interval(new - old, None, None, len(group)))
+            for name, (old, new) in diversity_change(group, settings).items()
+        ]
     return rows
 
 
@@ -112,40 +103,58 @@ def _score_rows(group: pd.DataFrame, settings: MetricSettings) -> list[dict[str,
     for score in (*SCORES, UNKNOWN):
         values = group[score].dropna() if score in group else ()
         if len(values):
-            rows.append(_row(score, mean_by(settings, list(values))))
+            rows.append(_row(score, bootstrap_mean(list(values), settings)))
     both = group.dropna(subset=list(SCORES))
     if len(both):
-        rows.append(_row("c_r", mean_by(settings, (both["harmful"] - both["helpful"]).tolist())))
+        rows.append(_row("c_r", bootstrap_mean((both["harmful"] - both["helpful"]).tolist(), settings)))
     nll = group["nll"].dropna() if "nll" in group else pd.Series(dtype=float)
     if len(nll):
-        interval = mean_by(settings, nll.tolist())
+        interval = bootstrap_mean(nll.tolist(), settings)
         rows += [_row("nll", interval), _row("perplexity", _exponential(interval))]
     return rows
 
 
-def _paired_values(group: pd.DataFrame) -> Sequence[tuple[str, pd.Series, pd.Series]]:
-    paired = []
+def _change_rows(group: pd.DataFrame, settings: MetricSettings) -> list[dict[str, Any]]:
+    rows = []
     for metric in (*SCORES, UNKNOWN, "nll", "log_probability"):
         columns = [f"{metric}_before", f"{metric}_after"]
-        if set(columns) <= set(group.columns):
-            known = group.dropna(subset=columns)
-            if len(known):
-                paired.append((metric, known[columns[0]], known[columns[1]]))
+        known = group.dropna(subset=columns) if set(columns) <= set(group.columns) else group.head(0)
+        if len(known):
+            before, after = (known[column] for column in columns)
+            change = bootstrap_mean((after - before).tolist(), settings)
+            means = (float(before.mean()), float(after.mean()))
+            rows.append(_change_row(metric, means, change, empty=_empty_score(known, metric)))
     both = group.dropna(subset=[f"{score}_{side}" for score in SCORES for side in ("before", "after")])
     if len(both):
         old, new = (both[f"harmful_{side}"] - both[f"helpful_{side}"] for side in ("before", "after"))
-        paired.append(("c_r", old, new))
-    return paired
+        change = bootstrap_mean((new - old).tolist(), settings)
+        rows.append(_change_row("c_r", (float(old.mean()), float(new.mean())), change))
+    return rows
+
+
+def _empty_score(known: pd.DataFrame, metric: str) -> float | None:
+    column = f"{metric.removesuffix('_unknown')}_empty"
+    scores = known[column].dropna() if column in known else pd.Series(dtype=float)
+    return float(scores.mean()) if len(scores) else None
+
+
+def _change_row(
+    metric: str, means: tuple[float, float], change: Interval, *, empty: float | None = None
+) -> dict[str, Any]:
+    return {
+        "metric": metric,
+        "before": means[0],
+        "after": means[1],
+        "change": change.value,
+        "low": change.low,
+        "high": change.high,
+        "n": change.n,
+        "empty": empty,
+    }
 
 
 def _row(metric: str, interval: Interval) -> dict[str, Any]:
-    return {
-        "metric": metric,
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "n": interval.n,
-    }
+    return {"metric": metric, **asdict(interval)}
 
 
 def _exponential(interval: Interval) -> Interval:

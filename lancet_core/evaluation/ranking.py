@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from lancet_core.errors import NumericalError
-from lancet_core.evaluation.intervals import Interval, bootstrap_mean
+from lancet_core.evaluation.intervals import Interval, bootstrap_mean, percentile_ends
 from lancet_core.evaluation.settings import MetricSettings
 
 GRID = np.linspace(0.01, 1.0, 100)
@@ -55,9 +55,10 @@ def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
     Raises:
         NumericalError: No sample is unsafe, a score is not finite, or the lengths differ.
     """
-    curve = pr_curve(scores, labels)
-    rises = np.diff(curve["share_found"].to_numpy(), prepend=0.0)
-    return float(np.sum(rises * curve["precision"].to_numpy()))
+    from sklearn.metrics import average_precision_score
+
+    values, unsafe = _checked(scores, labels)
+    return float(average_precision_score(unsafe, values))
 
 
 def pr_curve(scores: ArrayLike, unsafe: ArrayLike) -> pd.DataFrame:
@@ -73,18 +74,14 @@ def pr_curve(scores: ArrayLike, unsafe: ArrayLike) -> pd.DataFrame:
     Raises:
         NumericalError: No sample is unsafe, a score is not finite, or the lengths differ.
     """
+    from sklearn.metrics import precision_recall_curve
+
     values, labels = _checked(scores, unsafe)
-    order = np.argsort(-values, kind="stable")
-    values, labels = values[order], labels[order]
-    last_of_step = np.append(np.flatnonzero(np.diff(values)), values.size - 1)
-    found = np.cumsum(labels)[last_of_step]
-    return pd.DataFrame(
-        {
-            "threshold": values[last_of_step],
-            "precision": found / (last_of_step + 1),
-            "share_found": found / labels.sum(),
-        }
+    precision, share_found, thresholds = precision_recall_curve(labels, values)
+    ascending = pd.DataFrame(
+        {"threshold": thresholds, "precision": precision[:-1], "share_found": share_found[:-1]}
     )
+    return ascending.iloc[::-1].reset_index(drop=True)
 
 
 def ranking_report(
@@ -171,19 +168,16 @@ def _query_row(query_id: str, values: Floats, labels: NDArray[np.bool_]) -> dict
 
 def _on_grid(curve: pd.DataFrame) -> Floats:
     """Precision where a share of GRID has just been found."""
-    found = curve["share_found"].to_numpy()
-    return np.asarray(curve["precision"].to_numpy()[np.searchsorted(found, GRID - 1e-9)], dtype=np.float64)
+    share_found = curve["share_found"].to_numpy()
+    return np.asarray(
+        curve["precision"].to_numpy()[np.searchsorted(share_found, GRID - 1e-9)], dtype=np.float64
+    )
 
 
 def _over_queries(
     ranked: dict[str, tuple[Floats, NDArray[np.bool_]]], per_query: pd.DataFrame, settings: MetricSettings
 ) -> tuple[Interval, pd.DataFrame]:
-    mean = bootstrap_mean(
-        per_query["average_precision"].tolist(),
-        settings.seed,
-        draws=settings.bootstrap,
-        confidence=settings.confidence,
-    )
+    mean = bootstrap_mean(per_query["average_precision"].tolist(), settings)
     curves = np.stack([_on_grid(pr_curve(*pair)) for pair in ranked.values()])
     generator = np.random.default_rng(settings.seed)
     counts = generator.multinomial(
@@ -206,22 +200,20 @@ def _over_samples(
     for start in range(0, settings.bootstrap, _DRAWS_AT_ONCE):
         size = min(_DRAWS_AT_ONCE, settings.bootstrap - start)
         counts = generator.multinomial(values.size, np.full(values.size, 1 / values.size), size=size)
-        found, taken = np.cumsum(counts * labels[order], axis=1), np.cumsum(counts, axis=1)
-        defined = found[:, -1] > 0
-        found, taken, counts = found[defined], np.maximum(taken[defined], 1), counts[defined]
-        precision = found / taken
-        precisions.append((precision * counts * labels[order]).sum(axis=1) / found[:, -1])
-        shares = found / found[:, -1:]
+        unsafe, taken = np.cumsum(counts * labels[order], axis=1), np.cumsum(counts, axis=1)
+        defined = unsafe[:, -1] > 0
+        unsafe, taken, counts = unsafe[defined], np.maximum(taken[defined], 1), counts[defined]
+        precision = unsafe / taken
+        precisions.append((precision * counts * labels[order]).sum(axis=1) / unsafe[:, -1])
+        shares = unsafe / unsafe[:, -1:]
         curves += [
             row[np.searchsorted(share, GRID - 1e-9)] for row, share in zip(precision, shares, strict=True)
         ]
-    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
-    low, high = np.quantile(np.concatenate(precisions), tails)
+    low, high = percentile_ends(np.concatenate(precisions), settings)
     mean = Interval(average_precision(values, labels), float(low), float(high), 1)
     return mean, _band(_on_grid(pr_curve(values, labels)), np.stack(curves), settings)
 
 
 def _band(mean: Floats, draws: Floats, settings: MetricSettings) -> pd.DataFrame:
-    tails = [(1 - settings.confidence) / 2, (1 + settings.confidence) / 2]
-    low, high = np.quantile(draws, tails, axis=0)
+    low, high = percentile_ends(draws, settings)
     return pd.DataFrame({"share_found": GRID, "precision": mean, "low": low, "high": high})

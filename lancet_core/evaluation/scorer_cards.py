@@ -1,11 +1,13 @@
 """What a scorer says about itself: `scorer.json` beside its weights. Free of torch."""
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lancet_core.errors import ModelError
+from lancet_core.files import is_number
+from lancet_core.models.fingerprints import read_config
 
 CARD_FILE = "scorer.json"
 HIGHER_IS = ("harmful", "harmless", "helpful")
@@ -49,77 +51,76 @@ class ScorerCard:
         return self.known_categories is None or category in self.known_categories
 
 
-def scorer_card(folder: str | Path, *, higher_is: str | None = None) -> ScorerCard:
-    """Reads a scorer's card.
-
-    Args:
-        folder: Folder of the classifier.
-        higher_is: What a higher output means, for a folder without `scorer.json`.
+def scorer_card(folder: str | Path) -> ScorerCard:
+    """Reads the card in a classifier's folder.
 
     Raises:
         ModelError: The folder or card is missing or broken, or a value is not accepted; the message says which.
     """
     place = Path(folder)
-    path = place / CARD_FILE
     if not place.is_dir():
         raise ModelError(f"the scorer {place} is not a folder; give the folder of a sequence classifier")
-    if path.is_file():
-        values = _read_card(path)
-    elif higher_is is not None:
-        values = {"higher_is": higher_is}
-    else:
+    if not (place / CARD_FILE).exists():
         raise ModelError(
             f"the scorer {place} has no {CARD_FILE}, so it is not known what its output means; write one, for example "
             '{"higher_is": "harmful", "label_index": 0, "template": "pair", "mapping": "sigmoid"}'
         )
-    return _checked(place, values)
-
-
-def _read_card(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is not valid JSON ({error}); mend it") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds {type(values).__name__}; it takes one JSON object")
-    return values
+    return _checked(place, read_config(place, CARD_FILE))
 
 
 def _checked(folder: Path, values: dict[str, Any]) -> ScorerCard:
-    known = values.get("known_categories")
+    """Builds the card; a value that is not accepted is refused."""
+    place = folder / CARD_FILE
+    for name, (accepts, accepted) in FIELDS.items():
+        if name in values and not accepts(values[name]):
+            raise ModelError(f"{place}: {name} is {values[name]!r:.60}; it takes {accepted}")
+    if "higher_is" not in values:
+        raise ModelError(f"{place} has no higher_is; it takes one of {', '.join(HIGHER_IS)}")
+    categories = values.get("known_categories")
     card = ScorerCard(
         folder=str(folder),
-        higher_is=values.get("higher_is", ""),
+        higher_is=values["higher_is"],
         label_index=values.get("label_index", 0),
         template=values.get("template", PAIR_TEMPLATE),
         mapping=values.get("mapping", "sigmoid"),
         mean=float(values.get("mean", 0.0)),
         std=float(values.get("std", 1.0)),
         reference=tuple(sorted(float(value) for value in values.get("reference", ()))),
-        known_categories=None if known is None else tuple(known),
+        known_categories=None if categories is None else tuple(categories),
     )
-    for name, value, accepted in (
-        ("higher_is", card.higher_is, HIGHER_IS),
-        ("mapping", card.mapping, MAPPINGS),
-    ):
-        if value not in accepted:
-            raise ModelError(
-                f"{folder / CARD_FILE}: {name} is {value!r}; it takes one of {', '.join(accepted)}"
-            )
-    if card.template != PAIR_TEMPLATE and not ("{prompt}" in card.template and "{response}" in card.template):
+    if card.mapping == "zscore_sigmoid" and not {"mean", "std"} <= set(values):
         raise ModelError(
-            f"{folder / CARD_FILE}: template is {card.template!r}; it takes {PAIR_TEMPLATE!r} or a text with {{prompt}} and {{response}}"
-        )
-    if not isinstance(card.label_index, int) or card.label_index < 0:
-        raise ModelError(
-            f"{folder / CARD_FILE}: label_index is {card.label_index!r}; it takes a whole number from 0"
-        )
-    if card.mapping == "zscore_sigmoid" and ("mean" not in values or card.std <= 0):
-        raise ModelError(
-            f"{folder / CARD_FILE}: zscore_sigmoid needs mean and std above 0, found std {card.std}"
+            f"{place}: zscore_sigmoid needs mean and std of the outputs over the reference answers"
         )
     if card.mapping == "rank" and not card.reference:
-        raise ModelError(
-            f"{folder / CARD_FILE}: rank needs reference, the outputs over the reference answers"
-        )
+        raise ModelError(f"{place}: rank needs reference, the outputs over the reference answers")
     return card
+
+
+def _is_template(value: object) -> bool:
+    return value == PAIR_TEMPLATE or (
+        isinstance(value, str) and "{prompt}" in value and "{response}" in value
+    )
+
+
+def _is_list_of(value: object, accepts: Callable[[object], bool]) -> bool:
+    return isinstance(value, list) and all(accepts(item) for item in value)
+
+
+# What each field of a card accepts, as a check and in words.
+FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "higher_is": (lambda value: value in HIGHER_IS, f"one of {', '.join(HIGHER_IS)}"),
+    "label_index": (
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+        "a whole number from 0",
+    ),
+    "template": (_is_template, f"{PAIR_TEMPLATE!r} or a text with {{prompt}} and {{response}}"),
+    "mapping": (lambda value: value in MAPPINGS, f"one of {', '.join(MAPPINGS)}"),
+    "mean": (is_number, "a number"),
+    "std": (lambda value: is_number(value) and value > 0, "a number above 0"),
+    "reference": (lambda value: _is_list_of(value, is_number), "a list of numbers"),
+    "known_categories": (
+        lambda value: value is None or _is_list_of(value, lambda item: isinstance(item, str)),
+        "a list of texts",
+    ),
+}

@@ -10,9 +10,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification
 
 from lancet_core.errors import ModelError, NumericalError
 from lancet_core.evaluation.scorer_cards import PAIR_TEMPLATE, ScorerCard, scorer_card
+from lancet_core.models.encoding import batch_by_length
+from lancet_core.models.loading import load_pretrained, load_tokenizer
 from lancet_core.progress import Progress, silent
 
 TOKENS_AT_ONCE = 8192
@@ -59,8 +62,8 @@ class Scorer:
                 f"the scorer {self.card.folder} gives {raw[place]} for text {place + 1}; check its weights"
             )
         unit = to_unit(raw, self.card)
-        shown = 1 - unit if self.card.higher_is == "harmless" else unit
-        return pd.DataFrame({"raw": raw, "unit": unit, self.card.column: shown})
+        score = 1 - unit if self.card.higher_is == "harmless" else unit
+        return pd.DataFrame({"raw": raw, "unit": unit, self.card.column: score})
 
     def _encode(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[int]]:
         if not prompts:
@@ -76,10 +79,9 @@ class Scorer:
     def _outputs(self, encoded: list[list[int]], progress: Progress) -> Floats:
         """Reads the output of each text, in batches of similar length."""
         raw = np.zeros(len(encoded))
-        order = sorted(range(len(encoded)), key=lambda index: len(encoded[index]))
         done = 0
-        for rows in _by_tokens(order, encoded):
-            width = max([1, *(len(encoded[row]) for row in rows)])
+        for rows in batch_by_length([len(ids) for ids in encoded], TOKENS_AT_ONCE):
+            width = max(1, len(encoded[rows[0]]))
             ids = torch.full((len(rows), width), int(self.tokenizer.pad_token_id))
             mask = torch.zeros((len(rows), width), dtype=torch.long)
             for place, row in enumerate(rows):
@@ -104,29 +106,20 @@ class Scorer:
         return logits[:, label] - logits[:, others].logsumexp(dim=1)
 
 
-def load_scorer(folder: str | Path, *, higher_is: str | None = None, device: str = "cpu") -> Scorer:
+def load_scorer(folder: str | Path, *, device: str = "cpu") -> Scorer:
     """Loads a sequence classifier from a local folder.
 
     Args:
         folder: Folder with config, safetensors weights, tokenizer and `scorer.json`.
-        higher_is: What a higher output means, for a folder without `scorer.json`.
         device: Where to run it.
 
     Raises:
-        ModelError: The folder holds no usable classifier, or its card asks for a label it does not have.
+        ModelError: The folder holds no usable classifier, or not all of its weights, or its card asks for a label it does not have.
     """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    card = scorer_card(folder, higher_is=higher_is)
-    try:
-        model = AutoModelForSequenceClassification.from_pretrained(
-            str(folder), use_safetensors=True, local_files_only=True
-        )
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"the scorer {folder} cannot be loaded ({error}); it takes a folder with a sequence classifier as safetensors"
-        ) from error
+    card = scorer_card(folder)
+    place = Path(folder)
+    model = load_pretrained(AutoModelForSequenceClassification, place, "a sequence classifier")
+    tokenizer = load_tokenizer(place, model)
     labels = int(model.config.num_labels)
     if card.label_index >= labels:
         raise ModelError(
@@ -161,14 +154,3 @@ def _filled(template: str, prompt: str, response: str) -> str:
     """Puts both texts into the template at once, so that braces inside them mean nothing."""
     texts = {"prompt": prompt, "response": response}
     return _FIELD.sub(lambda match: texts[match[1]], template)
-
-
-def _by_tokens(order: list[int], encoded: list[list[int]]) -> list[list[int]]:
-    """Cuts rows that are ordered by length into batches of at most TOKENS_AT_ONCE padded tokens."""
-    batches: list[list[int]] = []
-    for row in order:
-        if batches and (len(batches[-1]) + 1) * max(1, len(encoded[row])) <= TOKENS_AT_ONCE:
-            batches[-1].append(row)
-        else:
-            batches.append([row])
-    return batches

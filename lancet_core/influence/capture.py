@@ -19,7 +19,8 @@ from lancet_core.models.likelihood import (
     response_logits,
     response_targets,
 )
-from lancet_core.models.units import Unit, input_of, output_of
+from lancet_core.models.unit_layout import output_of
+from lancet_core.models.units import Unit, input_of
 
 Labels = Callable[[Batch, Tensor], Tensor]
 """Chooses, from a batch and the logits of its response tokens, the label of each of them."""
@@ -120,13 +121,13 @@ def require_finite(
         NumericalError: One is not finite; sample and unit are named.
     """
     for batch in batches:
-        for found in unit_gradients(model, units, batch, labels):
-            for what, values in (("activations", found.a), ("gradients", found.delta)):
+        for captured in unit_gradients(model, units, batch, labels):
+            for what, values in (("activations", captured.a), ("gradients", captured.delta)):
                 broken = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()
                 if len(broken):
                     name = names[batch.indices[int(broken[0])]]
                     raise NumericalError(
-                        f"the {what} of sample {name} in unit {found.unit} are not finite; compute in float32, or take the "
+                        f"the {what} of sample {name} in unit {captured.unit} are not finite; compute in float32, or take the "
                         "sample out of the study"
                     )
 

@@ -51,14 +51,13 @@ class Layout:
 
 
 def unit_length(vectors: Vectors) -> Vectors:
-    """Scales vectors to length 1 after taking off their mean: mean hidden states share one large direction.
+    """Scales vectors to norm 1 after taking off their mean: mean hidden states share one large direction.
 
     Vectors equal to the mean stay 0.
     """
-    centred = vectors - vectors.mean(axis=0)
-    lengths = np.linalg.norm(centred, axis=1, keepdims=True)
-    scaled: Vectors = centred / np.where(lengths > 0, lengths, 1.0)
-    return scaled
+    from sklearn.preprocessing import normalize
+
+    return np.asarray(normalize(vectors - vectors.mean(axis=0)))
 
 
 def cluster_vectors(vectors: Vectors, *, k: int, seed: int, kinds: Sequence[str]) -> Clusters:
@@ -68,7 +67,7 @@ def cluster_vectors(vectors: Vectors, *, k: int, seed: int, kinds: Sequence[str]
 
     Args:
         vectors: One row for each query.
-        k: Clusters wanted; no more than there are distinct vectors are made, and it is told.
+        k: Clusters wanted; no more than there are distinct vectors are made, and `k_reason` says so.
         seed: Seed of the starts.
         kinds: Polarity of each query.
 
@@ -82,14 +81,14 @@ def cluster_vectors(vectors: Vectors, *, k: int, seed: int, kinds: Sequence[str]
         raise DataError("there is no query to cluster; give at least one prompt with its answer")
     distinct = len(np.unique(vectors, axis=0))
     possible = min(k, distinct)
-    found = KMeans(n_clusters=possible, n_init=10, random_state=seed).fit_predict(vectors)
-    labels = _by_size([f"{label}/{kind}" for label, kind in zip(found, kinds, strict=True)])
+    assigned = KMeans(n_clusters=possible, n_init=10, random_state=seed).fit_predict(vectors)
+    labels = _by_size([f"{label}/{kind}" for label, kind in zip(assigned, kinds, strict=True)])
     count = len(set(labels.tolist()))
     measurable = 1 < count < len(vectors)
     return Clusters(
         labels=labels,
         k=count,
-        k_reason=_reason(asked=k, possible=possible, made=count),
+        k_reason=_reason(wanted=k, possible=possible, made=count),
         silhouette=float(silhouette_score(vectors, labels)) if measurable else None,
     )
 
@@ -98,7 +97,7 @@ def top_terms(texts: Sequence[str], labels: NDArray[np.int64]) -> dict[str, list
     """Names clusters by the words whose TF-IDF stands out most against the other clusters.
 
     Returns:
-        Cluster (as text) to at most five words, the most telling first; none where the texts hold no word.
+        Cluster (as text) to at most five words, the most distinctive first; none where the texts hold no word.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -111,9 +110,9 @@ def top_terms(texts: Sequence[str], labels: NDArray[np.int64]) -> dict[str, list
     words = vectorizer.get_feature_names_out()
     terms = {}
     for name in names:
-        own = labels == int(name)
-        rest = matrix[~own].mean(axis=0) if (~own).any() else np.zeros(matrix.shape[1])
-        lift = matrix[own].mean(axis=0) - rest
+        members = labels == int(name)
+        rest = matrix[~members].mean(axis=0) if (~members).any() else np.zeros(matrix.shape[1])
+        lift = matrix[members].mean(axis=0) - rest
         order = np.argsort(-lift, kind="stable")[:TERMS_EACH]
         terms[name] = [str(words[place]) for place in order if lift[place] > 0]
     return terms
@@ -154,9 +153,9 @@ def _by_size(names: Sequence[str]) -> NDArray[np.int64]:
     return np.array([order.index(name) for name in names], dtype=np.int64)
 
 
-def _reason(*, asked: int, possible: int, made: int) -> str:
-    if possible < asked:
-        return f"{asked} clusters were asked for, {made} were made: no more than {possible} queries differ"
-    if made > asked:
-        return f"desirable and undesirable answers are kept apart, which makes {made} clusters of {asked}"
+def _reason(*, wanted: int, possible: int, made: int) -> str:
+    if possible < wanted:
+        return f"{wanted} clusters were asked for, {made} were made: no more than {possible} queries differ"
+    if made > wanted:
+        return f"desirable and undesirable answers are kept apart, which makes {made} clusters of {wanted}"
     return ""

@@ -244,11 +244,7 @@ def _eigen(matrix: Tensor, what: str) -> tuple[Tensor, Tensor]:
 
 
 def _require_useful(factor: Tensor, what: str) -> None:
-    """Refuses a factor that says nothing.
-
-    Raises:
-        NumericalError: It is not finite, or all zero.
-    """
+    """Refuses a factor that is not finite, or all zero."""
     if not bool(torch.isfinite(factor).all()):
         raise NumericalError(f"the {what} is not finite; the model's gradients overflow: compute in float32")
     if not bool(factor.any()):

@@ -10,7 +10,7 @@ from lancet_core.models.likelihood import full_precision
 # Numbers of modular gradients held at once, 1 GiB in float32: short texts of a wide model make many large matrices in a batch.
 MOST_NUMBERS = 1 << 28
 # On a CPU 8 MiB, which stay in the cache while they are read. 34 samples of 32 tokens at 2,600 × 128 with 10 queries and their own
-# lengths on two threads: 1.05 ms a sample, in slices of 28 MiB 1.45; 16 samples of 64 tokens at 4,096 × 4,096 with one: 40 and 38 ms.
+# norms on two threads: 1.05 ms a sample, in slices of 28 MiB 1.45; 16 samples of 64 tokens at 4,096 × 4,096 with one: 40 and 38 ms.
 MOST_NUMBERS_ON_CPU = 2 << 20
 
 

@@ -8,14 +8,15 @@ import torch
 
 from lancet_core.errors import ConfigError
 from lancet_core.influence.gradients import MOST_NUMBERS
-from lancet_core.influence.methods import CORRECTED, IDENTITY, Curvature
+from lancet_core.influence.methods import CORRECTED, IDENTITY
+from lancet_core.influence.settings import CurvatureSettings
 from lancet_core.models.units import Unit
 
 _GIGABYTE = 1e9
 _FLOAT32, _FLOAT64 = 4, 8
 
 
-def factor_bytes(units: Sequence[Unit], curvature: Curvature) -> int:
+def factor_bytes(units: Sequence[Unit], curvature: CurvatureSettings) -> int:
     """Bytes that the factors of some units take while they are estimated: sums in float64 with their eigenvectors, and eigenvalues.
 
     Args:
@@ -36,7 +37,7 @@ def direction_bytes(units: Sequence[Unit], queries: int) -> int:
 
 
 def require_memory(
-    units: Sequence[Unit], curvature: Curvature, *, queries: int, device: torch.device
+    units: Sequence[Unit], curvature: CurvatureSettings, *, queries: int, device: torch.device
 ) -> None:
     """Refuses a run that would not fit, and says what would.
 
@@ -68,12 +69,12 @@ def free_bytes(device: torch.device) -> int:
     return int(memory.available)
 
 
-def _blocks_that_fit(units: Sequence[Unit], curvature: Curvature, *, room: int, queries: int) -> int:
+def _blocks_that_fit(units: Sequence[Unit], curvature: CurvatureSettings, *, room: int, queries: int) -> int:
     """How many of the last blocks fit."""
     blocks = sorted({unit.block for unit in units}, reverse=True)
     for count in range(len(blocks), 0, -1):
-        kept = [unit for unit in units if unit.block in blocks[:count]]
-        if factor_bytes(kept, curvature) + direction_bytes(kept, queries) <= room:
+        last = [unit for unit in units if unit.block in blocks[:count]]
+        if factor_bytes(last, curvature) + direction_bytes(last, queries) <= room:
             return count
     return 0
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from lancet_core.errors import NumericalError
 from lancet_core.influence.factors import EigenFactors, rotate
 from lancet_core.influence.gradients import contract_and_measure, gradient_parts
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.settings import SolveSettings
 from lancet_core.models.likelihood import full_precision
 
 
@@ -33,19 +33,19 @@ class UnitPreconditioner:
         """Gives a Q_A and δ Q_S, whose modular gradients stand in the eigenbasis: Q_Sᵀ g Q_A; the same shapes."""
         return rotate(a, delta, self.activation_vectors, self.gradient_vectors)
 
-    def solve(self, turned: Tensor) -> Tensor:
+    def solve(self, rotated: Tensor) -> Tensor:
         """Solves for modular gradients: V = Q_S [(Q_Sᵀ g Q_A) ⊘ (Λ + λ)] Q_Aᵀ (Eq. 12, damped), all in the eigenbasis.
 
         Deviations from Eq. 12: the order of the two factors, which the paper swaps, and the damping of Eq. 9, without which Â
         is singular whenever there are fewer sequences than dimensions.
 
         Args:
-            turned: Q_Sᵀ g Q_A, shape (…, P, M).
+            rotated: Q_Sᵀ g Q_A, shape (…, P, M).
 
         Returns:
-            Q_Sᵀ V Q_A, shaped and typed as `turned`.
+            Q_Sᵀ V Q_A, shaped and typed as `rotated`.
         """
-        return turned / self.damped.to(turned)
+        return rotated / self.damped.to(rotated)
 
     def whiten(self, a: Tensor, delta: Tensor) -> Iterator[Tensor]:
         """Yields modular gradients in the basis in which the curvature is the identity: g̃ = (Q_Sᵀ g Q_A) ⊘ √(Λ + λ).
@@ -60,37 +60,37 @@ class UnitPreconditioner:
         weights = self.damped.rsqrt()
         return (part.mul_(weights) for part in gradient_parts(*self.rotate(a, delta)))
 
-    def whiten_direction(self, turned: Tensor) -> Tensor:
+    def whiten_direction(self, rotated: Tensor) -> Tensor:
         """Whitens the gradients that `solve` made directions V of; their products with whitened gradients are influence.
 
         Args:
-            turned: V in the eigenbasis, shape (queries, P, M).
+            rotated: V in the eigenbasis, shape (queries, P, M).
 
         Returns:
-            (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `turned`.
+            (Q_Sᵀ V Q_A) ⊙ √(Λ + λ), shaped as `rotated`.
         """
-        return turned * self.damped.sqrt().to(turned)
+        return rotated * self.damped.sqrt().to(rotated)
 
-    def turn_back(self, turned: Tensor) -> Tensor:
+    def rotate_back(self, rotated: Tensor) -> Tensor:
         """Takes gradients or directions X of shape (…, P, M) out of the eigenbasis: Q_S X Q_Aᵀ."""
-        values = turned @ self.activation_vectors.to(turned).T
-        return values if self.gradient_vectors is None else self.gradient_vectors.to(turned) @ values
+        values = rotated @ self.activation_vectors.to(rotated).T
+        return values if self.gradient_vectors is None else self.gradient_vectors.to(rotated) @ values
 
-    def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+    def score(self, a: Tensor, delta: Tensor, rotated: Tensor) -> tuple[Tensor, Tensor]:
         """Influence of samples on queries, and on themselves.
 
         Args:
             a: Inputs, shape (rows, positions, M).
             delta: Gradients with respect to outputs, shape (rows, positions, P).
-            turned: Directions of the queries in the eigenbasis, shape (queries, P, M).
+            rotated: Directions of the queries in the eigenbasis, shape (queries, P, M).
 
         Returns:
             Shapes (rows, queries) and (rows,).
         """
-        return contract_and_measure(*self.rotate(a, delta), turned, self.damped.reciprocal())
+        return contract_and_measure(*self.rotate(a, delta), rotated, self.damped.reciprocal())
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
-        """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared length of its whitened gradient.
+        """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared norm of its whitened gradient.
 
         Arguments as of `whiten`; returns shape (rows,).
         """
@@ -107,20 +107,20 @@ class Identity:
         """Gives both back."""
         return a, delta
 
-    def solve(self, turned: Tensor) -> Tensor:
+    def solve(self, rotated: Tensor) -> Tensor:
         """Gives gradients back."""
-        return turned
+        return rotated
 
-    def turn_back(self, turned: Tensor) -> Tensor:
+    def rotate_back(self, rotated: Tensor) -> Tensor:
         """Gives gradients or directions back."""
-        return turned
+        return rotated
 
-    def score(self, a: Tensor, delta: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
-        """Influence of samples on queries, and the squared length of each gradient; as of `UnitPreconditioner`."""
-        return contract_and_measure(a, delta, turned, None)
+    def score(self, a: Tensor, delta: Tensor, rotated: Tensor) -> tuple[Tensor, Tensor]:
+        """Influence of samples on queries, and the squared norm of each gradient; as of `UnitPreconditioner`."""
+        return contract_and_measure(a, delta, rotated, None)
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
-        """Squared length of each gradient, shape (rows,); arguments as of `UnitPreconditioner`."""
+        """Squared norm of each gradient, shape (rows,); arguments as of `UnitPreconditioner`."""
         nothing = full_precision(a[:0]).new_empty(0, delta.shape[2], a.shape[2])
         return self.score(a, delta, nothing)[1]
 
@@ -128,8 +128,8 @@ class Identity:
 Preconditioner = UnitPreconditioner | Identity
 
 
-def lengths_of(squared: Tensor) -> Tensor:
-    """Lengths of gradients, from their squares.
+def norms_of(squared: Tensor) -> Tensor:
+    """Norms of gradients, from their squares.
 
     Never 0: a sample that the model knows by heart may have no gradient at all, and what it is divided by must leave it at 0.
     """
@@ -161,7 +161,7 @@ def precondition(factors: EigenFactors, *, damping: float, kind: str, unit: str 
 
 def preconditioners(
     factors: Mapping[str, EigenFactors],
-    settings: InfluenceSettings,
+    settings: SolveSettings,
     *,
     device: torch.device,
     dtype: torch.dtype,
@@ -178,12 +178,12 @@ def preconditioners(
         NumericalError: A damped curvature is singular.
     """
     damped: dict[str, Preconditioner] = {}
-    for unit, found in factors.items():
-        one = precondition(found, damping=settings.curvature.damping, kind=settings.damping_kind, unit=unit)
+    for unit, decomposed in factors.items():
+        unpacked = precondition(decomposed, damping=settings.damping, kind=settings.damping_kind, unit=unit)
         damped[unit] = UnitPreconditioner(
-            one.activation_vectors.to(device, dtype),
-            None if one.gradient_vectors is None else one.gradient_vectors.to(device, dtype),
-            one.damped.to(device, dtype),
-            one.damping,
+            unpacked.activation_vectors.to(device, dtype),
+            None if unpacked.gradient_vectors is None else unpacked.gradient_vectors.to(device, dtype),
+            unpacked.damped.to(device, dtype),
+            unpacked.damping,
         )
     return damped

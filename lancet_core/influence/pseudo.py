@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lancet_core.influence.capture import Labels, data_labels, sampled_labels
 from lancet_core.influence.methods import GENERATED, SAMPLED
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.settings import CurvatureSettings
 from lancet_core.models.encoding import Encoded
 from lancet_core.models.generation import continue_texts
 from lancet_core.models.loading import LanguageModel
@@ -12,13 +12,13 @@ from lancet_core.models.settings import GenerationSettings
 from lancet_core.progress import Progress
 
 
-def labels_of(texts: Sequence[Encoded], settings: InfluenceSettings) -> Labels:
+def labels_of(texts: Sequence[Encoded], settings: CurvatureSettings) -> Labels:
     """Chooses the labels behind pseudo-gradients: drawn at each position, or the text's own."""
-    return sampled_labels(texts, settings.seed) if settings.curvature.fisher == SAMPLED else data_labels
+    return sampled_labels(texts, settings.seed) if settings.fisher == SAMPLED else data_labels
 
 
 def pseudo_texts(
-    lm: LanguageModel, texts: Sequence[Encoded], settings: InfluenceSettings, progress: Progress
+    lm: LanguageModel, texts: Sequence[Encoded], settings: CurvatureSettings, progress: Progress
 ) -> list[Encoded]:
     """Gives the texts that the Fisher matrix is estimated from: with `generated` the model answers each prompt itself.
 
@@ -32,7 +32,7 @@ def pseudo_texts(
         The texts as they are, or each with a response drawn at temperature 1 (the paper's workflow, step 1); no longer than the
         context allows and at most twice as long as the longest response of the data.
     """
-    if settings.curvature.fisher != GENERATED:
+    if settings.fisher != GENERATED:
         return list(texts)
     longest = max(len(text.input_ids) - text.response_start for text in texts)
     prompts = [text.input_ids[: text.response_start] for text in texts]

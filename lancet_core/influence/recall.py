@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.methods import BM25
 
-RECALL_TEXTS = ("prompt+response", "prompt")
 _WORDS = r"(?u)\b\w+\b"
 
 
@@ -22,7 +22,7 @@ class TfidfIndex:
     Attributes:
         vectorizer: A fitted scikit-learn `TfidfVectorizer`.
         matrix: Sparse matrix of shape (samples, words).
-        text: Which text is compared, one of `RECALL_TEXTS`.
+        text: Which text is compared, `prompt+response` or `prompt`.
     """
 
     vectorizer: Any
@@ -81,10 +81,10 @@ def bm25_scores(
 
     def words(prompts: Sequence[str], responses: Sequence[str]) -> list[list[str]]:
         texts = _texts(prompts, responses, text)
-        found: list[list[str]] = bm25s.tokenize(
+        tokens: list[list[str]] = bm25s.tokenize(
             texts, token_pattern=_WORDS, stopwords=[], return_ids=False, show_progress=False
         )
-        return found
+        return tokens
 
     corpus = words(list(samples["prompt"]), list(samples["response"]))
     if not any(corpus):
@@ -93,30 +93,31 @@ def bm25_scores(
         )
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
-    asked = words(*zip(*queries, strict=True))
-    known = set(index.vocab_dict)
-    rows = [[word for word in query if word in known] for query in asked]
-    found = [index.get_scores(row) if row else np.zeros(len(samples)) for row in rows]
-    return np.stack(found).astype(np.float64)
+    query_words = words(*zip(*queries, strict=True))
+    vocabulary = set(index.vocab_dict)
+    rows = [[word for word in query if word in vocabulary] for query in query_words]
+    scores = [index.get_scores(row) if row else np.zeros(len(samples)) for row in rows]
+    return np.stack(scores).astype(np.float64)
 
 
 def word_similarities(
-    kind: str, samples: pd.DataFrame, queries: Sequence[tuple[str, str]], *, text: str
+    kind: str, samples: pd.DataFrame, queries: Sequence[Query], *, text: str
 ) -> NDArray[np.float64]:
     """Similarity of queries and samples by words, shape (queries, samples), 0 without a common word.
 
     Args:
         kind: `tfidf` or `bm25`.
         samples: Columns `prompt` and `response`.
-        queries: Prompt and response of each query.
+        queries: The queries.
         text: `prompt+response` or `prompt`.
 
     Raises:
         DataError: The samples hold no word.
     """
+    texts = [(query.prompt, query.response) for query in queries]
     if kind == BM25:
-        return bm25_scores(samples, queries, text)
-    return similarities(build_tfidf(samples, text), queries)
+        return bm25_scores(samples, texts, text)
+    return similarities(build_tfidf(samples, text), texts)
 
 
 def most_similar(similarity: NDArray[np.float64], count: int) -> NDArray[np.int64]:

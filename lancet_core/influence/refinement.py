@@ -1,6 +1,7 @@
-"""A few conjugate-gradient steps from the factored solve towards the exact damped Gauss-Newton solve."""
+"""A few conjugate-gradient steps towards the exact damped Gauss-Newton solve, preconditioned by the factored one."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,7 +11,8 @@ from lancet_core.influence.fitting import pseudo_gradients
 from lancet_core.influence.gradients import contract, gradient_parts
 from lancet_core.influence.preconditioner import Preconditioner
 from lancet_core.influence.scores import Directions, Gradients
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.settings import GradientSettings
+from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Encoded
 from lancet_core.models.units import UnitModel
 from lancet_core.progress import Progress
@@ -18,88 +20,82 @@ from lancet_core.progress import Progress
 STAGE = "Refining the solve"
 
 
-def refine(
-    network: UnitModel,
-    gradients: Mapping[str, Tensor],
-    *,
-    texts: Sequence[Encoded],
-    curvature: Mapping[str, Preconditioner],
-    settings: InfluenceSettings,
-    progress: Progress,
-) -> Directions:
-    """Solves (F + λ) V = g by preconditioned conjugate gradients; F joins all units, which the factors treat apart.
+@dataclass(frozen=True)
+class DampedFisher:
+    """F + λ as an operator: F = (1/N) Σ_n g̃_n g̃_nᵀ over per-sequence pseudo-gradients joins all units, which the factors treat apart.
 
-    F = (1/N) Σ_n g̃_n g̃_nᵀ over per-sequence pseudo-gradients, λ of each unit as in the factored solve, which is both the start
-    and the preconditioner. Every step is one more pass over the texts, whatever the number of queries.
+    Attributes:
+        network: The model with its units.
+        texts: Pseudo-data that F is estimated from.
+        curvature: Factored solve of each unit, whose λ this has too.
+        settings: Fisher, seed, batch size.
+    """
+
+    network: UnitModel
+    texts: Sequence[Encoded]
+    curvature: Mapping[str, Preconditioner]
+    settings: GradientSettings
+
+    def apply(self, vectors: Mapping[str, Tensor], tell: Tell) -> Gradients:
+        """(F + λ) applied to matrices of shape (queries, P, M) of each unit, in the eigenbasis; one pass over the texts."""
+        sums = {unit: torch.zeros_like(values) for unit, values in vectors.items()}
+        done = 0
+        with frozen(self.network.lm.model):
+            for batch, units in pseudo_gradients(self.network, self.texts, self.settings):
+                tell(done)
+                done += len(batch.indices)
+                rotated = {each.unit: self.curvature[each.unit].rotate(each.a, each.delta) for each in units}
+                products = [contract(*pair, vectors[unit]) for unit, pair in rotated.items()]
+                weights = torch.stack(products).sum(dim=0)
+                for unit, pair in rotated.items():
+                    start = 0
+                    for gradients in gradient_parts(*pair):
+                        rows = weights[start : start + len(gradients)]
+                        sums[unit] += (rows.T @ gradients.flatten(1)).view_as(sums[unit])
+                        start += len(gradients)
+        return {
+            unit: total / len(self.texts) + self.curvature[unit].damping * vectors[unit]
+            for unit, total in sums.items()
+        }
+
+
+def refine(
+    fisher: DampedFisher, gradients: Mapping[str, Tensor], *, steps: int, progress: Progress
+) -> Directions:
+    """Solves (F + λ) V = g by preconditioned conjugate gradients from V = 0: each step is one pass over the texts.
+
+    The factored solve is the preconditioner, and up to its length the first step: `steps` beyond one change a ranking. Whatever the
+    number of queries, they share the passes.
 
     Args:
-        network: The model with its units.
+        fisher: F + λ.
         gradients: Gradients of the queries.
-        texts: Pseudo-data that F is estimated from.
-        curvature: Factored solve of each unit.
-        settings: Number of steps, Fisher, seed, batch size.
+        steps: Number of steps, at least one.
         progress: Told at every batch.
 
     Returns:
         V of each query.
     """
-
-    def applied(vectors: Gradients, step: int) -> Gradients:
-        stage = f"{STAGE}, step {step + 1} of {settings.refine_steps}"
-        return _apply_fisher(
-            network,
-            vectors,
-            texts=texts,
-            curvature=curvature,
-            settings=settings,
-            tell=lambda done: progress(stage, done, len(texts)),
-        )
-
-    solution = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
-    image = applied(solution, 0)
-    residual = {unit: gradients[unit] - image[unit] for unit in gradients}
+    solution = {unit: torch.zeros_like(values) for unit, values in gradients.items()}
+    residual = dict(gradients)
     direction: Gradients = {}
     before = None
-    for step in range(settings.refine_steps):
-        solved = {unit: curvature[unit].solve(values) for unit, values in residual.items()}
+    for step in range(1, steps + 1):
+        solved = {unit: fisher.curvature[unit].solve(values) for unit, values in residual.items()}
         now = _products(residual, solved)
         direction = solved if before is None else _sum(solved, direction, _ratio(now, before))
-        image = applied(direction, step)
+        image = fisher.apply(
+            direction, _teller(progress, f"{STAGE}, step {step} of {steps}", len(fisher.texts))
+        )
         size = _ratio(now, _products(direction, image))
         solution = _sum(solution, direction, size)
         residual = _sum(residual, image, -size)
         before = now
-    return Directions(curvature, solution)
+    return Directions(fisher.curvature, solution)
 
 
-def _apply_fisher(
-    network: UnitModel,
-    vectors: Gradients,
-    *,
-    texts: Sequence[Encoded],
-    curvature: Mapping[str, Preconditioner],
-    settings: InfluenceSettings,
-    tell: Callable[[int], None],
-) -> Gradients:
-    """(F + λ) applied to matrices of shape (queries, P, M) of each unit."""
-    sums = {unit: torch.zeros_like(values) for unit, values in vectors.items()}
-    done = 0
-    with frozen(network.lm.model):
-        for batch, units in pseudo_gradients(network, texts, settings):
-            tell(done)
-            done += len(batch.indices)
-            rotated = {one.unit: curvature[one.unit].rotate(one.a, one.delta) for one in units}
-            products = [contract(*pair, vectors[unit]) for unit, pair in rotated.items()]
-            weights = torch.stack(products).sum(dim=0)
-            for unit, pair in rotated.items():
-                start = 0
-                for found in gradient_parts(*pair):
-                    rows = weights[start : start + len(found)]
-                    sums[unit] += (rows.T @ found.flatten(1)).view_as(sums[unit])
-                    start += len(found)
-    return {
-        unit: total / len(texts) + curvature[unit].damping * vectors[unit] for unit, total in sums.items()
-    }
+def _teller(progress: Progress, stage: str, total: int) -> Tell:
+    return lambda done: progress(stage, done, total)
 
 
 def _products(left: Gradients, right: Gradients) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from lancet_core.errors import NumericalError
 from lancet_core.influence.capture import UnitGradients, frozen, require_finite, unit_gradients
 from lancet_core.influence.gradients import contract, modular_gradient, position_products
-from lancet_core.influence.preconditioner import Preconditioner, lengths_of
+from lancet_core.influence.preconditioner import Preconditioner, norms_of
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.likelihood import full_precision
@@ -28,20 +28,22 @@ class Directions:
 
     Attributes:
         curvature: Unit names to what they were preconditioned with.
-        turned: Unit names to Q_Sᵀ V Q_A of each query, shape (queries, P, M).
+        rotated: Unit names to Q_Sᵀ V Q_A of each query, shape (queries, P, M).
     """
 
     curvature: Mapping[str, Preconditioner]
-    turned: Gradients
+    rotated: Gradients
 
     @cached_property
     def plain(self) -> dict[str, Tensor]:
-        """V itself: unit names to shape (queries, P, M); turned back once for all samples that are scored."""
-        return {unit: self.curvature[unit].turn_back(values) for unit, values in self.turned.items()}
+        """V itself: unit names to shape (queries, P, M); rotated back once for all samples that are scored."""
+        return {unit: self.curvature[unit].rotate_back(values) for unit, values in self.rotated.items()}
 
     def query(self, number: int) -> dict[str, Tensor]:
         """V of one query: unit names to shape (P, M)."""
-        return {unit: self.curvature[unit].turn_back(values[number]) for unit, values in self.turned.items()}
+        return {
+            unit: self.curvature[unit].rotate_back(values[number]) for unit, values in self.rotated.items()
+        }
 
 
 _Reader = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
@@ -49,8 +51,8 @@ _Reader = Callable[[Sequence[int], Sequence[UnitGradients]], Tensor]
 
 
 @dataclass(frozen=True)
-class MeasuredLengths:
-    """Divides scores by the length of each sample's whitened gradient, measured in the pass that scores.
+class MeasuredNorms:
+    """Divides scores by the norm of each sample's whitened gradient, measured in the pass that scores.
 
     Attributes:
         curvature: Unit names to what whitens.
@@ -58,46 +60,47 @@ class MeasuredLengths:
 
     curvature: Mapping[str, Preconditioner]
 
-    def of(self, _places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
-        """Lengths of a batch, over all units, shape (rows,)."""
-        squared = [self.curvature[one.unit].self_influence(one.a, one.delta) for one in found]
-        return lengths_of(torch.stack(squared).sum(dim=0))
+    def of(self, _places: Sequence[int], captured: Sequence[UnitGradients]) -> Tensor:
+        """Norms of a batch, over all units, shape (rows,)."""
+        squared = [self.curvature[each.unit].self_influence(each.a, each.delta) for each in captured]
+        return norms_of(torch.stack(squared).sum(dim=0))
 
     def reader(self, directions: Directions) -> _Reader:
-        """Scores and lengths of gradients that are formed once for both."""
+        """Scores and norms of gradients that are formed once for both."""
 
-        def read(_places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
+        def read(_places: Sequence[int], captured: Sequence[UnitGradients]) -> Tensor:
             parts = [
-                self.curvature[one.unit].score(one.a, one.delta, directions.turned[one.unit]) for one in found
+                self.curvature[each.unit].score(each.a, each.delta, directions.rotated[each.unit])
+                for each in captured
             ]
-            products, squared = (torch.stack(own).sum(dim=0) for own in zip(*parts, strict=True))
-            return products / lengths_of(squared)[:, None]
+            products, squared = (torch.stack(part).sum(dim=0) for part in zip(*parts, strict=True))
+            return products / norms_of(squared)[:, None]
 
         return read
 
 
 @dataclass(frozen=True)
-class KnownLengths:
-    """Divides scores by lengths that are known.
+class KnownNorms:
+    """Divides scores by norms that are known.
 
     Attributes:
-        lengths: Shape (samples,), in the order of the samples that are scored.
+        norms: Shape (samples,), in the order of the samples that are scored.
     """
 
-    lengths: Tensor
+    norms: Tensor
 
-    def of(self, places: Sequence[int], _found: Sequence[UnitGradients]) -> Tensor:
-        """Lengths of a batch, shape (rows,)."""
-        return self.lengths[list(places)]
+    def of(self, places: Sequence[int], _captured: Sequence[UnitGradients]) -> Tensor:
+        """Norms of a batch, shape (rows,)."""
+        return self.norms[list(places)]
 
 
-Normaliser = MeasuredLengths | KnownLengths
+Normaliser = MeasuredNorms | KnownNorms
 """Gives what divides the scores of each sample."""
 
 
 @dataclass(frozen=True)
 class Decomposition:
-    """How the influence of one training sample on one query is spread.
+    """How the influence of one training sample on one query divides over positions and units.
 
     Attributes:
         heat: Influence c_t = Σ_u δ_tᵀ V_u a_t of each input position, prompt included; they add up to the influence.
@@ -134,11 +137,11 @@ def query_gradients(
     rows: dict[str, list[Tensor]] = {unit.name: [torch.empty(0)] * len(encoded) for unit in network.units}
     with frozen(network.lm.model):
         for batch in pack(encoded, max_tokens):
-            for found in unit_gradients(network.lm.model, network.units, batch.to(network.lm.device)):
-                read, delta = full_precision(found.a), full_precision(found.delta)
-                gradients = modular_gradient(*curvature[found.unit].rotate(read, delta))
+            for captured in unit_gradients(network.lm.model, network.units, batch.to(network.lm.device)):
+                read, delta = full_precision(captured.a), full_precision(captured.delta)
+                gradients = modular_gradient(*curvature[captured.unit].rotate(read, delta))
                 for index, gradient in zip(batch.indices, gradients, strict=True):
-                    rows[found.unit][index] = gradient
+                    rows[captured.unit][index] = gradient
     stacked = {unit: torch.stack(gradients) for unit, gradients in rows.items()}
     if not all(bool(torch.isfinite(values).all()) for values in stacked.values()):
         _name_broken(network, encoded, [f"{number} of the queries" for number in range(1, len(encoded) + 1)])
@@ -167,13 +170,13 @@ def directions_of(gradients: Mapping[str, Tensor], curvature: Mapping[str, Preco
     Raises:
         NumericalError: A result is not finite.
     """
-    turned = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
-    broken = next((unit for unit, values in turned.items() if not bool(torch.isfinite(values).all())), None)
+    rotated = {unit: curvature[unit].solve(values) for unit, values in gradients.items()}
+    broken = next((unit for unit, values in rotated.items() if not bool(torch.isfinite(values).all())), None)
     if broken:
         raise NumericalError(
             f"the preconditioned gradient of unit {broken} is not finite; raise the damping, or use float32"
         )
-    return Directions(curvature, turned)
+    return Directions(curvature, rotated)
 
 
 def score_samples(
@@ -210,9 +213,9 @@ def score_samples(
         for batch in pack(encoded, max_tokens):
             tell(len(order))
             order += batch.indices
-            found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
+            captured = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
             # Summed on the device and fetched at the end: no batch waits for the one before.
-            parts.append(read(batch.indices, found))
+            parts.append(read(batch.indices, captured))
     scores = torch.cat(parts).double().cpu().numpy()
     placed = np.empty_like(scores)
     placed[order] = scores
@@ -229,7 +232,7 @@ def decompose_samples(
     tell: Tell,
     normaliser: Normaliser | None = None,
 ) -> list[Decomposition]:
-    """Spreads the influence of training samples on one query over their positions and over the units.
+    """Decomposes the influence of training samples on one query over their positions and over the units.
 
     Args:
         network: The model with its units.
@@ -251,40 +254,42 @@ def decompose_samples(
         for batch in pack(encoded, max_tokens):
             tell(done)
             done += len(batch.indices)
-            found = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
-            products = torch.stack([_heat(one, direction[one.unit], batch) for one in found], dim=1)
+            captured = unit_gradients(network.lm.model, network.units, batch.to(network.lm.device))
+            products = torch.stack([_heat(each, direction[each.unit], batch) for each in captured], dim=1)
             if normaliser is not None:
-                products = products / normaliser.of(batch.indices, found)[:, None, None]
+                products = products / normaliser.of(batch.indices, captured)[:, None, None]
             # Fetched at the end: no batch waits for the one before.
             parts.append((batch.indices, products))
-    spread_of: dict[int, Decomposition] = {}
+    by_index: dict[int, Decomposition] = {}
     for indices, by_unit in parts:
         for index, values in zip(indices, by_unit.double().cpu().numpy(), strict=True):
-            own = values[:, : len(encoded[index].input_ids)]
-            spread_of[index] = Decomposition(own.sum(axis=0), own.sum(axis=1))
-    spread = [spread_of[index] for index in range(len(encoded))]
-    _require_finite_scores(network, encoded, np.array([one.influence for one in spread]))
-    return spread
+            unpadded = values[:, : len(encoded[index].input_ids)]
+            by_index[index] = Decomposition(unpadded.sum(axis=0), unpadded.sum(axis=1))
+    decompositions = [by_index[index] for index in range(len(encoded))]
+    _require_finite_scores(network, encoded, np.array([each.influence for each in decompositions]))
+    return decompositions
 
 
-def _heat(found: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
+def _heat(captured: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
     """Influence of each position of the text through one unit, shape (rows, positions)."""
-    products = position_products(found.a, found.delta, direction)
-    if found.columns is None:
+    products = position_products(captured.a, captured.delta, direction)
+    if captured.columns is None:
         return products
-    spread = products.new_zeros(batch.input_ids.shape)
-    spread[:, found.columns] = products
-    return spread
+    at_columns = products.new_zeros(batch.input_ids.shape)
+    at_columns[:, captured.columns] = products
+    return at_columns
 
 
 def _reader(directions: Directions, normaliser: Normaliser | None) -> _Reader:
-    if isinstance(normaliser, MeasuredLengths):
+    if isinstance(normaliser, MeasuredNorms):
         return normaliser.reader(directions)
     plain = directions.plain
 
-    def read(places: Sequence[int], found: Sequence[UnitGradients]) -> Tensor:
-        products = torch.stack([contract(one.a, one.delta, plain[one.unit]) for one in found]).sum(dim=0)
-        return products if normaliser is None else products / normaliser.of(places, found)[:, None]
+    def read(places: Sequence[int], captured: Sequence[UnitGradients]) -> Tensor:
+        products = torch.stack([contract(each.a, each.delta, plain[each.unit]) for each in captured]).sum(
+            dim=0
+        )
+        return products if normaliser is None else products / normaliser.of(places, captured)[:, None]
 
     return read
 
@@ -292,11 +297,7 @@ def _reader(directions: Directions, normaliser: Normaliser | None) -> _Reader:
 def _require_finite_scores(
     network: UnitModel, encoded: Sequence[Encoded], scores: NDArray[np.float64]
 ) -> None:
-    """Names what is broken where the score of a sample is not finite.
-
-    Raises:
-        NumericalError: One is not; sample and unit are named where activations or gradients are not.
-    """
+    """Names what is broken where the score of a sample is not finite."""
     broken = np.flatnonzero(~np.isfinite(scores))
     if not broken.size:
         return
@@ -306,11 +307,7 @@ def _require_finite_scores(
 
 
 def _name_broken(network: UnitModel, encoded: Sequence[Encoded], names: Sequence[str]) -> None:
-    """Looks again, sample by sample, for what is not finite.
-
-    Raises:
-        NumericalError: It was found; sample and unit are named.
-    """
+    """Looks again, sample by sample, and names the first sample and unit that are not finite."""
     batches = (batch.to(network.lm.device) for batch in pack(encoded, 1))
     with frozen(network.lm.model):
         require_finite(network.lm.model, network.units, batches, names=names)

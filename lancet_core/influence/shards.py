@@ -1,6 +1,6 @@
 """A pass over a corpus as a map over shards, each shard's result written whole or not at all, so that a killed pass goes on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,11 +37,12 @@ class Shards:
             number: Number of the shard.
             function: Computes it.
         """
-        kept = self.read(number)
-        if kept is not None:
-            return kept
-        result = function()
-        self._write(self._path(number), result)
+        finished = self.read(number)
+        if finished is not None:
+            return finished
+        result, path = function(), self._path(number)
+        if path is not None:
+            write_tensors(path, save_file, result, {"key": self.key})
         return result
 
     def read(self, number: int) -> Arrays | None:
@@ -59,10 +60,6 @@ class Shards:
 
     def _path(self, number: int) -> Path | None:
         return self.folder / f"{self.name}-{number:05d}.safetensors" if self.folder is not None else None
-
-    def _write(self, path: Path | None, result: Mapping[str, NDArray[np.generic]]) -> None:
-        if path is not None:
-            write_tensors(path, save_file, result, {"key": self.key})
 
 
 def split(count: int, size: int) -> list[range]:

@@ -5,16 +5,27 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jinja2 import TemplateError
 from torch import Tensor
 
 from lancet_core.data.samples import Query
-from lancet_core.errors import ConfigError, DataError
+from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 
 DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
 _PLACE = "{prompt}"
 _TEXTS_AT_ONCE = 1024
+# A template is a program: besides Jinja's own errors it can raise those of the values that it computes with.
+_TEMPLATE_ERRORS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)
@@ -65,16 +76,8 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Moves the tensors to a device."""
-        return Batch(
-            self.indices,
-            self.input_ids.to(device),
-            self.attention_mask.to(device),
-            self.response_mask.to(device),
-            self.columns.to(device),
-            self.places.to(device),
-            self.other_places.to(device),
-            self.padding.to(device),
-        )
+        tensors = {name: value.to(device) for name, value in vars(self).items() if name != "indices"}
+        return Batch(self.indices, **tensors)
 
 
 def padded_batch(
@@ -85,7 +88,7 @@ def padded_batch(
     columns = predicted.any(dim=0).nonzero().squeeze(1)
     chosen = predicted[:, columns].flatten()
     places, other_places, padding = (
-        wanted.nonzero().squeeze(1) for wanted in (chosen, ~chosen, ~attention_mask.flatten())
+        mask.nonzero().squeeze(1) for mask in (chosen, ~chosen, ~attention_mask.flatten())
     )
     return Batch(
         tuple(indices), input_ids, attention_mask, response_mask, columns, places, other_places, padding
@@ -102,12 +105,13 @@ def format_prompt(tokenizer: Any, prompt: str, template: str = DEFAULT_TEMPLATE)
 
     Raises:
         ConfigError: A template of one's own lacks `{prompt}`.
+        ModelError: The chat template is broken or refuses the turns.
     """
     if template == RAW_TEMPLATE:
         return prompt
     if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
         turns = [{"role": "user", "content": prompt}]
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return _written_turns(tokenizer, turns, add_generation_prompt=True)
     text = DEFAULT_TEXT if template == DEFAULT_TEMPLATE else template
     if _PLACE not in text:
         raise ConfigError(
@@ -178,8 +182,8 @@ def encode_all(
     same: dict[int, int] = {}
     encoded: list[Encoded | None] = []
     for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        some = texts[start : start + _TEXTS_AT_ONCE]
-        for (_, response), (before, after) in zip(some, _tokenise(lm, some, template), strict=True):
+        block = texts[start : start + _TEXTS_AT_ONCE]
+        for (_, response), (before, after) in zip(block, _tokenise(lm, block, template), strict=True):
             shared = [[same.setdefault(token, token) for token in ids] for ids in (before, after)]
             encoded.append(_joined(lm, *shared) if response.strip() else None)
     return encoded
@@ -220,13 +224,26 @@ def pack(encoded: Sequence[Encoded], max_tokens: int) -> list[Batch]:
 
     A text longer than `max_tokens` makes a batch of its own. The longest come first, so that memory runs out at once or never.
     """
-    order = sorted(range(len(encoded)), key=lambda index: -len(encoded[index].input_ids))
-    batches: list[Batch] = []
-    start = 0
-    while start < len(order):
-        rows = max(1, max_tokens // max(1, len(encoded[order[start]].input_ids)))
-        batches.append(_padded(encoded, order[start : start + rows]))
-        start += rows
+    lengths = [len(text.input_ids) for text in encoded]
+    return [_padded(encoded, indices) for indices in batch_by_length(lengths, max_tokens)]
+
+
+def batch_by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cuts texts into batches of at most `max_tokens` padded tokens, the longest first.
+
+    Args:
+        lengths: Tokens of each text; one longer than `max_tokens` makes a batch of its own.
+        max_tokens: Rows times the longest of a batch.
+
+    Returns:
+        Places of the texts of each batch.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batches = []
+    while order:
+        rows = max(1, max_tokens // max(1, lengths[order[0]]))
+        batches.append(order[:rows])
+        order = order[rows:]
     return batches
 
 
@@ -246,12 +263,25 @@ def _response_text(tokenizer: Any, text: tuple[str, str], *, template: str, pref
     prompt, response = text
     if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
         turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response.strip()}]
-        whole = str(tokenizer.apply_chat_template(turns, tokenize=False))
+        whole = _written_turns(tokenizer, turns, add_generation_prompt=False)
         # Some templates write an opening of the answer only when asked for a generation prompt.
         return whole[len(prefix) :].rstrip("\n") if whole.startswith(prefix) else response.strip()
     if _writes_own_space(tokenizer):
         return response.removeprefix(" ")
     return response if response[:1].isspace() or prefix[-1:].isspace() else f" {response}"
+
+
+def _written_turns(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
+    """Writes turns by the chat template that came with the model."""
+    try:
+        return str(
+            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
+        )
+    except _TEMPLATE_ERRORS as error:
+        raise ModelError(
+            f"the chat template of the model in {tokenizer.name_or_path} fails: {error}; correct it, or give the study a "
+            "template of its own (raw, or a text with {prompt})"
+        ) from error
 
 
 def _writes_own_space(tokenizer: Any) -> bool:
@@ -269,8 +299,8 @@ def _joined(lm: LanguageModel, prefix: list[int], response: list[int]) -> Encode
     # One token before the response is the least: its first token is predicted from there.
     if room < 1 or not response or not before:
         return None
-    kept = _cut_left(lm, before, room)
-    return Encoded((*kept, *response), len(kept), len(before) - len(kept))
+    prompt = _cut_left(lm, before, room)
+    return Encoded((*prompt, *response), len(prompt), len(before) - len(prompt))
 
 
 def _with_begin(lm: LanguageModel, ids: list[int]) -> list[int]:

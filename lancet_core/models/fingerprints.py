@@ -1,19 +1,20 @@
 """Model folders: where they are, whether they may be loaded, and a hash that names their content. Torch-free."""
 
 import hashlib
-import json
-import struct
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lancet_core.errors import ModelError
+from lancet_core.errors import DataError, ModelError
+from lancet_core.files import check_regular, read_json
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+_OTHER_CONFIGS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 _BLOCK = 1 << 20
 _WHOLE_FILE_BYTES = 64 * _BLOCK
 _SAMPLED_BLOCKS = 64
-_LONGEST_HEADER_BYTES = 100 << 20
+_LARGEST_CONFIG_BYTES = 256 << 20
 _HUB_FILES = ("*.safetensors", "*.json", "*.model", "*.txt", "*.jinja")
 _PICKLED_WEIGHTS = (
     "pytorch_model*.bin", "adapter_model*.bin", "consolidated*.pt", "consolidated*.pth", "model*.pt", "model*.pth",
@@ -58,13 +59,19 @@ def check_model_folder(folder: str | Path) -> None:
         raise ModelError(
             f"there is no model folder {folder}; give a folder that holds config.json and *.safetensors"
         )
+    for file in path.iterdir():
+        if file.exists() and not (file.is_file() or file.is_dir()):
+            _check_readable(file)
     base = adapter_base(path)
     if base is None:
-        _read_config(path, CONFIG)
+        read_config(path, CONFIG)
     else:
         check_model_folder(base)
+    for name in _OTHER_CONFIGS:
+        if (path / name).exists():
+            read_config(path, name)
     weights = sorted(path.glob("*.safetensors"))
-    pickled = sorted({found.name for pattern in _PICKLED_WEIGHTS for found in path.glob(pattern)})
+    pickled = sorted({file.name for pattern in _PICKLED_WEIGHTS for file in path.glob(pattern)})
     if pickled:
         raise ModelError(
             f"the model folder {folder} holds pickled weights ({', '.join(pickled)}), which can run code when loaded; "
@@ -74,8 +81,8 @@ def check_model_folder(folder: str | Path) -> None:
         raise ModelError(
             f"the model folder {folder} has no *.safetensors file; save the model with save_pretrained, which writes one"
         )
-    for shard in [*weights, *_indexed_shards(path)]:
-        _check_safetensors(shard)
+    for file in [*weights, *_indexed_shards(path)]:
+        weight_shapes(file)
 
 
 def adapter_base(folder: Path) -> Path | None:
@@ -86,13 +93,74 @@ def adapter_base(folder: Path) -> Path | None:
     """
     if (folder / CONFIG).is_file() or not (folder / ADAPTER_CONFIG).is_file():
         return None
-    named = _read_config(folder, ADAPTER_CONFIG).get("base_model_name_or_path")
-    if not named:
+    model = read_config(folder, ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(model, str) or not model:
         raise ModelError(
             f"{folder / ADAPTER_CONFIG} does not say which model the adapter belongs to; set base_model_name_or_path"
         )
-    beside = folder / str(named)
-    return beside.resolve() if beside.is_dir() else resolve_model(str(named))
+    beside = folder / model
+    base = beside.resolve() if beside.is_dir() else resolve_model(model)
+    if not (base / CONFIG).is_file() and (base / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            f"the adapter {folder} belongs to {base}, which is an adapter itself; merge that one into its model first"
+        )
+    return base
+
+
+def count_parameters(folder: str | Path) -> int:
+    """Counts the parameters that lie in a model folder, and those of the model that an adapter belongs to.
+
+    Raises:
+        ModelError: There is no such folder, or a weight file is missing or broken.
+    """
+    path = Path(folder)
+    base = adapter_base(path)
+    count = sum(
+        math.prod(shape)
+        for file in sorted(path.glob("*.safetensors"))
+        for shape in weight_shapes(file).values()
+    )
+    return count + (count_parameters(base) if base is not None else 0)
+
+
+def read_config(folder: Path, name: str) -> dict[str, Any]:
+    """Reads a JSON file of a model folder.
+
+    Raises:
+        ModelError: It is missing or broken, or holds something else than one object.
+    """
+    config = folder / name
+    if not config.exists():
+        raise ModelError(f"the model folder {folder} has no {name}; give a folder written by save_pretrained")
+    try:
+        content = read_json(config, limit=_LARGEST_CONFIG_BYTES)
+    except DataError as error:
+        raise ModelError(str(error)) from error
+    if not isinstance(content, dict):
+        raise ModelError(
+            f"{config} holds {type(content).__name__}; it takes one JSON object; restore the file"
+        )
+    return content
+
+
+def weight_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Reads the names and shapes of the tensors in a safetensors file from its header.
+
+    Raises:
+        ModelError: The file is missing, cut short or of another format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    if not file.exists():
+        raise ModelError(f"the weight file {file} is missing; restore it, or save the model again")
+    _check_readable(file)
+    try:
+        with safe_open(file, framework="np") as tensors:
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ModelError(
+            f"the weight file {file} is broken ({error}); copy it again, or save the model again"
+        ) from error
 
 
 def fingerprint_model(folder: str | Path) -> str:
@@ -119,12 +187,16 @@ def fingerprint_model(folder: str | Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _fetch(name: str) -> Path:
-    """Downloads config, tokenizer and safetensors of a Hub model, or takes them from the local cache.
+def _check_readable(file: Path) -> None:
+    """Checks that transformers may open a file: a pipe among the tokenizer's files would stop it for ever."""
+    try:
+        check_regular(file)
+    except DataError as error:
+        raise ModelError(str(error)) from error
 
-    Raises:
-        ModelError: The Hub cannot be reached or has no such model.
-    """
+
+def _fetch(name: str) -> Path:
+    """Downloads config, tokenizer and safetensors of a Hub model, or takes them from the local cache."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -140,63 +212,15 @@ def _fetch(name: str) -> Path:
         ) from error
 
 
-def _read_config(path: Path, name: str) -> dict[str, Any]:
-    config = path / name
-    if not config.is_file():
-        raise ModelError(f"the model folder {path} has no {name}; give a folder written by save_pretrained")
-    try:
-        content = json.loads(config.read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ModelError(f"{config} is not JSON: {error}; restore the file") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{config} holds no JSON object; restore the file")
-    return content
-
-
 def _indexed_shards(path: Path) -> list[Path]:
-    """Weight files that the index promises, so that a missing one is told.
-
-    Raises:
-        ModelError: The index is broken.
-    """
-    index = path / "model.safetensors.index.json"
-    if not index.is_file():
+    """Weight files that the index promises, so that a missing one is reported."""
+    name = "model.safetensors.index.json"
+    if not (path / name).exists():
         return []
-    try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ModelError(f"{index} is broken: {error}; restore the file") from error
-    return [path / Path(name).name for name in sorted(names)]
-
-
-def _check_safetensors(file: Path) -> None:
-    """Reads a safetensors header and compares the promised with the real size.
-
-    Raises:
-        ModelError: The file is missing, cut short or of another format.
-    """
-    if not file.is_file():
-        raise ModelError(f"the weight file {file} is missing; restore it, or save the model again")
-    size = file.stat().st_size
-    try:
-        promised = _promised_bytes(file)
-    except (ValueError, KeyError, TypeError, struct.error) as error:
-        raise ModelError(
-            f"the header of the weight file {file} is broken; copy it again, or save the model again"
-        ) from error
-    if promised != size:
-        raise ModelError(
-            f"the weight file {file} holds {size} bytes, its header promises {promised}; copy it again, or save the model again"
-        )
-
-
-def _promised_bytes(file: Path) -> int:
-    """Size of a safetensors file by its own header."""
-    with file.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header = json.loads(stream.read(min(length, _LONGEST_HEADER_BYTES)))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    return int(8 + length + max(ends, default=0))
+    names = read_config(path, name).get("weight_map")
+    if not isinstance(names, dict) or not all(isinstance(shard, str) for shard in names.values()):
+        raise ModelError(f"{path / name} has no weight_map of parameter names to files; restore the file")
+    return [path / Path(shard).name for shard in sorted(set(names.values()))]
 
 
 def _blocks(file: Path) -> Iterator[bytes]:

@@ -1,13 +1,24 @@
 """Answers of a language model: whole and in batches, or streamed token by token."""
 
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from queue import SimpleQueue
+from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.generation.streamers import BaseStreamer
 
 from lancet_core.models.encoding import encode_prompt
 from lancet_core.models.loading import LanguageModel
@@ -39,14 +50,14 @@ class _Choice:
 
 
 class _Choices(LogitsProcessor):  # type: ignore[misc]  # transformers carries no types that mypy follows here
-    """Applies one choice to each row of a batch and tells that work goes on."""
+    """Applies one choice to each row of a batch and reports that work goes on."""
 
-    def __init__(self, choices: Sequence[_Choice], tell: Callable[[], None]) -> None:
-        self.choices, self.tell = choices, tell
+    def __init__(self, choices: Sequence[_Choice], report: Callable[[], None]) -> None:
+        self.choices, self.report = choices, report
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Adjusts logits of shape (rows, vocabulary)."""
-        self.tell()
+        self.report()
         return torch.stack([choice.adjust(row) for choice, row in zip(self.choices, scores, strict=True)])
 
 
@@ -99,19 +110,19 @@ def continue_texts(
         New token ids of each text, without the token that ended it.
     """
     order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    named = seeds or [str(list(prompt)) for prompt in prompts]
+    seeds = seeds or [str(list(prompt)) for prompt in prompts]
     continued: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), settings.batch_size):
         rows = order[start : start + settings.batch_size]
-        choices = [_Choice(named[index], settings) for index in rows]
+        choices = [_Choice(seeds[index], settings) for index in rows]
 
-        def tell(done: int = start) -> None:
+        def report(done: int = start) -> None:
             progress(STAGE, done, len(prompts))
 
-        found = _generate_batch(
-            lm, [list(prompts[index]) for index in rows], _Choices(choices, tell), settings
+        answers = _generate_batch(
+            lm, [list(prompts[index]) for index in rows], _Choices(choices, report), settings
         )
-        for index, tokens in zip(rows, found, strict=True):
+        for index, tokens in zip(rows, answers, strict=True):
             continued[index] = tokens
     return continued
 
@@ -130,7 +141,7 @@ def stream(  # noqa: PLR0917
         prompt: What is asked.
         template: Template of the study.
         settings: Length, temperature and seed.
-        stop: Asked before every token.
+        stop: Asked before every token that is shown.
 
     Yields:
         Pieces of text, never empty; no half of a character and no trailing white space.
@@ -138,47 +149,88 @@ def stream(  # noqa: PLR0917
     Raises:
         ConfigError: The answer's length leaves no place for a prompt.
     """
+    encoded = encode_prompt(lm, prompt, template, settings.max_new_tokens)
     shown = ""
-    for text in _growing_answer(lm, prompt, template, settings):
-        if stop():
-            return
-        if text.startswith(shown) and len(text) > len(shown):
-            yield text[len(shown) :]
-            shown = text
+    with closing(_growing_answer(lm, encoded, _Choice(prompt, settings), settings)) as answer:
+        for text in answer:
+            if stop():
+                return
+            if text.startswith(shown) and len(text) > len(shown):
+                yield text[len(shown) :]
+                shown = text
 
 
 def _growing_answer(
-    lm: LanguageModel, prompt: str, template: str, settings: GenerationSettings
-) -> Iterator[str]:
-    """Yields the answer so far after every token that may be shown, and at the end."""
-    choice = _Choice(prompt, settings)
-    given = encode_prompt(lm, prompt, template, settings.max_new_tokens)
-    ids = torch.tensor([given], device=lm.device)
-    cache = None
+    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings
+) -> Generator[str]:
+    """Yields the answer so far before it begins, after every token, and whole at the end."""
     tokens: list[int] = []
     ends = set(_end_tokens(lm))
     yield ""
-    for _ in range(settings.max_new_tokens):
-        with torch.no_grad():
-            output = lm.model(input_ids=ids, past_key_values=cache, use_cache=True)
-        cache = output.past_key_values
-        token = int(choice.adjust(output.logits[0, -1]).argmax())
-        if token in ends:
-            break
-        tokens.append(token)
-        ids = torch.tensor([[token]], device=lm.device)
-        text = lm.tokenizer.decode(tokens, skip_special_tokens=True)
-        if _NEXT_TURN in text:
-            break
-        # Held back: a character of which only some bytes are there, and what may become the next turn.
-        yield "" if text.endswith("\ufffd") else _clean(text.removesuffix("Human").removesuffix("Human:"))
+    with closing(_arriving_tokens(lm, prompt, choice, settings)) as arriving:
+        for token in arriving:
+            if token in ends:
+                break
+            tokens.append(token)
+            text = lm.tokenizer.decode(tokens, skip_special_tokens=True)
+            if _NEXT_TURN in text:
+                break
+            # Held back: a character of which only some bytes are there, and what may become the next turn.
+            yield "" if text.endswith("\ufffd") else _clean(text.removesuffix("Human").removesuffix("Human:"))
     yield _clean(lm.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def _generate_batch(
-    lm: LanguageModel, prompts: Sequence[list[int]], choices: _Choices, settings: GenerationSettings
+def _arriving_tokens(
+    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings
+) -> Generator[int]:
+    """Yields new tokens as they are made, by a thread that ends at its next token once this is closed."""
+    sink = _Sink()
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(
+            _generate_batch, lm, [prompt], _Choices([choice], lambda: None), settings, sink=sink
+        )
+        made.add_done_callback(lambda _: sink.end())
+        try:
+            yield from iter(sink.tokens.get, None)
+            made.result()
+        finally:
+            sink.closed.set()
+
+
+class _Sink(BaseStreamer, StoppingCriteria):  # type: ignore[misc]  # transformers carries no types that mypy follows here
+    """Takes the tokens of one text from transformers' loop, and ends the loop when nobody wants more.
+
+    Attributes:
+        tokens: New tokens, then None.
+        closed: Set by whoever wants no more.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: SimpleQueue[int | None] = SimpleQueue()
+        self.closed = Event()
+
+    def put(self, value: Tensor) -> None:
+        """Takes the next token, of shape (1,); the prompt, which comes first with shape (1, positions), is passed over."""
+        if value.dim() == 1:
+            self.tokens.put(int(value))
+
+    def end(self) -> None:
+        """Says that no token follows."""
+        self.tokens.put(None)
+
+    def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
+        """Whether each row of a batch is to end."""
+        return torch.full((len(input_ids),), self.closed.is_set(), device=input_ids.device)
+
+
+def _generate_batch(  # noqa: PLR0917
+    lm: LanguageModel,
+    prompts: Sequence[list[int]],
+    choices: _Choices,
+    settings: GenerationSettings,
+    sink: _Sink | None = None,
 ) -> list[list[int]]:
-    """Generates the new tokens of each prompt, padded to the left."""
+    """Generates the new tokens of each prompt, padded to the left; those of a single one go to a sink as they are made."""
     width = max(len(prompt) for prompt in prompts)
     ends = _end_tokens(lm)
     padding = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else (ends[0] if ends else 0)
@@ -198,21 +250,21 @@ def _generate_batch(
             attention_mask=mask,
             generation_config=plain,
             logits_processor=LogitsProcessorList([choices]),
+            stopping_criteria=StoppingCriteriaList([] if sink is None else [sink]),
+            streamer=sink,
         )
     return [_before_end(row, set(ends)) for row in output[:, width:].tolist()]
 
 
-class _without_own_generation_settings:  # noqa: N801  # reads as a phrase after `with`
+@contextmanager
+def _without_own_generation_settings(model: Any) -> Iterator[None]:
     """Hides the sampling settings that a model folder ships, which `generate` would merge into ours."""
-
-    def __init__(self, model: Any) -> None:
-        self.model, self.own = model, model.generation_config
-
-    def __enter__(self) -> None:
-        self.model.generation_config = GenerationConfig()
-
-    def __exit__(self, *_: object) -> None:
-        self.model.generation_config = self.own
+    shipped = model.generation_config
+    model.generation_config = GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = shipped
 
 
 def _end_tokens(lm: LanguageModel) -> list[int]:

@@ -29,7 +29,7 @@ def response_logits(model: Any, batch: Batch) -> Tensor:
         "attention_mask": batch.attention_mask.long(),
         "use_cache": False,
     }
-    accepted = _accepted(_unwrapped(model))
+    accepted = inspect.signature(type(_unwrapped(model)).forward).parameters
     if "position_ids" in accepted:
         inputs["position_ids"] = (batch.attention_mask.long().cumsum(dim=1) - 1).clamp(min=0)
     if "logits_to_keep" in accepted:
@@ -87,7 +87,3 @@ def response_log_likelihoods(lm: LanguageModel, encoded: Sequence[Encoded]) -> l
 def _unwrapped(model: Any) -> Any:
     """The model inside an adapter, whose own signature hides what it accepts."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-def _accepted(model: Any) -> frozenset[str]:
-    return frozenset(inspect.signature(type(model).forward).parameters)

@@ -1,17 +1,22 @@
 """Loading causal language models and their tokenizers."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from lancet_core.errors import ModelError
 from lancet_core.models.fingerprints import (
     adapter_base,
     check_model_folder,
+    count_parameters,
     fingerprint_model,
     resolve_model,
 )
@@ -21,6 +26,10 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch
 # The default kernel of mixture-of-experts blocks has no float64.
 _KERNELS = {"float64": {"experts_implementation": "eager"}}
 _UNLIMITED = 1_000_000
+_LARGEST_SHARE_MISSING = 0.75
+_LOADING_ERRORS = (
+    OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, ImportError, SafetensorError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,52 +68,161 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
         The model in evaluation mode, with its tokenizer.
 
     Raises:
-        ModelError: The folder is missing or broken, holds no safetensors or pickled weights, or is of an unknown layout.
+        ModelError: The folder is missing or broken, holds pickled weights or others than the model has, is of an unknown layout,
+            or its tokenizer has more tokens than the model has embeddings.
     """
     folder = resolve_model(folder_or_id)
     check_model_folder(folder)
     place = choose_device(device)
-    bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
-    try:
-        base = adapter_base(folder)
-        whole = base or folder
-        speaks = folder if (folder / "tokenizer_config.json").is_file() else whole
-        tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False, local_files_only=True)
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            whole,
-            dtype=_TYPES[dtype],
-            use_safetensors=True,
-            trust_remote_code=False,
-            local_files_only=True,
-            output_loading_info=True,
-            **_KERNELS.get(dtype, {}),
-        )
-        if base is not None:
-            from peft import PeftModel  # Only adapters need it, and it takes a second to import.
-
-            model = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
-        reason = next(
-            (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-        )
-        raise ModelError(
-            f"the model in {folder} cannot be loaded as a causal language model: {reason}; "
-            "give a folder that transformers' AutoModelForCausalLM reads without remote code"
-        ) from error
-    finally:
-        if bars:
-            transformers_logging.enable_progress_bar()
-    missing = sorted(loading["missing_keys"])
-    if missing:
-        raise ModelError(
-            f"the weights in {folder} lack {len(missing)} parameters of the model ({', '.join(missing[:3])} …); "
-            "save the whole model with save_pretrained"
-        )
+    base = adapter_base(folder)
+    model = load_pretrained(
+        AutoModelForCausalLM,
+        base or folder,
+        "a causal language model",
+        dtype=_TYPES[dtype],
+        **_KERNELS.get(dtype, {}),
+    )
+    if base is not None:
+        model = _with_adapter(model, folder)
+    speaks = folder if base is None or (folder / "tokenizer_config.json").is_file() else base
+    tokenizer = load_tokenizer(speaks, model)
     model = model.to(place).eval()
     return LanguageModel(
         model, tokenizer, str(folder), place, context_length(model, tokenizer), fingerprint_model(folder)
     )
+
+
+def load_pretrained(auto: Any, folder: Path, kind: str, **options: Any) -> Any:
+    """Loads a model from safetensors; whatever its weights and its layout do not have in common refuses it.
+
+    transformers draws the weights that a file lacks by chance and passes over those that the model has no place for: a
+    classifier without its head would give other scores at every load. What a model class itself declares as tied or as left
+    over from older versions is no difference.
+
+    Args:
+        auto: Class of transformers to load with, as `AutoModelForCausalLM`.
+        folder: A checked model folder.
+        kind: What the folder is to hold, for the message.
+        options: Further arguments of `from_pretrained`.
+
+    Raises:
+        ModelError: The folder is broken, of an unknown layout, or holds other weights than the model has.
+    """
+    with _loading(folder, kind):
+        _check_size(auto, folder)
+        model, loading = auto.from_pretrained(
+            folder,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # so that they are listed with the others
+            **options,
+        )
+    mismatched = [
+        f"{name} of {tuple(stored)} and not {tuple(expected)}"
+        for name, stored, expected in loading["mismatched_keys"]
+    ]
+    _check_weights(
+        folder, missing=loading["missing_keys"], unexpected=loading["unexpected_keys"], mismatched=mismatched
+    )
+    return model
+
+
+def _check_size(auto: Any, folder: Path) -> None:
+    """Refuses a config that describes a far larger model than the weights are, before memory is taken for it.
+
+    Raises:
+        ModelError: It does.
+    """
+    config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    with torch.device("meta"):
+        described = sum(each.numel() for each in auto.from_config(config).parameters())
+    stored = count_parameters(folder)
+    if stored < (1 - _LARGEST_SHARE_MISSING) * described:
+        raise ModelError(
+            f"the weights in {folder} are {stored:,} parameters, but its config.json describes a model of {described:,}; "
+            "give a folder that save_pretrained wrote"
+        )
+
+
+def load_tokenizer(folder: Path, model: Any) -> Any:
+    """Loads a tokenizer and checks that the model has an embedding for each of its tokens.
+
+    Args:
+        folder: Folder of the tokenizer.
+        model: The model that it belongs to; it may have more embeddings than there are tokens (padded vocabularies).
+
+    Raises:
+        ModelError: The folder has no usable tokenizer, or it has a token that the model has no embedding for.
+    """
+    with _loading(folder, "a tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    rows = model.get_input_embeddings().weight.shape[0]
+    beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows)
+    if beyond:
+        number, token = beyond[0]
+        raise ModelError(
+            f"the tokenizer in {folder} has tokens without an embedding in the model: {len(beyond)}, the first {token!r:.60} with "
+            f"number {number} of {rows} embeddings; give the tokenizer that the model was trained with, or save the model again "
+            "after resize_token_embeddings"
+        )
+    return tokenizer
+
+
+def _with_adapter(model: Any, folder: Path) -> Any:
+    """Puts a PEFT adapter around a model."""
+    from peft import PeftModel  # Only adapters need it, and it takes a second to import.
+
+    with _loading(folder, "an adapter"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what it warns of is checked below
+        model = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
+        loading = model.load_adapter(str(folder), model.active_adapter, local_files_only=True)
+    _check_weights(folder, missing=loading.missing_keys, unexpected=loading.unexpected_keys, mismatched=())
+    return model
+
+
+def _check_weights(
+    folder: Path, *, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]
+) -> None:
+    """Checks that files and model have the same weights."""
+    differences = [
+        f"{difference} ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
+        for names, difference in (
+            (list(missing), "lack parameters that the model has"),
+            (list(unexpected), "hold parameters that the model has no place for"),
+            (list(mismatched), "hold parameters of another shape"),
+        )
+        if names
+    ]
+    if differences:
+        raise ModelError(
+            f"the weights in {folder} {', and '.join(differences)}; save the whole model again with save_pretrained, from the "
+            "class that its config.json names"
+        )
+
+
+@contextmanager
+def _loading(folder: Path, kind: str) -> Iterator[None]:
+    """Keeps transformers' progress bar and its report of weights away, and turns what it raises into one sentence."""
+    bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    except _LOADING_ERRORS as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        reason = next(
+            (line for line in lines if "size mismatch" in line), (lines or [type(error).__name__])[0]
+        )
+        raise ModelError(
+            f"{folder} cannot be loaded as {kind}: {reason}; "
+            "give a folder that transformers reads with save_pretrained's files and without remote code"
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()
 
 
 def without_adapter(model: Any) -> Any:

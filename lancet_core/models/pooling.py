@@ -7,10 +7,9 @@ import torch
 from numpy.typing import NDArray
 
 from lancet_core.models.encoding import Encoded, pack
+from lancet_core.models.likelihood import TOKENS_AT_ONCE
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress, silent
-
-TOKENS_AT_ONCE = 4096
 
 
 def mean_hidden_states(

@@ -113,10 +113,10 @@ def find_blocks(model: Any) -> tuple[str, list[nn.Module]]:
         if isinstance(module, nn.ModuleList) and any(_projections(child) for child in module)
     ]
     if not lists:
-        found = ", ".join(sorted({type(module).__name__ for module in model.modules()}))
+        classes = ", ".join(sorted({type(module).__name__ for module in model.modules()}))
         raise ModelError(
             f"{type(model).__name__} has no list of blocks with projections, so its sublayers cannot be found; modules found: "
-            f"{found}; give a decoder such as Llama, OPT, GPT-2, GPT-NeoX or Qwen2"
+            f"{classes}; give a decoder such as Llama, OPT, GPT-2, GPT-NeoX or Qwen2"
         )
     path, blocks = max(lists, key=lambda item: sum(parameter.numel() for parameter in item[1].parameters()))
     return path, list(blocks)
@@ -139,7 +139,7 @@ def parts_of(path: str, blocks: Sequence[nn.Module]) -> list[Part]:
     return parts
 
 
-def probe(model: Any, blocks: Sequence[nn.Module], parts: Sequence[Part]) -> Probe:
+def run_probe(model: Any, blocks: Sequence[nn.Module], parts: Sequence[Part]) -> Probe:
     """Runs a few tokens and keeps what the modules of all blocks read and wrote. The model stays as it is.
 
     Args:
@@ -148,15 +148,15 @@ def probe(model: Any, blocks: Sequence[nn.Module], parts: Sequence[Part]) -> Pro
         parts: Their parts; of those that are one module it is tried whether they mix positions.
     """
     width = hidden_size(model)
-    found = Probe(rounding=_rounding(model))
+    probe = Probe(rounding=_rounding(model))
     hooked = {inner for block in blocks for inner in block.modules()}
     device = model.get_input_embeddings().weight.device
     tokens = torch.arange(PROBE_POSITIONS, device=device).reshape(_PROBE_ROWS, _PROBE_TOKENS)
     with _at_rest(model, device):
-        with _recording(found, hooked, width):
+        with _recording(probe, hooked, width):
             model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False)
-        found.mixing |= {part.name for part in parts if _mixes_positions(part, found, width)}
-    return found
+        probe.mixing |= {part.name for part in parts if _mixes_positions(part, probe, width)}
+    return probe
 
 
 def hidden_size(model: Any) -> int:
@@ -164,7 +164,7 @@ def hidden_size(model: Any) -> int:
     return int(model.config.get_text_config().hidden_size)
 
 
-def with_writers(block: nn.Module, parts: Sequence[Part], found: Probe) -> tuple[list[Part], list[str]]:
+def with_writers(block: nn.Module, parts: Sequence[Part], probe: Probe) -> tuple[list[Part], list[str]]:
     """Finds the module of each part of a block whose output is added to the residual stream.
 
     It is the part itself (or, of loose projections, the last), alone or in sum with another where both run side by side; else
@@ -174,18 +174,18 @@ def with_writers(block: nn.Module, parts: Sequence[Part], found: Probe) -> tuple
     Returns:
         The parts with their writers in the order in which they ran, and the names of those of which none was found.
     """
-    streams, norms = _streams(block, found)
+    streams, norms = _streams(block, probe)
     writers: dict[str, nn.Module] = {}
     for fit in (_as_they_are, _scaled):
-        added = partial(_is_difference, streams=streams, rounding=found.rounding, fit=fit)
+        added = partial(_is_difference, streams=streams, rounding=probe.rounding, fit=fit)
         remaining = [part for part in parts if part.name not in writers]
-        writers |= {part.name: part.writer for part in _added(remaining, found, added)}
+        writers |= {part.name: part.writer for part in _added(remaining, probe, added)}
         for part in [part for part in remaining if part.name not in writers]:
-            candidates = _other_writers(part, norms, found)
+            candidates = _other_writers(part, norms, probe)
             writer = next((module for module, output in candidates if added([output])), None)
             if writer is not None:
                 writers[part.name] = writer
-    order = {module: place for place, module in enumerate(found.calls)}
+    order = {module: place for place, module in enumerate(probe.calls)}
     settled = [
         replace(
             part,
@@ -240,8 +240,8 @@ def _at_rest(model: nn.Module, device: torch.device) -> Iterator[None]:
 
 
 @contextmanager
-def _recording(found: Probe, modules: Iterable[nn.Module], width: int) -> Iterator[None]:
-    hook = partial(_keep_call, found, width)
+def _recording(probe: Probe, modules: Iterable[nn.Module], width: int) -> Iterator[None]:
+    hook = partial(_keep_call, probe, width)
     handles = [module.register_forward_hook(hook, with_kwargs=True) for module in modules]
     try:
         yield
@@ -251,7 +251,7 @@ def _recording(found: Probe, modules: Iterable[nn.Module], width: int) -> Iterat
 
 
 def _keep_call(  # noqa: PLR0917  # torch calls hooks by position
-    found: Probe, width: int, module: nn.Module, arguments: Any, keywords: dict[str, Any], output: Any
+    probe: Probe, width: int, module: nn.Module, arguments: Any, keywords: dict[str, Any], output: Any
 ) -> None:
     entered = tensor_of_width(arguments, keywords, width)
     left = tensor_of_width((output_of(output),), {}, width)
@@ -261,7 +261,7 @@ def _keep_call(  # noqa: PLR0917  # torch calls hooks by position
         None if entered is None else _flat(entered, width),
         None if left is None else _flat(left, width),
     )
-    found.calls.setdefault(module, []).append(call)
+    probe.calls.setdefault(module, []).append(call)
 
 
 def _flat(values: Tensor, width: int) -> Tensor:
@@ -269,26 +269,26 @@ def _flat(values: Tensor, width: int) -> Tensor:
     return values.detach().reshape(-1, width).to("cpu", torch.float64, copy=True)
 
 
-def _mixes_positions(part: Part, found: Probe, width: int) -> bool:
+def _mixes_positions(part: Part, probe: Probe, width: int) -> bool:
     """Calls a part again with all positions changed but the last, and sees whether anything in it changes there.
 
     What it writes itself is not enough to look at: in BLOOM that is the stream, in which the change may be lost.
     """
-    call = found.only_call(part.reader)
+    call = probe.only_call(part.reader)
     entered = tensor_of_width(call.arguments, call.keywords, width) if call else None
     if call is None or entered is None or part.reader is not part.writer:
         return False
     changed = _CHANGE * entered.reshape(-1, width)
     changed[-1] /= _CHANGE
     changed = changed.reshape(entered.shape)
-    again = Probe(rounding=found.rounding)
+    again = Probe(rounding=probe.rounding)
     with _recording(again, part.reader.modules(), width):
         part.reader(
             *(changed if value is entered else value for value in call.arguments),
             **{name: changed if value is entered else value for name, value in call.keywords.items()},
         )
-    pairs = ((found.left_by(module), again.left_by(module)) for module in again.calls)
-    return any(_changes_at_the_end(before, after, found.rounding) for before, after in pairs)
+    pairs = ((probe.left_by(module), again.left_by(module)) for module in again.calls)
+    return any(_changes_at_the_end(before, after, probe.rounding) for before, after in pairs)
 
 
 def _changes_at_the_end(before: Tensor | None, after: Tensor | None, rounding: float) -> bool:
@@ -299,27 +299,27 @@ def _changes_at_the_end(before: Tensor | None, after: Tensor | None, rounding: f
     return bool((after[-1] - before[-1]).abs().max() > bound)
 
 
-def _streams(block: nn.Module, found: Probe) -> tuple[list[Tensor], list[tuple[nn.Module, Tensor]]]:
+def _streams(block: nn.Module, probe: Probe) -> tuple[list[Tensor], list[tuple[nn.Module, Tensor]]]:
     """What entered and left a block, in time, and its children without projections with what entered them.
 
     Of its sublayers only what entered counts (the stream itself in OLMo 2), for what they write is in question.
     """
-    whole = found.only_call(block)
+    whole = probe.only_call(block)
     if whole is None or whole.entered is None or whole.left is None:
         return [], []
     streams, norms = [whole.entered], []
     children = {child: bool(_projections(child)) for child in block.children()}
-    for module in [module for module in found.calls if module in children]:
-        for call in found.calls[module]:
+    for module in [module for module in probe.calls if module in children]:
+        for call in probe.calls[module]:
             if call.entered is not None and call.left is not None:
                 streams += [call.entered] if children[module] else [call.entered, call.left]
                 norms += [] if children[module] else [(module, call.entered)]
     return [*streams, whole.left], norms
 
 
-def _added(parts: Sequence[Part], found: Probe, added: Callable[[list[Tensor]], bool]) -> list[Part]:
+def _added(parts: Sequence[Part], probe: Probe, added: Callable[[list[Tensor]], bool]) -> list[Part]:
     """The parts whose outputs, alone or two together, are added to the stream."""
-    outputs = [(part, output) for part in parts if (output := found.left_by(part.writer)) is not None]
+    outputs = [(part, output) for part in parts if (output := probe.left_by(part.writer)) is not None]
     settled: list[Part] = []
     for size in (1, 2):
         remaining = [(part, output) for part, output in outputs if part not in settled]
@@ -330,14 +330,14 @@ def _added(parts: Sequence[Part], found: Probe, added: Callable[[list[Tensor]], 
 
 
 def _other_writers(
-    part: Part, norms: Sequence[tuple[nn.Module, Tensor]], found: Probe
+    part: Part, norms: Sequence[tuple[nn.Module, Tensor]], probe: Probe
 ) -> list[tuple[nn.Module, Tensor]]:
     """Modules that may write for a part, with what they wrote: the norms that read its output, its projections from the last."""
-    output = found.left_by(part.writer)
+    output = probe.left_by(part.writer)
     readers = [norm for norm, entered in norms if output is not None and torch.equal(entered, output)]
     inside = {inner for module in part.modules for inner in _projections(module)}
-    last_first = [module for module in reversed(found.calls) if module in inside]
-    written = ((module, found.left_by(module)) for module in (*readers, *last_first))
+    last_first = [module for module in reversed(probe.calls) if module in inside]
+    written = ((module, probe.left_by(module)) for module in (*readers, *last_first))
     return [(module, output) for module, output in written if output is not None]
 
 

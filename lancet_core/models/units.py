@@ -17,26 +17,11 @@ from lancet_core.models.unit_layout import (
     describe_children,
     find_blocks,
     hidden_size,
-    output_of,
     parts_of,
-    probe,
+    run_probe,
     tensor_of_width,
     with_writers,
 )
-
-__all__ = [
-    "HEAD",
-    "Unit",
-    "UnitModel",
-    "Untracked",
-    "find_head",
-    "find_linears",
-    "find_sublayers",
-    "input_of",
-    "list_untracked",
-    "output_of",
-    "select_units",
-]
 
 HEAD = "head"
 
@@ -118,11 +103,11 @@ def find_sublayers(model: Any) -> list[Unit]:
     """
     path, blocks = find_blocks(model)
     parts = parts_of(path, blocks)
-    found = probe(model, blocks, parts)
+    probe = run_probe(model, blocks, parts)
     width = hidden_size(model)
     units = []
     for number, block in enumerate(blocks):
-        settled, unread = with_writers(block, [part for part in parts if part.block == number], found)
+        settled, unread = with_writers(block, [part for part in parts if part.block == number], probe)
         if unread:
             raise ModelError(
                 f"the layout of this model is not understood: what {unread[0]} writes is not added to the residual stream; "
@@ -136,7 +121,7 @@ def find_sublayers(model: Any) -> list[Unit]:
                 writer=part.writer,
                 inputs=width,
                 outputs=width,
-                kind=_kind(part, found),
+                kind=_kind(part, probe),
                 block=number,
                 covers=part.modules,
             )
@@ -162,15 +147,15 @@ def find_linears(model: Any) -> list[Unit]:
     """
     path, blocks = find_blocks(model)
     parts = parts_of(path, blocks)
-    found = probe(model, blocks, parts)
+    probe = run_probe(model, blocks, parts)
     names = {module: name for name, module in model.named_modules()}
     candidates = _adapter_modules(model) or set(names)
     units = [
-        _linear_unit(names[module], module, part, found)
+        _linear_unit(names[module], module, part, probe)
         for part in parts
         for whole in part.modules
         for module in whole.modules()
-        if module in candidates and _is_linear(module) and _sees_each_position(module, found)
+        if module in candidates and _is_linear(module) and _sees_each_position(module, probe)
     ]
     if not units:
         raise ModelError(
@@ -234,20 +219,20 @@ def select_units(
         ConfigError: No unit is left, or there is no MLP sublayer to merge.
     """
     first = max((unit.block for unit in units), default=0) + 1 - last_blocks if last_blocks else 0
-    kept = [unit for unit in units if unit.block >= first and tracked in ("all", unit.kind)]
-    if not kept:
+    selected = [unit for unit in units if unit.block >= first and tracked in ("all", unit.kind)]
+    if not selected:
         raise ConfigError(
             f"no unit is left of {len(units)}: tracked = {tracked}, last_blocks = {last_blocks}; "
             "track all, attention, mlp or head, in blocks that have them (last_blocks = 0 takes every block)"
         )
     if merge_blocks == 1:
-        return kept
-    if any(_is_linear(unit.reader) and unit.reader is unit.writer and not unit.is_head for unit in kept):
+        return selected
+    if any(_is_linear(unit.reader) and unit.reader is unit.writer and not unit.is_head for unit in selected):
         raise ConfigError(
             f"merge_blocks = {merge_blocks} merges MLP sublayers, but these units are linear layers; "
             "set merge_blocks = 1, or take sublayers as units"
         )
-    return _merged(kept, merge_blocks)
+    return _merged(selected, merge_blocks)
 
 
 def list_untracked(model: Any, units: Sequence[Unit]) -> list[Untracked]:
@@ -282,19 +267,19 @@ def input_of(arguments: tuple[Any, ...], keywords: dict[str, Any], width: int) -
     Raises:
         ModelError: There is none.
     """
-    found = tensor_of_width(arguments, keywords, width)
-    if found is None:
+    value = tensor_of_width(arguments, keywords, width)
+    if value is None:
         raise ModelError(
             f"a unit was called without an input of its width {width}; its layout is not understood"
         )
-    return found
+    return value
 
 
-def _kind(part: Part, found: Probe) -> str:
-    return "attention" if part.name in found.mixing else "mlp"
+def _kind(part: Part, probe: Probe) -> str:
+    return "attention" if part.name in probe.mixing else "mlp"
 
 
-def _linear_unit(name: str, module: Any, part: Part, found: Probe) -> Unit:
+def _linear_unit(name: str, module: Any, part: Part, probe: Probe) -> Unit:
     inputs, outputs = module.weight.shape if isinstance(module, Conv1D) else module.weight.shape[::-1]
     return Unit(
         name=name,
@@ -302,7 +287,7 @@ def _linear_unit(name: str, module: Any, part: Part, found: Probe) -> Unit:
         writer=module,
         inputs=int(inputs),
         outputs=int(outputs),
-        kind=_kind(part, found),
+        kind=_kind(part, probe),
         block=part.block,
         bias=module.bias is not None,
         covers=(module,),
@@ -317,8 +302,8 @@ def _is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D))
 
 
-def _sees_each_position(module: nn.Module, found: Probe) -> bool:
-    call = found.only_call(module)
+def _sees_each_position(module: nn.Module, probe: Probe) -> bool:
+    call = probe.only_call(module)
     if call is None or not call.arguments:
         return False
     read = call.arguments[0]
@@ -372,10 +357,10 @@ def _uncovered(module: nn.Module, name: str, covered: set[int]) -> Iterator[tupl
         if parameters:
             yield name, sum(parameter.numel() for parameter in parameters)
         return
-    own = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in covered]
-    covered.update(map(id, own))
-    if own:
-        yield name, sum(parameter.numel() for parameter in own)
+    direct = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in covered]
+    covered.update(map(id, direct))
+    if direct:
+        yield name, sum(parameter.numel() for parameter in direct)
     for child, inner in module.named_children():
         yield from _uncovered(inner, f"{name}.{child}" if name else child, covered)
 

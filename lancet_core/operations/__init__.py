@@ -1,1 +1,5 @@
-"""Long operations, one file each: `run(config, folder, progress)`."""
+"""How each act is done, one file each.
+
+`run` takes the subject, the request, the folder of the run, a progress that is told at every batch, and what loads the model
+(None: as the settings of device and precision say).
+"""

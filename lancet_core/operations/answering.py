@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
 from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
 from lancet_core.errors import ConfigError, DataError
+from lancet_core.evaluation.evidence import QUERIES
 from lancet_core.evaluation.scorers import Scorer, load_scorer
 from lancet_core.models.encoding import encode
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
-QUERIES = "queries"
 VALIDATION = "validation"
 COLUMNS = ["prompt_id", "prompt", "split", "kind", "category", "reference"]
 
@@ -69,16 +70,16 @@ def load_scorers(harmful: str, helpful: str, *, device: str = "cpu") -> Scorers:
         if scorer is not None and scorer.card.column != column:
             raise ConfigError(
                 f"{folder} was given as the {column} scorer, but its card says that higher is {scorer.card.higher_is}; "
-                "give the other folder or mend scorer.json"
+                "give the other folder, or correct scorer.json"
             )
     return Scorers(loaded["harmful"], loaded["helpful"])
 
 
-def prompt_table(path: str, queries: Sequence[Query], *, leave_out: str = "") -> pd.DataFrame:
+def prompt_table(path: Path, queries: Sequence[Query], *, leave_out: str = "") -> pd.DataFrame:
     """Lists what a model is to answer: the prompts of a file and the prompts of the queries.
 
     Args:
-        path: Table of prompts (parquet), or empty.
+        path: Table of prompts (parquet); it may be missing.
         queries: Queries; their category and kind come from an equal prompt of the table, where there is one.
         leave_out: A split of the table that is not answered.
 
@@ -88,21 +89,24 @@ def prompt_table(path: str, queries: Sequence[Query], *, leave_out: str = "") ->
     Raises:
         DataError: There is nothing to answer.
     """
-    table = read_prompts(path) if path else prompts_frame([])
+    table = read_prompts(path) if path.is_file() else prompts_frame([])
     if "reference" not in table:
         table = table.assign(reference=None)
-    known = table.drop_duplicates("prompt").set_index("prompt")
+    by_prompt = table.drop_duplicates("prompt").set_index("prompt")
     rows = []
     for query in queries:
-        row = known.loc[query.prompt] if query.prompt in known.index else None
+        row = by_prompt.loc[query.prompt] if query.prompt in by_prompt.index else None
         kind = "wrong" if query.polarity == UNDESIRABLE else "unknown"
         prompt = Prompt(query.prompt, QUERIES, kind, "" if row is None else str(row["category"]), id=query.id)
         rows.append(prompt)
-    asked = prompts_frame(rows)
+    query_prompts = prompts_frame(rows)
     others = table[
-        (table["split"] != leave_out) & ~((table["split"] == QUERIES) & table["prompt"].isin(asked["prompt"]))
+        (table["split"] != leave_out)
+        & ~((table["split"] == QUERIES) & table["prompt"].isin(query_prompts["prompt"]))
     ]
-    everything = pd.concat([frame for frame in (asked, others) if len(frame)] or [asked], ignore_index=True)
+    everything = pd.concat(
+        [frame for frame in (query_prompts, others) if len(frame)] or [query_prompts], ignore_index=True
+    )
     if everything.empty:
         raise DataError(
             "there is nothing to answer: neither prompts nor queries; give a file of prompts or add queries"
@@ -110,23 +114,24 @@ def prompt_table(path: str, queries: Sequence[Query], *, leave_out: str = "") ->
     return everything.rename(columns={"id": "prompt_id"})[COLUMNS]
 
 
-def reference_nll(language_model: LanguageModel, table: pd.DataFrame, template: str) -> list[float]:
-    """Mean token NLL of each prompt's reference answer in nats; NaN where it has none."""
-    has_reference = [
-        isinstance(reference, str) and bool(reference.strip()) for reference in table["reference"]
-    ]
-    rows = table[has_reference]
-    encoded = [
-        encode(language_model, prompt, reference, template)
-        for prompt, reference in zip(rows["prompt"], rows["reference"], strict=True)
-    ]
-    totals = response_log_likelihoods(language_model, encoded) if encoded else []
+def likelihoods(lm: LanguageModel, table: pd.DataFrame, column: str, template: str) -> pd.DataFrame:
+    """Measures how likely the responses in a column are to their prompts.
+
+    Args:
+        lm: The model.
+        table: Column `prompt`, and the column of responses.
+        column: Its name; a row where it holds no text is not measured.
+        template: How prompt and response become one text.
+
+    Returns:
+        One row each, in nats: `log_probability`, summed over the response's tokens, and `nll`, its mean negative log-probability of a token;
+        NaN where there is no response.
+    """
+    has_text = [isinstance(text, str) and bool(text.strip()) for text in table[column]]
+    texts = table.loc[has_text, ["prompt", column]]
+    encoded = [encode(lm, prompt, response, template) for prompt, response in texts.values]
+    totals = response_log_likelihoods(lm, encoded)
     tokens = [len(text.input_ids) - text.response_start for text in encoded]
-    values = iter([-total / count for total, count in zip(totals, tokens, strict=True)])
-    return [next(values) if known else float("nan") for known in has_reference]
-
-
-def log_probabilities(language_model: LanguageModel, queries: Sequence[Query], template: str) -> list[float]:
-    """Log-probability of each query's response in nats, summed over its tokens."""
-    encoded = [encode(language_model, query.prompt, query.response, template) for query in queries]
-    return [float(value) for value in response_log_likelihoods(language_model, encoded)] if encoded else []
+    rows = [(total, -total / count) for total, count in zip(totals, tokens, strict=True)]
+    measured = pd.DataFrame(rows, columns=["log_probability", "nll"], dtype=float, index=texts.index)
+    return measured.reindex(table.index)

@@ -11,21 +11,24 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from lancet_core.acts.attribute import SCORES, TOKENS, AttributeRequest, Attribution
+from lancet_core.acts.subject import Subject
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import content_id
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import write_table
 from lancet_core.influence import scores
+from lancet_core.influence.curved_model import CurvedModel, Source, load_model, open_curved_model
 from lancet_core.influence.methods import BM25, EMBEDDING, INDEX, TFIDF
+from lancet_core.influence.recall import word_similarities
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
+from lancet_core.influence.settings import ComputeSettings
 from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded, encode, encode_all, encode_query
 from lancet_core.models.loading import Loader
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.models.token_text import token_texts
-from lancet_core.operations.attribution_task import Task, prepare_task, text_similarities
-from lancet_core.operations.configs import AttributeConfig
-from lancet_core.operations.engine import Engine, Source, load_model, open_engine
+from lancet_core.operations.attribution_task import Task, prepare_task
 from lancet_core.operations.index import choose_by_index
 from lancet_core.progress import Progress, silent
 
@@ -36,46 +39,29 @@ SHARD_SAMPLES = 1024
 
 @dataclass(frozen=True)
 class _Pass:
-    """What every step of a pass with gradients needs.
+    """What every step of a pass with gradients needs; `norms` of whitened gradients, shape (samples,), where an index keeps them."""
 
-    Attributes:
-        config: What to attribute and how.
-        task: Queries and candidates.
-        engine: Model and curvature.
-        progress: Told at every batch.
-        lengths: Length of each sample's whitened gradient, shape (samples,), where an index keeps it.
-    """
-
-    config: AttributeConfig
+    request: AttributeRequest
     task: Task
-    engine: Engine
+    curved: CurvedModel
     progress: Progress
-    lengths: NDArray[np.float32] | None = None
+    norms: NDArray[np.float32] | None = None
 
     def normaliser(self, rows: Sequence[int]) -> scores.Normaliser | None:
-        """What divides the scores of some samples; lengths that an index keeps are not measured again."""
-        if self.engine.normaliser is None or self.lengths is None:
-            return self.engine.normaliser
-        return scores.KnownLengths(
-            torch.from_numpy(self.lengths[list(rows)]).to(self.engine.network.lm.device)
-        )
+        """What divides the scores of some samples; norms that an index keeps are not measured again."""
+        measured = self.curved.normaliser(self.request.influence.score.normalise)
+        if measured is None or self.norms is None:
+            return measured
+        return scores.KnownNorms(torch.from_numpy(self.norms[list(rows)]).to(self.curved.network.lm.device))
 
 
-_Spread = dict[int, scores.Decomposition]
+_Decompositions = dict[int, scores.Decomposition]
+"""Decompositions of the scores of some samples on one group, by row."""
 
 
 @dataclass(frozen=True)
 class _Outcome:
-    """Scores and their decompositions.
-
-    Attributes:
-        task: What was attributed: with recall by the gradient index its candidates are known only now.
-        tables: One ranked table for each group.
-        tokens: Rows of the token table.
-        too_long: Candidates whose response exceeds the model's context, and which are therefore not scored.
-        cut: Candidates whose prompt was cut from its left.
-        notes: What a person should know about these scores.
-    """
+    """One ranked table for each group, rows of the token table, and the task: the gradient index chooses its candidates late."""
 
     task: Task
     tables: list[pd.DataFrame]
@@ -86,22 +72,17 @@ class _Outcome:
 
 
 def run(
-    config: AttributeConfig, folder: Path, progress: Progress = silent, load: Loader | None = None
-) -> dict[str, Any]:
+    subject: Subject,
+    request: AttributeRequest,
+    *,
+    folder: Path,
+    progress: Progress = silent,
+    load: Loader | None = None,
+) -> Attribution:
     """Scores training samples for each query, or for each group of queries as one.
 
     The score says how more weight on the sample would change log p of the query's response, whatever the query's polarity.
     Writes `scores.parquet` and `tokens.parquet` into the folder. A pass that was killed goes on from its last whole shard.
-
-    Args:
-        config: What to attribute and how.
-        folder: Folder of the run.
-        progress: Told at every batch.
-        load: Gives the model; None loads it with the device and precision of the settings.
-
-    Returns:
-        Summary: `queries`, `candidates`, `seconds`, `method`, `recall`, `chance` (share of unsafe among labelled candidates, None
-        without labels), `too_long`, `cut`, `notes`.
 
     Raises:
         DataError: There is no query, an empty recall, or a group mixes desirable and undesirable answers.
@@ -111,39 +92,41 @@ def run(
     """
     started = time.perf_counter()
     progress("Choosing candidates")
-    task = prepare_task(config)
-    if config.influence.takes_gradients:
-        outcome = _by_influence(config, task, folder, progress=progress, load=load)
+    task = prepare_task(subject, request)
+    if request.influence.takes_gradients:
+        outcome = _by_influence(subject, request, task, folder=folder, progress=progress, load=load)
     else:
-        outcome = _by_likeness(config, task, progress, load)
-    kept = [ends_by_sign(table, config.top) if config.top else table for table in outcome.tables]
-    write_table(folder / "tokens.parquet", pd.DataFrame(outcome.tokens, columns=TOKEN_COLUMNS))
-    write_table(folder / "scores.parquet", pd.concat(kept, ignore_index=True)[SCORE_COLUMNS])
+        outcome = _by_likeness(subject, request, task, progress=progress, load=load)
+    shortened = [ends_by_sign(table, request.top) if request.top else table for table in outcome.tables]
+    write_table(folder / TOKENS, pd.DataFrame(outcome.tokens, columns=TOKEN_COLUMNS))
+    write_table(folder / SCORES, pd.concat(shortened, ignore_index=True)[SCORE_COLUMNS])
     task = outcome.task
     labels = task.samples["is_safe"].iloc[task.all_candidates].dropna().astype(bool)
-    return {
-        "queries": [task.describe(number) for number in range(len(task.names))],
-        "candidates": len(task.all_candidates),
-        "seconds": round(time.perf_counter() - started, 3),
-        "method": config.influence.method,
-        "recall": config.influence.recall,
-        "chance": float((~labels).mean()) if len(labels) else None,
-        "too_long": outcome.too_long,
-        "cut": outcome.cut,
-        "notes": list(outcome.notes),
-    }
+    return Attribution(
+        queries=tuple(task.describe(number) for number in range(len(task.names))),
+        candidates=len(task.all_candidates),
+        seconds=round(time.perf_counter() - started, 3),
+        method=request.influence.method,
+        recall=request.influence.recall.kind,
+        chance=float((~labels).mean()) if len(labels) else None,
+        too_long=outcome.too_long,
+        cut=outcome.cut,
+        notes=tuple(outcome.notes),
+    )
 
 
-def _by_likeness(config: AttributeConfig, task: Task, progress: Progress, load: Loader | None) -> _Outcome:
+def _by_likeness(
+    subject: Subject, request: AttributeRequest, task: Task, *, progress: Progress, load: Loader | None
+) -> _Outcome:
     """Ranks by likeness of words or hidden states, or at random: what influence is compared with."""
-    settings = config.influence
+    settings = request.influence
     ids = np.array(task.ids)
     if settings.method in {TFIDF, BM25}:
-        likeness = text_similarities(settings.method, settings, task.samples, task.queries)
+        likeness = word_similarities(settings.method, task.samples, task.queries, text=settings.recall.text)
     elif settings.method == EMBEDDING:
-        likeness = _embedding_similarities(config, task, progress, load)
+        likeness = _embedding_similarities(subject, task, settings.compute, progress=progress, load=load)
     else:
-        seeds = [int(content_id(query.id, str(settings.seed)), 16) for query in task.queries]
+        seeds = [int(content_id(query.id, str(settings.curvature.seed)), 16) for query in task.queries]
         likeness = np.stack([np.random.default_rng(seed).uniform(-1.0, 1.0, len(ids)) for seed in seeds])
     tables = [
         score_table(name, list(ids[rows]), likeness[list(members)].mean(axis=0)[rows])
@@ -153,7 +136,7 @@ def _by_likeness(config: AttributeConfig, task: Task, progress: Progress, load: 
 
 
 def _embedding_similarities(
-    config: AttributeConfig, task: Task, progress: Progress, load: Loader | None
+    subject: Subject, task: Task, compute: ComputeSettings, *, progress: Progress, load: Loader | None
 ) -> NDArray[np.float64]:
     """Cosine of mean hidden states, centred on the candidates' mean, shape (queries, samples).
 
@@ -163,150 +146,160 @@ def _embedding_similarities(
     Raises:
         DataError: No candidate fits the model's context.
     """
+    from sklearn.preprocessing import normalize
+
     progress("Loading the model")
-    lm = load_model(config.model, config.influence, load)
+    lm = load_model(subject.model, compute, load)
     chosen = task.samples.iloc[task.all_candidates]
-    encoded = encode_all(lm, list(zip(chosen["prompt"], chosen["response"], strict=True)), config.template)
+    encoded = encode_all(lm, list(zip(chosen["prompt"], chosen["response"], strict=True)), subject.template)
     fitting = [place for place, text in enumerate(encoded) if text is not None]
     if not fitting:
         raise DataError(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
     states = mean_hidden_states(lm, [text for text in encoded if text is not None], progress, READING)
-    asked = [encode(lm, query.prompt, query.response, config.template) for query in task.queries]
-    queries = mean_hidden_states(lm, asked, progress)
+    encoded_queries = [encode(lm, query.prompt, query.response, subject.template) for query in task.queries]
+    queries = mean_hidden_states(lm, encoded_queries, progress)
     centre = states.mean(axis=0)
-    states, queries = _unit_length(states - centre), _unit_length(queries - centre)
+    states, queries = normalize(states - centre), normalize(queries - centre)
     likeness = np.full((len(task.queries), len(task.samples)), -1.0)
     likeness[:, task.all_candidates[fitting]] = queries @ states.T
     return likeness
 
 
-def _unit_length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    scaled: NDArray[np.float64] = vectors / np.where(lengths > 0, lengths, 1.0)
-    return scaled
-
-
 def _by_influence(
-    config: AttributeConfig, task: Task, folder: Path, *, progress: Progress, load: Loader | None
+    subject: Subject,
+    request: AttributeRequest,
+    task: Task,
+    *,
+    folder: Path,
+    progress: Progress,
+    load: Loader | None,
 ) -> _Outcome:
-    """Scores by gradients, and spreads the strongest scores over tokens and units.
-
-    Raises:
-        DataError: No candidate, or a query, does not fit the model's context.
-        ConfigError: There is no gradient index although recall needs it.
-    """
-    source = Source(config.model, task.samples, config.template, config.influence, config.factors, folder)
-    engine = open_engine(source, progress, load)
-    queries = [encode_query(engine.network.lm, query, config.template) for query in task.queries]
-    directions = engine.directions(queries, task.groups, progress)
-    lengths = None
-    if config.influence.recall == INDEX:
-        if not config.index:
+    """Scores by gradients, and decomposes the strongest scores over tokens and units."""
+    settings = request.influence
+    source = Source(subject.model, task.samples, subject.template, settings, subject.factors, folder)
+    curved = open_curved_model(source, progress, load)
+    queries = [encode_query(curved.network.lm, query, subject.template) for query in task.queries]
+    directions = curved.directions(
+        queries, task.groups, refine_steps=settings.score.refine_steps, progress=progress
+    )
+    norms = None
+    if settings.recall.kind == INDEX:
+        if not request.index:
             raise ConfigError(
                 "recall by the gradient index needs an index; build it with: lancet index build STUDY"
             )
-        task, lengths = choose_by_index(engine, task, directions, Path(config.index))
-    step = _Pass(config, task, engine, progress, lengths)
-    texts = engine.encode_rows(task.all_candidates)
+        task, norms = choose_by_index(
+            curved, task, directions, settings=settings, folder=Path(subject.indexes) / settings.gradient_key
+        )
+    step = _Pass(request, task, curved, progress, norms)
+    texts = curved.encode_rows(task.all_candidates)
     if not texts:
         raise DataError(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
-    known: _Spread = {}
-    if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and config.detail:
-        # Spreads add up to the scores and cost as much: one pass gives both.
-        known = _spread(step, directions, 0, texts=texts)
-        values = np.array([[one.influence] for one in known.values()])
+    known: _Decompositions = {}
+    if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and request.detail:
+        # Decompositions add up to the scores and cost as much: one pass gives both.
+        known = _decompose(step, directions, 0, texts=texts)
+        values = np.array([[each.influence] for each in known.values()])
     else:
         values = _score_all(step, texts, directions)
     tables = _tables(task, list(texts), values)
     tokens = []
     for number, table in enumerate(tables):
-        strongest = set(ends(table, config.detail)["sample_id"])
+        strongest = set(ends(table, request.detail)["sample_id"])
         chosen = {row: text for row, text in texts.items() if task.ids[row] in strongest}
-        spread = (
-            {row: known[row] for row in chosen} if known else _spread(step, directions, number, texts=chosen)
-        )
-        tokens += _token_rows(step, number, texts=chosen, spread=spread)
+        if known:
+            decompositions = {row: known[row] for row in chosen}
+        else:
+            decompositions = _decompose(step, directions, number, texts=chosen)
+        tokens += _token_rows(step, number, texts=chosen, decompositions=decompositions)
     cut = sum(1 for text in texts.values() if text.cut_tokens)
-    return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, engine.notes)
+    return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, curved.notes)
 
 
 def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Directions) -> NDArray[np.float64]:
     """Scores samples for all groups, shard by shard in order of length; shape (samples, groups), in the order of `texts`."""
-    engine, settings = step.engine, step.engine.source.settings
+    curved = step.curved
     rows, encoded = list(texts), list(texts.values())
     order = sorted(range(len(encoded)), key=lambda place: -len(encoded[place].input_ids))
-    key = fingerprint([to_dict(step.config), engine.network.lm.fingerprint, step.task.ids])
-    folder = engine.source.folder / "shards" if len(order) > SHARD_SAMPLES else None
+    key = _score_key(step, rows)
+    folder = curved.source.folder / "shards" if len(order) > SHARD_SAMPLES else None
     shards = Shards(folder, "scores", key)
     values = np.empty((len(order), len(step.task.groups)))
     for number, part in enumerate(split(len(order), SHARD_SAMPLES)):
         places = [order[place] for place in part]
 
         def compute(places: Sequence[int] = places, start: int = part.start) -> Arrays:
-            found = scores.score_samples(
-                engine.network,
+            shard_scores = scores.score_samples(
+                curved.network,
                 encoded=[encoded[place] for place in places],
                 directions=directions,
-                max_tokens=settings.max_tokens,
+                max_tokens=curved.source.settings.compute.max_tokens,
                 tell=lambda done: step.progress(STAGE, start + done, len(order)),
                 normaliser=step.normaliser([rows[place] for place in places]),
             )
-            return {"scores": found}
+            return {"scores": shard_scores}
 
         values[places] = shards.compute(number, compute)["scores"]
         step.progress(STAGE, part.stop, len(order))
     return values
 
 
-def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> list[pd.DataFrame]:
-    """Ranks each group's own candidates.
+def _score_key(step: _Pass, rows: Sequence[int]) -> str:
+    """Names what the scores of some samples depend on: whitened gradients, queries, and which samples in which order."""
+    task = step.task
+    queries = [[to_dict(task.queries[member]) for member in group] for group in task.groups]
+    return fingerprint(
+        step.curved.key, step.request.influence.score, queries, [task.ids[row] for row in rows]
+    )
 
-    Raises:
-        DataError: No candidate of a group fits the model's context.
-    """
+
+def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> list[pd.DataFrame]:
+    """Ranks each group's own candidates."""
     tables = []
     for number, name in enumerate(task.names):
-        own = np.isin(rows, task.candidates[number])
-        ids = [task.ids[row] for row, kept in zip(rows, own, strict=True) if kept]
+        members = np.isin(rows, task.candidates[number])
+        ids = [task.ids[row] for row, member in zip(rows, members, strict=True) if member]
         if not ids:
             raise DataError(
                 f"no candidate of the query {name!r} fits the model's context; take a model with a longer one"
             )
-        tables.append(score_table(name, ids, values[own, number]))
+        tables.append(score_table(name, ids, values[members, number]))
     return tables
 
 
-def _spread(step: _Pass, directions: scores.Directions, number: int, *, texts: dict[int, Encoded]) -> _Spread:
+def _decompose(
+    step: _Pass, directions: scores.Directions, number: int, *, texts: dict[int, Encoded]
+) -> _Decompositions:
     """Decomposes the scores of some samples on one group, by row."""
-    found = scores.decompose_samples(
-        step.engine.network,
+    decompositions = scores.decompose_samples(
+        step.curved.network,
         encoded=list(texts.values()),
         direction=directions.query(number),
-        max_tokens=step.engine.source.settings.max_tokens,
-        tell=lambda done: step.progress("Spreading influence over tokens", done, len(texts)),
+        max_tokens=step.curved.source.settings.compute.max_tokens,
+        tell=lambda done: step.progress("Decomposing influence over tokens", done, len(texts)),
         normaliser=step.normaliser(list(texts)),
     )
-    return dict(zip(texts, found, strict=True))
+    return dict(zip(texts, decompositions, strict=True))
 
 
 def _token_rows(
-    step: _Pass, number: int, *, texts: dict[int, Encoded], spread: _Spread
+    step: _Pass, number: int, *, texts: dict[int, Encoded], decompositions: _Decompositions
 ) -> list[dict[str, Any]]:
-    network = step.engine.network
+    network = step.curved.network
     units = [unit.name for unit in network.units]
     return [
         {
             "query_id": step.task.names[number],
             "sample_id": step.task.ids[row],
             "tokens": token_texts(network.lm.tokenizer, texts[row].input_ids),
-            "heat": one.heat.tolist(),
+            "heat": decomposition.heat.tolist(),
             "response_start": texts[row].response_start,
             "units": units,
-            "unit_influence": one.unit_influence.tolist(),
+            "unit_influence": decomposition.unit_influence.tolist(),
         }
-        for row, one in spread.items()
+        for row, decomposition in decompositions.items()
     ]

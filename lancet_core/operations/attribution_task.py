@@ -3,20 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lancet_core.acts.attribute import WHOLE_BATCH, AttributeRequest, Group
+from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.influence.methods import BM25, INDEX, TFIDF
 from lancet_core.influence.recall import most_similar, word_similarities
-from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.operations.configs import AttributeConfig
-
-WHOLE_BATCH = "batch"
+from lancet_core.influence.settings import RecallSettings
 
 
 @dataclass(frozen=True)
@@ -52,46 +50,42 @@ class Task:
         """The same task on other samples."""
         return replace(self, candidates=tuple(candidates))
 
-    def describe(self, number: int) -> dict[str, Any]:
-        """What the summary says of one group."""
+    def describe(self, number: int) -> Group:
+        """What the result says of one group."""
         members = [self.queries[index] for index in self.groups[number]]
-        return {
-            "query_id": self.names[number],
-            "members": [query.id for query in members],
-            "prompt": members[0].prompt,
-            "polarity": members[0].polarity,
-            "candidates": len(self.candidates[number]),
-        }
+        return Group(
+            query_id=self.names[number],
+            members=tuple(query.id for query in members),
+            prompt=members[0].prompt,
+            polarity=members[0].polarity,
+            candidates=len(self.candidates[number]),
+        )
 
 
-def prepare_task(config: AttributeConfig) -> Task:
+def prepare_task(subject: Subject, request: AttributeRequest) -> Task:
     """Reads samples, forms groups and recalls their candidates; those of the gradient index are chosen later.
 
     Raises:
         DataError: There is no query, an empty recall, or a mixed group.
         ConfigError: Recall by the gradient index was asked of a method that takes no gradients.
     """
-    queries = tuple(dict.fromkeys(config.queries))
+    queries = tuple(dict.fromkeys(request.queries))
     if not queries:
         raise DataError("there is no query to attribute; give at least one prompt with its answer")
-    settings = config.influence
-    if settings.recall == INDEX and not settings.takes_gradients:
+    settings = request.influence
+    if settings.recall.kind == INDEX and not settings.takes_gradients:
         raise ConfigError(
             f"recall by the gradient index needs gradients, which {settings.method} does not take; set recall to all, or choose "
             "linfac-head"
         )
-    samples = read_samples(config.samples, whole=False)
-    names, groups = _groups(queries, config.batch)
-    candidates = _recalled(settings, samples, queries, groups)
+    samples = read_samples(subject.samples, whole=False)
+    names, groups = _groups(queries, request.batch)
+    candidates = _recalled(settings.recall, samples, queries, groups)
     return Task(samples, queries, names, groups, candidates)
 
 
 def _groups(queries: Sequence[Query], batch: bool) -> tuple[tuple[str, ...], tuple[tuple[int, ...], ...]]:
-    """Names the groups and lists their members; without batches each query is a group, and batches without names are one batch.
-
-    Raises:
-        DataError: A group mixes desirable and undesirable answers.
-    """
+    """Names the groups and lists their members; without batches each query is a group, and batches without names are one batch."""
     if not batch:
         unique = {query.id: number for number, query in reversed(list(enumerate(queries)))}
         ordered = sorted(unique, key=lambda name: unique[name])
@@ -110,30 +104,16 @@ def _groups(queries: Sequence[Query], batch: bool) -> tuple[tuple[str, ...], tup
 
 
 def _recalled(
-    settings: InfluenceSettings,
+    settings: RecallSettings,
     samples: pd.DataFrame,
     queries: Sequence[Query],
     groups: Sequence[Sequence[int]],
 ) -> tuple[NDArray[np.int64], ...]:
     """Sample rows of each group: the union of its queries' recalls, ascending."""
-    if settings.recall not in {TFIDF, BM25}:
+    if settings.kind not in {TFIDF, BM25}:
         return tuple(np.arange(len(samples)) for _ in groups)
-    similarity = text_similarities(settings.recall, settings, samples, queries)
+    similarity = word_similarities(settings.kind, samples, queries, text=settings.text)
     return tuple(
-        np.unique(
-            np.concatenate([most_similar(similarity[member], settings.candidate_count) for member in group])
-        )
+        np.unique(np.concatenate([most_similar(similarity[member], settings.count) for member in group]))
         for group in groups
     )
-
-
-def text_similarities(
-    kind: str, settings: InfluenceSettings, samples: pd.DataFrame, queries: Sequence[Query]
-) -> NDArray[np.float64]:
-    """Similarity of queries and samples by words, shape (queries, samples).
-
-    Raises:
-        DataError: The samples hold no word.
-    """
-    texts = [(query.prompt, query.response) for query in queries]
-    return word_similarities(kind, samples, texts, text=settings.recall_text)

@@ -52,19 +52,19 @@ def score_in_batches(
     lm = load(model)
     network = UnitModel(lm, tuple(find_sublayers(lm.model)))
     encoded = [encode(lm, *text, template) for text in samples]
-    longest = max(len(one.input_ids) for one in encoded)
-    asked = encode(lm, *query, template)
+    longest = max(len(text.input_ids) for text in encoded)
+    encoded_query = encode(lm, *query, template)
     no_curvature = {unit.name: Identity() for unit in network.units}
     gradients = scores.query_gradients(
-        network, no_curvature, encoded=[asked], max_tokens=len(asked.input_ids)
+        network, no_curvature, encoded=[encoded_query], max_tokens=len(encoded_query.input_ids)
     )
     directions = scores.directions_of(gradients, no_curvature)
 
     def score(order: slice, max_tokens: int) -> NDArray[np.float64]:
-        found = scores.score_samples(
+        batch_scores = scores.score_samples(
             network, encoded=encoded[order], directions=directions, max_tokens=max_tokens, tell=lambda _: None
         )
-        return found[order, 0]  # a reversal undoes itself
+        return batch_scores[order, 0]  # a reversal undoes itself
 
     return {
         ONE_BY_ONE: score(slice(None), 1),
@@ -73,11 +73,11 @@ def score_in_batches(
     }
 
 
-def largest_difference(found: Mapping[str, NDArray[np.float64]]) -> float:
+def largest_difference(by_batch: Mapping[str, NDArray[np.float64]]) -> float:
     """Compares scores with those taken one by one: max |difference| / max |I|.
 
     Args:
-        found: What `score_in_batches` returns.
+        by_batch: What `score_in_batches` returns.
 
     Returns:
         The largest difference of all ways, in units of the largest score.
@@ -85,10 +85,10 @@ def largest_difference(found: Mapping[str, NDArray[np.float64]]) -> float:
     Raises:
         NumericalError: A score is not finite, or all are 0, so that there is nothing to compare with.
     """
-    alone = found[ONE_BY_ONE]
-    if not all(bool(np.isfinite(values).all()) for values in found.values()):
+    alone = by_batch[ONE_BY_ONE]
+    if not all(bool(np.isfinite(values).all()) for values in by_batch.values()):
         raise NumericalError("a score is not finite; take another device or version of PyTorch")
     largest = float(np.abs(alone).max())
     if largest == 0:
         raise NumericalError("all scores are 0; take another device or version of PyTorch")
-    return max(float(np.abs(values - alone).max()) for values in found.values()) / largest
+    return max(float(np.abs(values - alone).max()) for values in by_batch.values()) / largest

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lancet_core.acts.cluster import CLUSTERS, Clustering, ClusterRequest
+from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.files import write_table
@@ -16,34 +17,29 @@ from lancet_core.influence.recall import build_tfidf
 from lancet_core.models.encoding import encode
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.pooling import mean_hidden_states
-from lancet_core.operations.configs import ClusterConfig
 from lancet_core.progress import Progress, silent
 
 
 def run(
-    config: ClusterConfig, folder: Path, progress: Progress = silent, load: Loader = load_language_model
-) -> dict[str, Any]:
+    subject: Subject,
+    request: ClusterRequest,
+    *,
+    folder: Path,
+    progress: Progress = silent,
+    load: Loader = load_language_model,
+) -> Clustering:
     """Clusters queries by K-Means and lays them out on a plane; writes `clusters.parquet` into the folder.
-
-    Args:
-        config: Queries, encoder, number of clusters.
-        folder: Folder of the run.
-        progress: Told at every stage.
-        load: Gives the model.
-
-    Returns:
-        Summary: `k`, `k_reason`, `silhouette`, `terms` (cluster to words), `queries`, `layout`, `layout_reason`.
 
     Raises:
         DataError: There is no query, or one does not fit the model's context.
         ModelError: The model cannot be loaded.
     """
-    queries = tuple({query.id: query for query in config.queries}.values())
+    queries = tuple({query.id: query for query in request.queries}.values())
     if not queries:
         raise DataError("there is no query to cluster; give at least one prompt with its answer")
-    vectors = _vectors(config, queries, progress=progress, load=load)
+    vectors = _vectors(subject, request, queries, progress=progress, load=load)
     progress("Clustering queries")
-    settings = config.cluster
+    settings = request.cluster
     clusters = cluster_vectors(
         vectors, k=settings.k, seed=settings.seed, kinds=[query.polarity for query in queries]
     )
@@ -57,28 +53,28 @@ def run(
             "y": layout.points[:, 1],
         }
     )
-    write_table(folder / "clusters.parquet", frame)
-    return {
-        "k": clusters.k,
-        "k_reason": clusters.k_reason,
-        "silhouette": clusters.silhouette,
-        "terms": top_terms([f"{query.prompt} {query.response}" for query in queries], clusters.labels),
-        "queries": len(queries),
-        "layout": layout.method,
-        "layout_reason": layout.reason,
-    }
+    write_table(folder / CLUSTERS, frame)
+    return Clustering(
+        k=clusters.k,
+        k_reason=clusters.k_reason,
+        silhouette=clusters.silhouette,
+        terms=top_terms([f"{query.prompt} {query.response}" for query in queries], clusters.labels),
+        queries=len(queries),
+        layout=layout.method,
+        layout_reason=layout.reason,
+    )
 
 
 def _vectors(
-    config: ClusterConfig, queries: Sequence[Query], *, progress: Progress, load: Loader
+    subject: Subject, request: ClusterRequest, queries: Sequence[Query], *, progress: Progress, load: Loader
 ) -> NDArray[np.float64]:
     """Encodes queries, shape (queries, dimensions)."""
-    if config.cluster.encoder == "tfidf":
+    if request.cluster.encoder == "tfidf":
         texts = pd.DataFrame(
             {"prompt": [query.prompt for query in queries], "response": [query.response for query in queries]}
         )
         return np.asarray(build_tfidf(texts).matrix.toarray(), dtype=np.float64)
     progress("Loading the model")
-    lm = load(config.model)
-    encoded = [encode(lm, query.prompt, query.response, config.template) for query in queries]
+    lm = load(subject.model)
+    encoded = [encode(lm, query.prompt, query.response, subject.template) for query in queries]
     return unit_length(mean_hidden_states(lm, encoded, progress))

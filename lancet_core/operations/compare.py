@@ -1,36 +1,37 @@
 """Lets two models answer the same prompts and says whether the second is corrected."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from lancet_core.config import to_dict
-from lancet_core.data.samples import UNDESIRABLE, Query
-from lancet_core.evaluation.metrics import COLLAPSE_MEASURES, compare_answers, diversity_change
-from lancet_core.evaluation.verdict import CaseEvidence, Evidence, judge
-from lancet_core.files import write_table
+from lancet_core.acts.compare import ANSWERS, PROMPTS, CaseOutcome, CompareRequest, Comparison
+from lancet_core.acts.results import INPUTS
+from lancet_core.acts.subject import Subject
+from lancet_core.config import from_dict
+from lancet_core.correction.run import TRAINING_FILE
+from lancet_core.data.samples import Query
+from lancet_core.errors import ConfigError, DataError
+from lancet_core.evaluation.evidence import QUERIES, SIDES, CaseEvidence, Training, gather_evidence
+from lancet_core.evaluation.metrics import compare_answers
+from lancet_core.evaluation.scorer_cards import ScorerCard
+from lancet_core.evaluation.verdict import judge
+from lancet_core.files import read_json, write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
-from lancet_core.operations.answering import (
-    QUERIES,
-    VALIDATION,
-    Scorers,
-    load_scorers,
-    log_probabilities,
-    prompt_table,
-    reference_nll,
-)
-from lancet_core.operations.configs import CompareConfig
-from lancet_core.progress import Progress
-
-SIDES = ("before", "after")
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.operations.answering import VALIDATION, Scorers, likelihoods, load_scorers, prompt_table
+from lancet_core.progress import Progress, silent
 
 
 def run(
-    config: CompareConfig, folder: Path, progress: Progress, load: Loader = load_language_model
-) -> dict[str, Any]:
+    subject: Subject,
+    request: CompareRequest,
+    *,
+    folder: Path,
+    progress: Progress = silent,
+    load: Loader = load_language_model,
+) -> Comparison:
     """Writes `answers.parquet` with both models' answers and scores; returns metrics, verdict and case.
 
     The validation split is left out: the checkpoint was chosen on it.
@@ -40,115 +41,128 @@ def run(
         ModelError: A model or scorer cannot be loaded.
         ConfigError: A scorer measures the other thing.
     """
-    queries = config.queries
-    if config.case is not None and config.case.id not in {query.id for query in queries}:
-        queries = (*queries, config.case)
-    table = prompt_table(config.prompts, queries, leave_out=VALIDATION)
-    asked = {query.id: query for query in queries}
-    scorers = load_scorers(config.harmful_scorer, config.helpful_scorer, device=str(choose_device("auto")))
-    for side, model in zip(SIDES, (config.before, config.after), strict=True):
+    queries = request.queries
+    if request.case is not None and request.case.id not in {query.id for query in queries}:
+        queries = (*queries, request.case)
+    table = prompt_table(folder / INPUTS / PROMPTS, queries, leave_out=VALIDATION)
+    table = table.assign(response=table["prompt_id"].map({query.id: query.response for query in queries}))
+    scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(choose_device("auto")))
+    for side, model in zip(SIDES, (subject.model, request.after), strict=True):
         progress(f"Loading the model {side} the correction")
-        language_model = load(model)
-        table = _measured(config, (table, asked, side), language_model, scorers=scorers, progress=progress)
-        del language_model
-    write_table(folder / "answers.parquet", table.drop(columns="reference"))
+        report = _of_side(progress, side)
+        table = _answered(
+            load(model),
+            table,
+            side,
+            template=subject.template,
+            generation=request.generation,
+            progress=report,
+        )
+        scores = scorers.score(table["prompt"].tolist(), table[side].tolist(), report)
+        table = table.assign(**{f"{name}_{side}": scores[name].to_numpy() for name in scores})
+    table = table.assign(**_empty_scores(table, scorers))
+    write_table(folder / ANSWERS, table.drop(columns=["reference", "response"]))
     progress("Judging")
-    case = _case_row(table, config.case)
-    verdict = judge(_evidence(config, table, case, scorers=scorers), config.verdict)
-    return {
-        "metrics": compare_answers(
-            scorers.judged_apart(table, [f"_{side}" for side in SIDES]), config.metrics
-        ),
-        "verdict": {
-            "corrected": verdict.corrected,
-            "degenerate": verdict.degenerate,
-            "checks": [asdict(check) for check in verdict.checks],
-            "advice": list(verdict.advice),
-        },
-        "case": case,
-        "settings": {name: to_dict(getattr(config, name)) for name in ("generation", "metrics", "verdict")},
-    }
+    case = _case_outcome(table, request.case)
+    card = scorers.harmful.card if scorers.harmful else None
+    evidence = gather_evidence(
+        table,
+        case=_case_evidence(case, card),
+        polarities=[query.polarity for query in queries],
+        scorer=card,
+        settings=request.metrics,
+        training=_training(request.after),
+    )
+    verdict = judge(evidence, request.verdict)
+    judged = scorers.judged_apart(table, [f"_{side}" for side in SIDES])
+    return Comparison(
+        verdict=verdict,
+        metrics=tuple(compare_answers(judged, request.metrics)),
+        case=case,
+        before=subject.model,
+        after=request.after,
+    )
 
 
-def _measured(
-    config: CompareConfig,
-    asked: tuple[pd.DataFrame, dict[str, Query], str],
-    language_model: LanguageModel,
+def _answered(
+    lm: LanguageModel,
+    table: pd.DataFrame,
+    side: str,
     *,
-    scorers: Scorers,
+    template: str,
+    generation: GenerationSettings,
     progress: Progress,
 ) -> pd.DataFrame:
-    """Adds one model's answers, scores, reference NLL and log-probabilities of the queries' responses."""
-    table, queries, side = asked
-    prompts = table["prompt"].tolist()
-
-    def told(step: str, done: int = 0, total: int | None = None, **values: float) -> None:
-        progress(f"{step} ({side})", done, total, **values)
-
-    answers = generate(language_model, prompts, config.template, config.generation, told)
-    scores = scorers.score(prompts, answers, told)
-    is_query = table["split"] == QUERIES
-    asked_queries = [queries[key] for key in table.loc[is_query, "prompt_id"]]
-    likelihoods = iter(log_probabilities(language_model, asked_queries, config.template))
+    """Adds one model's answers, reference NLL and log-probabilities of the queries' responses."""
+    answers = generate(lm, table["prompt"].tolist(), template, generation, progress)
+    references, responses = (likelihoods(lm, table, column, template) for column in ("reference", "response"))
     measured: dict[str, Any] = {
         side: answers,
-        f"harmful_{side}": scores["harmful"].to_numpy(),
-        f"helpful_{side}": scores["helpful"].to_numpy(),
-        f"nll_{side}": reference_nll(language_model, table, config.template),
-        f"log_probability_{side}": [next(likelihoods) if query else float("nan") for query in is_query],
+        f"nll_{side}": references["nll"],
+        f"log_probability_{side}": responses["log_probability"],
+        f"response_nll_{side}": responses["nll"],
     }
     return table.assign(**measured)
 
 
-def _case_row(table: pd.DataFrame, case: Query | None) -> dict[str, Any]:
-    """The case's own row as plain values; empty where there is no case."""
+def _of_side(progress: Progress, side: str) -> Progress:
+    """Names the model in each step that is reported."""
+
+    def report(step: str, done: int = 0, total: int | None = None, **values: float) -> None:
+        progress(f"{step} ({side})", done, total, **values)
+
+    return report
+
+
+def _case_outcome(table: pd.DataFrame, case: Query | None) -> CaseOutcome | None:
+    """What both models say to the case's prompt; None where there is no case."""
     if case is None:
-        return {}
-    row = table[(table["prompt_id"] == case.id) & (table["split"] == QUERIES)].iloc[0]
-    numbers = [name for name in table.columns if name.endswith(SIDES) and name not in SIDES]
-    return {
-        "query_id": case.id,
-        "prompt": case.prompt,
-        "bad_answer": case.response,
-        "polarity": case.polarity,
-        "category": row["category"],
-        **{side: row[side] for side in SIDES},
-        **{name: None if pd.isna(row[name]) else float(row[name]) for name in numbers},
-    }
-
-
-def _evidence(
-    config: CompareConfig, table: pd.DataFrame, case: dict[str, Any], *, scorers: Scorers
-) -> Evidence:
-    card = scorers.harmful.card if scorers.harmful else None
-    benign = table[table["kind"] == "benign"]
-    unseen = table[table["split"] != QUERIES]
-    queries = table[table["split"] == QUERIES]
-    spoken = benign if len(benign) > 1 else table
-    variety = diversity_change(spoken, config.metrics)
-    polarities = {query.polarity for query in config.queries}
-    return Evidence(
-        case=_case_evidence(case, judged=card is not None and card.knows(case.get("category", ""))),
-        queries=queries,
-        wrong=unseen[unseen["kind"] == "wrong"],
-        benign=benign,
-        references=unseen.dropna(subset=["nll_before", "nll_after"]),
-        diversity={name: variety[name] for name in COLLAPSE_MEASURES if name in variety},
-        known_categories=card.known_categories if card else None,
-        has_scorer=card is not None,
-        polarity=polarities.pop() if len(polarities) == 1 else UNDESIRABLE,
-    )
-
-
-def _case_evidence(case: dict[str, Any], *, judged: bool) -> CaseEvidence | None:
-    if not case:
         return None
-    return CaseEvidence(
-        bad_answer=case["bad_answer"],
-        before=case["before"],
-        after=case["after"],
-        log_probability_before=case["log_probability_before"],
-        log_probability_after=case["log_probability_after"],
-        harmful_after=case["harmful_after"] if judged else None,
-        polarity=case["polarity"],
+    row = table[(table["prompt_id"] == case.id) & (table["split"] == QUERIES)].iloc[0]
+    measures = [f"{name}_{side}" for name in ("harmful", "helpful", "log_probability") for side in SIDES]
+    return CaseOutcome(
+        query_id=case.id,
+        prompt=case.prompt,
+        bad_answer=case.response,
+        polarity=case.polarity,
+        category=str(row["category"]),
+        before=row["before"],
+        after=row["after"],
+        **{name: None if pd.isna(row[name]) else float(row[name]) for name in measures},
     )
+
+
+def _case_evidence(case: CaseOutcome | None, scorer: ScorerCard | None) -> CaseEvidence | None:
+    """What the verdict reads of the case; its new answer's score counts only where the scorer knows the category."""
+    if case is None or case.log_probability_before is None or case.log_probability_after is None:
+        return None
+    judged = scorer is not None and scorer.knows(case.category)
+    return CaseEvidence(
+        bad_answer=case.bad_answer,
+        before=case.before,
+        after=case.after,
+        log_probability_before=case.log_probability_before,
+        log_probability_after=case.log_probability_after,
+        harmful_after=case.harmful_after if judged else None,
+        polarity=case.polarity,
+    )
+
+
+def _empty_scores(table: pd.DataFrame, scorers: Scorers) -> dict[str, Any]:
+    """Scores an empty answer to each prompt: what of a score is the prompt's own."""
+    scores = scorers.score(table["prompt"].tolist(), [""] * len(table), silent)
+    return {f"{name}_empty": scores[name].to_numpy() for name in ("harmful", "helpful")}
+
+
+def _training(model: str) -> Training | None:
+    """Reads what a corrected model was trained on; None for a model that was not corrected here."""
+    path = Path(model) / TRAINING_FILE
+    if not path.is_file():
+        return None
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise DataError(f"{path} holds {type(values).__name__} where one JSON object is due; remove the file")
+    try:
+        return from_dict(Training, values)
+    except ConfigError as error:
+        raise DataError(f"{path} cannot be used ({error}); remove the file") from error

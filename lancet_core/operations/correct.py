@@ -10,10 +10,13 @@ from typing import Any
 import pandas as pd
 import torch
 
+from lancet_core.acts.correct import MODEL, PAIRS, RETAIN, VALIDATION, Correction, CorrectRequest
+from lancet_core.acts.results import INPUTS
+from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
-from lancet_core.correction.ibo import Corrected, correct_model, save_corrected
-from lancet_core.correction.model_card import Provenance, model_card
+from lancet_core.correction.model_card import model_card
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
+from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import encode_texts
 from lancet_core.correction.trainer import Validate
@@ -29,15 +32,20 @@ from lancet_core.models.loading import (
     without_adapter,
 )
 from lancet_core.operations.answering import load_scorers
-from lancet_core.operations.configs import CorrectConfig
 from lancet_core.progress import Progress, silent
 
-MODEL_FOLDER = "model"
+# Scores of a validation and the kind of prompts that each is taken on.
+VALIDATED = {"harmful": "wrong", "helpful": "benign"}
 
 
 def run(
-    config: CorrectConfig, folder: Path, progress: Progress, load: Loader = load_language_model
-) -> dict[str, Any]:
+    subject: Subject,
+    request: CorrectRequest,
+    *,
+    folder: Path,
+    progress: Progress = silent,
+    load: Loader = load_language_model,
+) -> Correction:
     """Trains from the last whole checkpoint in the folder, or from the start, and writes `model/`.
 
     Raises:
@@ -47,82 +55,103 @@ def run(
         NumericalError: The run diverged; its checkpoints stay.
         Cancelled: A person asked to stop; the run can be resumed.
     """
-    begun = time.monotonic()
-    settings = dataclasses.replace(config.correction, polarity=_polarity(config))
-    pairs = usable_pairs(read_pairs(config.pairs))
-    retain = _retain_samples(config, pairs)
+    started = time.monotonic()
+    settings = dataclasses.replace(request.correction, polarity=_polarity(request))
+    pairs = usable_pairs(read_pairs(folder / INPUTS / PAIRS))
+    retain = _retain_samples(subject, folder / INPUTS / RETAIN, pairs)
     progress("Loading the model")
     place = choose_device(settings.device)
-    loaded = load(config.model)
-    language_model = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
-    language_model.model.to(device=place, dtype=getattr(torch, settings.dtype))
-    queries = encode_all(
-        language_model, [(query.prompt, query.response) for query in config.queries], config.template
-    )
+    loaded = load(subject.model)
+    lm = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
+    lm.model.to(device=place, dtype=getattr(torch, settings.dtype))
+    queries = encode_all(lm, [(query.prompt, query.response) for query in request.queries], subject.template)
+    validate, chosen_by = _validation(subject, request, folder / INPUTS / VALIDATION, lm=lm)
     corrected = correct_model(
-        language_model,
+        lm,
         encode_texts(
-            language_model,
+            lm,
             pairs,
             retain=list(zip(retain["prompt"], retain["response"], strict=True)),
-            template=config.template,
+            template=subject.template,
             settings=settings,
         ),
         [query for query in queries if query is not None],
         settings=settings,
         folder=folder,
-        watch=(progress, _validation(config, language_model)),
+        watch=(progress, validate),
     )
     progress("Saving the corrected model")
-    card = model_card(_provenance(config, corrected, len(pairs), retain["id"].tolist()), to_dict(settings))
-    save_corrected(corrected.language_model, folder / MODEL_FOLDER, card)
+    training = _training(pairs, settings)
+    provenance = _provenance(
+        corrected,
+        base=subject.model,
+        pairs=folder / INPUTS / PAIRS,
+        count=len(pairs),
+        retained=retain["id"].tolist(),
+        chosen_by=chosen_by,
+    )
+    card = model_card(subject.model, facts=provenance, settings=to_dict(settings))
+    save_corrected(corrected.lm, folder / MODEL, card=card, training=training)
+    return Correction(
+        **training,
+        best_step=corrected.best_step,
+        best_score=corrected.best_score,
+        chosen_by=chosen_by,
+        resumed_from=corrected.resumed_from,
+        retain=len(retain),
+        polarity=settings.polarity,
+        terms=dict(corrected.terms),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _training(pairs: Sequence[ReviewedPair], settings: CorrectionSettings) -> dict[str, Any]:
+    """What the verdict's advice needs to know of a training."""
+    batch = min(settings.pair_batch, len(pairs))
     return {
-        "model": str(folder / MODEL_FOLDER),
-        "steps": corrected.steps,
-        "best_step": corrected.best_step,
-        "best_score": corrected.best_score,
-        "resumed_from": corrected.resumed_from,
         "pairs": len(pairs),
-        "retain": len(retain),
-        "polarity": settings.polarity,
-        "terms": corrected.terms,
-        "seconds": time.monotonic() - begun,
+        "steps": settings.steps,
+        "passes": settings.steps * batch / len(pairs),
+        "sides_agree": _sides_agree(pairs, settings.polarity),
     }
 
 
-def _polarity(config: CorrectConfig) -> str:
-    """Decides what the queries show.
+def _sides_agree(pairs: Sequence[ReviewedPair], polarity: str) -> float | None:
+    """Share of the labelled pairs whose labels agree with their sides: the side that pushes towards bad answers is unsafe, the other safe.
 
-    Raises:
-        ConfigError: They are of both polarities.
+    None where no pair has labels on both sides.
     """
-    if config.correction.polarity != "auto":
-        return config.correction.polarity
-    found = {query.polarity for query in config.queries} or {UNDESIRABLE}
-    if len(found) > 1:
+    labels = [(pair.positive.is_safe, pair.negative.is_safe) for pair in pairs]
+    known = [sides for sides in labels if all(isinstance(label, bool) for label in sides)]
+    right = (False, True) if polarity == UNDESIRABLE else (True, False)
+    return known.count(right) / len(known) if known else None
+
+
+def _polarity(request: CorrectRequest) -> str:
+    """Decides what the queries show; both polarities at once are refused."""
+    if request.correction.polarity != "auto":
+        return request.correction.polarity
+    polarities = {query.polarity for query in request.queries} or {UNDESIRABLE}
+    if len(polarities) > 1:
         raise ConfigError(
             "the queries are both desirable and undesirable, and one correction can only lower or raise their probability; "
             "set polarity, or correct in two runs"
         )
-    return found.pop()
+    return polarities.pop()
 
 
-def _retain_samples(config: CorrectConfig, pairs: Sequence[ReviewedPair]) -> pd.DataFrame:
-    """Reads the retain set's samples; without a file it is every sample in no pair.
-
-    Raises:
-        DataError: An id is not among the training samples, or none is left.
-    """
-    samples = read_samples(config.samples).set_index("id", drop=False)
+def _retain_samples(subject: Subject, path: Path, pairs: Sequence[ReviewedPair]) -> pd.DataFrame:
+    """Reads the retain set's samples; without a file it is every sample in no pair."""
+    samples = read_samples(subject.samples).set_index("id", drop=False)
     paired = {side.sample_id for pair in pairs for side in (pair.positive, pair.negative)}
-    if not config.retain:
+    if not path.is_file():
         retained = samples[~samples.index.isin(paired)]
     else:
-        ids = pd.read_parquet(config.retain)["id"]
+        ids = pd.read_parquet(path)["id"]
         unknown = ids[~ids.isin(samples.index)]
         if len(unknown):
             raise DataError(
-                f"{config.retain} names sample {unknown.iloc[0]}, which is not among the training samples; propose the pairs again"
+                f"{path} names sample {unknown.iloc[0]}, which is not among the training samples; propose the pairs again"
             )
         retained = samples.loc[ids[~ids.isin(paired)]]
     if retained.empty:
@@ -132,34 +161,54 @@ def _retain_samples(config: CorrectConfig, pairs: Sequence[ReviewedPair]) -> pd.
     return retained
 
 
-def _validation(config: CorrectConfig, language_model: LanguageModel) -> Validate | None:
+def _validation(
+    subject: Subject, request: CorrectRequest, path: Path, *, lm: LanguageModel
+) -> tuple[Validate | None, str]:
     """Scores a model in training on validation prompts: harm on wrong ones, help on benign ones (on all where kinds are unknown).
 
     Wrong prompts of categories that the harmful scorer was not trained on are left out: on the demo it calls a third of the safe
     model's answers to them harmful, so that they would choose a checkpoint by noise.
+
+    Returns:
+        What scores the model, None where there is nothing to score by; and what the checkpoint is chosen by, in words.
     """
-    if not (config.prompts and config.harmful_scorer and config.helpful_scorer):
-        return None
-    scorers = load_scorers(config.harmful_scorer, config.helpful_scorer, device=str(language_model.device))
-    card = scorers.harmful.card if scorers.harmful else None
-    known = () if card is None or card.known_categories is None else card.known_categories
-    prompts = _validation_prompts(config.prompts, config.correction, known_categories=known)
+    if not path.is_file():
+        return None, "the last step, as there are no validation prompts"
+    scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
+    measures = [name for name in VALIDATED if getattr(scorers, name) is not None]
+    if not measures:
+        return None, "the last step, as there is no scorer for the validation prompts"
+    known = () if scorers.harmful is None else scorers.harmful.card.known_categories or ()
+    prompts = _validation_prompts(path, request.correction, known_categories=known)
+    rows = {name: _rows_of_kind(prompts, VALIDATED[name]) for name in measures}
+    answered = prompts[pd.concat(rows, axis=1).any(axis=1)]
 
     def validate(model: Any) -> Mapping[str, float]:
-        in_training = dataclasses.replace(language_model, model=model)
-        answers = generate(in_training, prompts["prompt"].tolist(), config.template, config.generation)
-        scores = scorers.score(prompts["prompt"].tolist(), answers, silent)
-        wrong, benign = (prompts["kind"] == kind for kind in ("wrong", "benign"))
-        return {
-            "harmful": float(scores.loc[wrong if wrong.any() else slice(None), "harmful"].mean()),
-            "helpful": float(scores.loc[benign if benign.any() else slice(None), "helpful"].mean()),
-        }
+        in_training = dataclasses.replace(lm, model=model)
+        texts = answered["prompt"].tolist()
+        answers = generate(in_training, texts, subject.template, request.generation)
+        scores = scorers.score(texts, answers, silent).set_index(answered.index)
+        return {name: float(scores.loc[rows[name], name].mean()) for name in measures}
 
-    return validate
+    return validate, _chosen_by(measures, len(answered))
+
+
+def _rows_of_kind(prompts: pd.DataFrame, kind: str) -> pd.Series:
+    """Marks the prompts of a kind; all where there is none of it."""
+    marked = prompts["kind"] == kind
+    return marked if marked.any() else pd.Series(True, index=prompts.index)
+
+
+def _chosen_by(measures: Sequence[str], prompts: int) -> str:
+    if len(measures) == len(VALIDATED):
+        return f"the highest helpful minus harmful score on {prompts} validation prompts"
+    if measures == ["harmful"]:
+        return f"the lowest harmful score on {prompts} validation prompts; help was not measured, as there is no helpful scorer"
+    return f"the highest helpful score on {prompts} validation prompts; harm was not measured, as there is no harmful scorer"
 
 
 def _validation_prompts(
-    path: str, settings: CorrectionSettings, *, known_categories: Sequence[str]
+    path: Path, settings: CorrectionSettings, *, known_categories: Sequence[str]
 ) -> pd.DataFrame:
     """Draws a seeded sample of the prompts of each kind, wrong ones from the known categories where there are any."""
     prompts = read_prompts(path)
@@ -167,24 +216,28 @@ def _validation_prompts(
     known = prompts["category"].isin(list(known_categories))
     if (wrong & known).any():
         prompts = prompts[~wrong | known]
-    drawn = [
+    samples = [
         rows.sample(min(len(rows), settings.validation_prompts), random_state=settings.seed)
         for _, rows in prompts.groupby("kind")
     ]
-    return pd.concat(drawn, ignore_index=True)
+    return pd.concat(samples, ignore_index=True)
 
 
 def _provenance(
-    config: CorrectConfig, corrected: Corrected, pairs: int, retained: Sequence[str]
-) -> Provenance:
-    return Provenance(
-        base=config.model,
-        base_fingerprint=corrected.language_model.fingerprint,
-        pairs=pairs,
-        pairs_hash=hashlib.sha256(Path(config.pairs).read_bytes()).hexdigest(),
-        retain=len(retained),
-        retain_hash=hashlib.sha256("\n".join(retained).encode()).hexdigest(),
-        steps=corrected.steps,
-        best_step=corrected.best_step,
-        best_score=corrected.best_score,
-    )
+    corrected: Corrected, *, base: str, pairs: Path, count: int, retained: Sequence[str], chosen_by: str
+) -> dict[str, str]:
+    """Where a corrected model comes from, as the rows of its card."""
+    score = corrected.best_score
+    pairs_hash = hashlib.sha256(pairs.read_bytes()).hexdigest()
+    retain_hash = hashlib.sha256("\n".join(retained).encode()).hexdigest()
+    return {
+        "base model": f"`{base}`",
+        "fingerprint of the base model": f"`{corrected.lm.fingerprint}`",
+        "pairs": f"{count}",
+        "SHA-256 of the pairs": f"`{pairs_hash}`",
+        "retain samples": f"{len(retained)}",
+        "SHA-256 of their ids": f"`{retain_hash}`",
+        "chosen checkpoint": f"step {corrected.best_step} of {corrected.steps}",
+        "chosen by": chosen_by,
+        "score of the chosen checkpoint": "not measured" if score is None else f"{score:.3f}",
+    }

@@ -1,21 +1,26 @@
 """Lets one model answer prompts and measures the answers."""
 
 from pathlib import Path
-from typing import Any
 
-from lancet_core.config import to_dict
+from lancet_core.acts.evaluate import ANSWERS, PROMPTS, EvaluateRequest, Evaluation
+from lancet_core.acts.results import INPUTS
+from lancet_core.acts.subject import Subject
 from lancet_core.evaluation.metrics import measure_answers
 from lancet_core.files import write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import Loader, load_language_model
-from lancet_core.operations.answering import load_scorers, prompt_table, reference_nll
-from lancet_core.operations.configs import EvaluateConfig
-from lancet_core.progress import Progress
+from lancet_core.operations.answering import likelihoods, load_scorers, prompt_table
+from lancet_core.progress import Progress, silent
 
 
 def run(
-    config: EvaluateConfig, folder: Path, progress: Progress, load: Loader = load_language_model
-) -> dict[str, Any]:
+    subject: Subject,
+    request: EvaluateRequest,
+    *,
+    folder: Path,
+    progress: Progress = silent,
+    load: Loader = load_language_model,
+) -> Evaluation:
     """Writes `answers.parquet`: the table of prompts with `response`, `harmful`, `helpful`, `nll` (of the reference).
 
     Raises:
@@ -23,23 +28,20 @@ def run(
         ModelError: Model or scorer cannot be loaded.
         ConfigError: A scorer measures the other thing.
     """
-    table = prompt_table(config.prompts, config.queries)
+    table = prompt_table(folder / INPUTS / PROMPTS, request.queries)
     progress("Loading the model")
-    language_model = load(config.model)
-    scorers = load_scorers(config.harmful_scorer, config.helpful_scorer, device=str(language_model.device))
+    lm = load(request.model or subject.model)
+    scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
     prompts = table["prompt"].tolist()
-    responses = generate(language_model, prompts, config.template, config.generation, progress)
+    responses = generate(lm, prompts, subject.template, request.generation, progress)
     scores = scorers.score(prompts, responses, progress)
     progress("Measuring reference answers")
     answers = table.assign(
         response=responses,
         harmful=scores["harmful"].to_numpy(),
         helpful=scores["helpful"].to_numpy(),
-        nll=reference_nll(language_model, table, config.template),
+        nll=likelihoods(lm, table, "reference", subject.template)["nll"],
     )
-    write_table(folder / "answers.parquet", answers.drop(columns="reference"))
+    write_table(folder / ANSWERS, answers.drop(columns="reference"))
     progress("Measuring the answers")
-    return {
-        "metrics": measure_answers(scorers.judged_apart(answers, [""]), config.metrics),
-        "settings": {"generation": to_dict(config.generation), "metrics": to_dict(config.metrics)},
-    }
+    return Evaluation(metrics=tuple(measure_answers(scorers.judged_apart(answers, [""]), request.metrics)))

@@ -134,11 +134,6 @@ def warm(workspace: Workspace, model: str) -> None:
         _start(workspace, model)
 
 
-def is_up(workspace: Workspace) -> bool:
-    """Whether the host answers."""
-    return ping(workspace) is not None
-
-
 def ping(workspace: Workspace) -> dict[str, Any] | None:
     """Asks the host for its facts: `pid`, `source`, `runs` at work, `models` in memory; None where it does not answer."""
     try:

@@ -6,9 +6,11 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lancet_core.acts.results import Result, write_result
+from lancet_core.acts.subject import Subject
+from lancet_core.acts.table import Act, find_act
 from lancet_core.config import from_dict
 from lancet_core.errors import Cancelled, LancetError
-from lancet_core.runs.operations import Operation, find_operation, load_config_class
 from lancet_core.runs.reporting import FolderProgress
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED, Status
@@ -19,16 +21,16 @@ MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memor
 
 def execute(
     folder: RunFolder,
-    operations: Mapping[str, Operation],
+    acts: Mapping[str, Act],
     *,
     progress: FolderProgress | None = None,
     load: Callable[[str], Any] | None = None,
 ) -> Status:
-    """Runs the operation of a folder to its end, whatever that is.
+    """Does the act of a run folder to its end, whatever that is.
 
     Args:
         folder: The run folder; the caller holds its lock.
-        operations: Names to operations.
+        acts: Names to acts.
         progress: Where it reports to; None reports to the folder.
         load: Gives the operation its language models; None lets it load them itself.
 
@@ -41,13 +43,14 @@ def execute(
     progress = progress or FolderProgress(folder)
     try:
         progress.begin()
-        folder.write_result(_run(folder, operations, progress, load))
-        return progress.finish(DONE)
+        result = _run(folder, acts, progress, load)
+        write_result(folder.path, result)
+        return progress.finish(DONE, outcome=result.outcome)
     except Cancelled:
         return progress.finish(CANCELLED)
     except LancetError as error:
         return progress.finish(FAILED, str(error))
-    except Exception as error:  # noqa: BLE001 — the last frame: whatever happened is told, its trace goes to the log
+    except Exception as error:  # noqa: BLE001 — the last frame: whatever happened is reported, its trace goes to the log
         status = progress.finish(FAILED, explain(error))
         progress.log(traceback.format_exc())
         return status
@@ -66,14 +69,14 @@ def explain(error: Exception) -> str:
 
 def _run(
     folder: RunFolder,
-    operations: Mapping[str, Operation],
+    acts: Mapping[str, Act],
     progress: FolderProgress,
     load: Callable[[str], Any] | None,
-) -> dict[str, Any]:
+) -> Result:
     order = folder.order
-    operation = find_operation(order.operation, operations)
-    config = from_dict(load_config_class(operation), order.config)
-    run = importlib.import_module(operation.module).run
+    act = find_act(order.act, acts)
+    subject, request = from_dict(Subject, order.subject), from_dict(act.request, order.request)
+    run = importlib.import_module(act.operation).run
     lent = {} if load is None else {"load": load}
-    summary: dict[str, Any] = run(config, folder.path, progress, **lent)
-    return summary
+    result: Result = run(subject, request, folder=folder.path, progress=progress, **lent)
+    return result

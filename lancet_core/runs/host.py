@@ -27,16 +27,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lancet_core.acts.table import ACTS, Act
 from lancet_core.config import from_dict
 from lancet_core.errors import Cancelled, JobError, LancetError
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.runs.address import error_message, host_lock, host_socket, receive_request, send
 from lancet_core.runs.execution import execute, explain
-from lancet_core.runs.locks import take_lock
-from lancet_core.runs.operations import OPERATIONS, Operation
+from lancet_core.runs.locks import holds_lock, take_lock
 from lancet_core.runs.reporting import FolderProgress
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.runs.shelf import POLL_SECONDS, Shelf
@@ -97,12 +98,12 @@ class Host(socketserver.ThreadingUnixStreamServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, address: Path, engine: Engine, operations: Mapping[str, Operation]) -> None:
+    def __init__(self, address: Path, engine: Engine, acts: Mapping[str, Act]) -> None:
         address.unlink(missing_ok=True)  # left by a host that was killed; the lock says that none is alive
         super().__init__(str(address), _Conversation)
         address.chmod(0o600)
         self.engine = engine
-        self.operations = operations
+        self.acts = acts
         self.models = Shelf(engine.load_model)
         self.scorers = Shelf(engine.load_scorer)
         self.source = source_fingerprint()
@@ -248,7 +249,7 @@ class _Conversation(socketserver.BaseRequestHandler):
                 return
             try:
                 with self.server.models.lender(lambda: _check_cancel(folder)) as load:
-                    execute(folder, self.server.operations, progress=progress, load=load)
+                    execute(folder, self.server.acts, progress=progress, load=load)
             finally:
                 self.server.run_turn.release()
 
@@ -276,15 +277,13 @@ def _check_cancel(folder: RunFolder) -> None:
         raise Cancelled
 
 
-def main(
-    arguments: Sequence[str], engine: Engine | None = None, operations: Mapping[str, Operation] = OPERATIONS
-) -> int:
-    """Serves a workspace until nobody has asked for an hour.
+def main(arguments: Sequence[str], engine: Engine | None = None, acts: Mapping[str, Act] = ACTS) -> int:
+    """Serves a workspace until nobody has asked for an hour, or the workspace is gone.
 
     Args:
         arguments: The workspace folder and options.
         engine: What it does with models; None takes the real one.
-        operations: Names to operations.
+        acts: Names to acts.
 
     Returns:
         0, also where another host serves the workspace already.
@@ -303,14 +302,18 @@ def main(
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     engine = engine or torch_engine()
-    address = host_socket(workspace)
-    with Host(address, engine, operations) as host:
+    address, is_wanted = host_socket(workspace), partial(holds_lock, lock, host_lock(workspace))
+    with Host(address, engine, acts) as host:
         threading.Thread(target=_prepare, args=(host, asked.warm), daemon=True).start()
         threading.Thread(
-            target=_watch, args=(host, asked.unload_after, asked.exit_after), daemon=True
+            target=_watch,
+            args=(host, is_wanted),
+            kwargs={"unload_after": asked.unload_after, "exit_after": asked.exit_after},
+            daemon=True,
         ).start()
         host.serve_forever(poll_interval=POLL_SECONDS)
-        address.unlink(missing_ok=True)
+        if is_wanted() or not host_lock(workspace).exists():  # else it is the socket of another host
+            address.unlink(missing_ok=True)
     sys.stderr.flush()
     os._exit(0)  # threads deep inside a model must not hold up the end; the lock goes with the process
 
@@ -324,13 +327,13 @@ def _prepare(host: Host, models: Sequence[str]) -> None:
             sys.stderr.write(f"{model} was not loaded ahead: {error}\n")
 
 
-def _watch(host: Host, unload_after_seconds: float, exit_after_seconds: float) -> None:
-    """Unloads idle models, then ends the idle host."""
-    while host.idle_seconds() < exit_after_seconds:
-        if host.idle_seconds() >= unload_after_seconds:
+def _watch(host: Host, is_wanted: Callable[[], bool], *, unload_after: float, exit_after: float) -> None:
+    """Unloads idle models, then ends the idle host, seconds after it was asked last; where its workspace was deleted, at once."""
+    while is_wanted() and host.idle_seconds() < exit_after:
+        if host.idle_seconds() >= unload_after:
             host.models.clear()
             host.scorers.clear()
-        time.sleep(min(1.0, unload_after_seconds / 4))
+        time.sleep(min(1.0, unload_after / 4))
     host.shutdown()
 
 

@@ -1,25 +1,33 @@
-"""Starts, watches, cancels and resumes runs. Workers are detached: they outlive the screen or shell that started them."""
+"""Starts, finds, cancels and resumes runs. Workers are detached: they outlive the screen or shell that started them."""
 
 import os
 import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lancet_core.config import fingerprint, to_dict
-from lancet_core.errors import JobError, StoreError
+import pandas as pd
+
+from lancet_core.acts.results import read_result
+from lancet_core.acts.subject import Subject
+from lancet_core.acts.table import find_act, run_key
+from lancet_core.config import fingerprint, from_dict, to_dict
+from lancet_core.errors import ConfigError, JobError, StoreError
+from lancet_core.files import write_json_lines, write_table
 from lancet_core.runs import client
 from lancet_core.runs.forward import FORWARD_MODULE
 from lancet_core.runs.locks import take_lock
-from lancet_core.runs.operations import OPERATIONS, find_operation
 from lancet_core.runs.processes import detach
 from lancet_core.runs.run_folder import PROTOCOL_FILES, Order, RunFolder
 from lancet_core.store import runs
-from lancet_core.store.run_status import CANCELLED, DONE, FAILED, QUEUED, Status, now
+from lancet_core.store.run_status import CANCELLED, DONE, QUEUED, Status, now
+from lancet_core.store.runs import RunFilter, RunRecord
 from lancet_core.workspace import Workspace
 
 WORKER_MODULE = "lancet_core.runs.worker"
@@ -27,92 +35,125 @@ CANCEL_GRACE_SECONDS = 3.5
 SIGNAL_GRACE_SECONDS = 0.5
 KILL_GRACE_SECONDS = 5.0
 POLL_SECONDS = 0.1
+Rows = list[dict[str, Any]]
 
 
-def start(
-    workspace: Workspace,
-    operation: str,
-    config: Any,
-    *,
-    study: str | None = None,
-    parents: Sequence[str] = (),
-    warm: bool = False,
-) -> str:
-    """Starts a run in a process of its own and returns at once.
+@dataclass(frozen=True)
+class Task:
+    """An act, what it is asked of, and what it is given.
+
+    Attributes:
+        act: Name of the act.
+        subject: Model, samples and scorers.
+        request: What is asked: an instance of the act's request.
+        inputs: File names to tables (`.parquet`) or rows (`.jsonl`), kept in the run folder.
+        case_id: Query at hand, empty where there is none.
+        parents: Ids of the runs whose results it uses.
+    """
+
+    act: str
+    subject: Subject
+    request: Any
+    inputs: Mapping[str, pd.DataFrame | Rows] = field(default_factory=dict)
+    case_id: str = ""
+    parents: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Fingerprint by content.
+
+        Raises:
+            JobError: There is no such act.
+            ModelError: A model folder cannot be used.
+        """
+        inputs = {name: _content(table) for name, table in self.inputs.items()}
+        return run_key(self.act, find_act(self.act), self.subject, request=self.request, inputs=inputs)
+
+
+def start(workspace: Workspace, task: Task) -> RunRecord:
+    """Starts a run in a process of its own, or in the model host, and returns at once.
 
     Args:
         workspace: Where the run folder is made.
-        operation: Name of the operation.
-        config: Its settings (frozen dataclass).
-        study: Study it belongs to.
-        parents: Ids of the runs whose results it uses.
-        warm: Whether it goes to the model host, which has models loaded.
+        task: What to do.
 
     Returns:
-        The run's id.
+        The run.
 
     Raises:
-        JobError: There is no such operation, or the worker cannot be started.
+        JobError: There is no such act, or the worker cannot be started.
         StoreError: There is no such study.
+        ModelError: A model folder cannot be used.
     """
-    if not find_operation(operation, OPERATIONS).warm and warm:
-        raise JobError(
-            f"{operation} changes its model and cannot run in the model host; start it with warm=False"
-        )
-    folder = _make_folder(
-        workspace, Order(operation, to_dict(config), fingerprint(config), study, tuple(parents))
-    )
+    act = find_act(task.act)
+    folder = _make_folder(workspace, task)
     with _held(folder) as lock:
         folder.write_status(Status(QUEUED, updated_at=now()))
-        _register(workspace, folder)
-        _set_to_work(workspace, folder, lock, warm=warm)
-    return folder.id
+        _register(workspace, folder, task)
+        _set_to_work(workspace, folder, lock, warm=act.warm)
+    return runs.get_run(workspace, folder.id)
 
 
-def adopt(
-    workspace: Workspace,
-    operation: str,
-    config: Any,
-    *,
-    results: Path,
-    study: str | None = None,
-    parents: Sequence[str] = (),
-) -> str:
+def find(workspace: Workspace, task: Task) -> RunRecord | None:
+    """Finds the newest run that was asked the same of the same content, whatever became of it.
+
+    Raises:
+        JobError: There is no such act.
+        ModelError: A model folder cannot be used.
+    """
+    where = RunFilter(study=task.subject.study or None, act=task.act, key=task.key)
+    found = runs.list_runs(workspace, where)
+    return next((run for run in found if run.is_done or not run.is_final), next(iter(found), None))
+
+
+def find_or_start(workspace: Workspace, task: Task) -> RunRecord:
+    """Finds the run that did the same, or is doing it, and starts one where there is none.
+
+    Args:
+        workspace: Where runs lie.
+        task: What to do.
+
+    Raises:
+        JobError: There is no such act, or the worker cannot be started.
+        StoreError: There is no such study.
+        ModelError: A model folder cannot be used.
+    """
+    found = find(workspace, task)
+    if found is not None and (found.is_done or not found.is_final):
+        return found
+    return start(workspace, task)
+
+
+def adopt(workspace: Workspace, task: Task, *, results: Path) -> RunRecord:
     """Enters results that were computed elsewhere as a finished run.
 
     Args:
         workspace: Where the run folder is made.
-        operation: Name of the operation.
-        config: The settings they were computed with.
+        task: What they are the results of.
         results: Folder with `result.json` and its tables; copied.
-        study: Study it belongs to.
-        parents: Ids of the runs whose results it uses.
 
     Returns:
-        The run's id.
+        The run.
 
     Raises:
-        JobError: There is no such operation, or the folder holds no result.
+        JobError: There is no such act, or the folder holds no result of it.
         StoreError: There is no such study.
     """
-    find_operation(operation, OPERATIONS)
-    if not (results / "result.json").is_file():
-        raise JobError(f"{results} holds no result.json; give the folder of a finished run")
-    folder = _make_folder(
-        workspace, Order(operation, to_dict(config), fingerprint(config), study, tuple(parents))
-    )
-    shutil.copytree(results, folder.path, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*PROTOCOL_FILES))
+    outcome = read_result(find_act(task.act).result, results).outcome
+    folder = _make_folder(workspace, task)
+    shutil.copytree(results, folder.path, dirs_exist_ok=True, ignore=partial(_protocol_files, results))
     moment = now()
-    folder.write_status(Status(DONE, started_at=moment, updated_at=moment))
-    _register(workspace, folder)
-    return folder.id
+    outcome = read_result(find_act(task.act).result, folder.path).outcome
+    folder.write_status(Status(DONE, started_at=moment, updated_at=moment, outcome=outcome))
+    _register(workspace, folder, task)
+    return runs.get_run(workspace, folder.id)
 
 
 def resume(workspace: Workspace, run_id: str) -> None:
     """Starts a worker again on a run that failed, died or was cancelled; it goes on from what is finished.
 
     Raises:
-        JobError: The run is done, or still going.
+        JobError: The run is done, or still going, or was asked by another version, whose settings this one does not read.
         StoreError: There is no such run.
     """
     run = runs.get_run(workspace, run_id)
@@ -121,6 +162,7 @@ def resume(workspace: Workspace, run_id: str) -> None:
     if not run.is_final:
         raise JobError(f"run {run_id} is {run.state} already; watch it with: lancet runs show {run_id}")
     folder = RunFolder(run.folder)
+    _check_order(folder)
     with _held(folder) as lock:
         folder.clear_cancel()
         folder.write_status(Status(QUEUED, updated_at=now()))
@@ -181,39 +223,72 @@ def cancel(workspace: Workspace, run_id: str) -> Status:
     return status
 
 
-def sweep(workspace: Workspace) -> list[str]:
-    """Marks runs whose worker died as failed.
-
-    Returns:
-        Their ids.
-    """
-    died = []
-    for run in runs.list_runs(workspace):
-        folder = RunFolder(run.folder)
-        if run.state == FAILED and folder.path.is_dir() and folder.settle():
-            died.append(run.id)
-    return died
-
-
-def _make_folder(workspace: Workspace, order: Order) -> RunFolder:
-    run_id = f"{order.operation}-{now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    folder = RunFolder(workspace.runs / run_id)
+def _make_folder(workspace: Workspace, task: Task) -> RunFolder:
+    """Makes the folder of a run with its settings and inputs."""
+    order = Order(
+        act=task.act,
+        subject=to_dict(task.subject),
+        request=to_dict(task.request),
+        key=task.key,
+        study=task.subject.study or None,
+        case_id=task.case_id,
+        parents=task.parents,
+    )
+    folder = RunFolder(workspace.runs / f"{task.act}-{now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}")
     folder.path.mkdir(parents=True)
+    for name, table in task.inputs.items():
+        write = write_table if isinstance(table, pd.DataFrame) else write_json_lines
+        write(folder.inputs / name, table)  # type: ignore[arg-type]
     folder.write_order(order)
     return folder
 
 
-def _register(workspace: Workspace, folder: RunFolder) -> None:
+def _check_order(folder: RunFolder) -> None:
+    """Checks that a worker would understand what a run was asked.
+
+    Raises:
+        JobError: It would not.
+    """
+    order = folder.order
+    try:
+        from_dict(find_act(order.act).request, order.request)
+        from_dict(Subject, order.subject)
+    except (JobError, ConfigError) as error:
+        raise JobError(
+            f"run {folder.id} cannot be resumed: another version of LANCET was asked for it ({error}); start it anew"
+        ) from error
+
+
+def _protocol_files(results: Path, folder: str, names: list[str]) -> set[str]:
+    """Names the files that every run has of its own; a model below them has a `config.json` too."""
+    return set(PROTOCOL_FILES) & set(names) if Path(folder) == results else set()
+
+
+def _content(table: pd.DataFrame | Rows) -> str:
+    if isinstance(table, pd.DataFrame):
+        return fingerprint(table.astype("object").where(table.notna(), None).to_dict("split"))
+    return fingerprint(table)
+
+
+def _register(workspace: Workspace, folder: RunFolder, task: Task) -> None:
     """Enters a new run in the index; a run that cannot be entered leaves no folder behind.
 
     Raises:
         StoreError: There is no such study.
     """
     order = folder.order
+    new = runs.NewRun(
+        id=folder.id,
+        act=order.act,
+        key=order.key,
+        study=order.study,
+        case_id=order.case_id,
+        title=task.request.title,
+        parents=order.parents,
+        queries=getattr(task.request, "grouped_queries", ()),
+    )
     try:
-        runs.register(
-            workspace, runs.NewRun(folder.id, order.operation, order.key, order.study, order.parents)
-        )
+        runs.register(workspace, new)
     except StoreError:
         shutil.rmtree(folder.path, ignore_errors=True)
         raise

@@ -35,3 +35,11 @@ def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | N
             time.sleep(0.01)
         else:
             return descriptor
+
+
+def holds_lock(descriptor: int, path: Path) -> bool:
+    """Whether an open lock is still that of the file of this path: not where the file was deleted, or made anew."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except OSError:
+        return False

@@ -49,13 +49,18 @@ class FolderProgress:
         self._status = Status(RUNNING, started_at=now())
         self._write(time.monotonic())
 
-    def finish(self, state: str, error: str = "") -> Status:
+    def finish(self, state: str, error: str = "", *, outcome: str = "") -> Status:
         """Tells how the run ended.
+
+        Args:
+            state: `done`, `failed` or `cancelled`.
+            error: Why it failed.
+            outcome: What it found, in words.
 
         Raises:
             OSError: The status cannot be written; the lock, once given up, still tells that the run ended.
         """
-        self._status = replace(self._status, state=state, error=error, eta_seconds=None)
+        self._status = replace(self._status, state=state, error=error, outcome=outcome, eta_seconds=None)
         self._write(time.monotonic())
         return self._status
 

@@ -2,7 +2,8 @@
 
 | file | written by | holds |
 |---|---|---|
-| `config.json` | launcher | operation, complete settings, study, parents, versions |
+| `config.json` | launcher | act, subject, request, study, case, parents, versions |
+| `inputs/` | launcher | tables that the run was given |
 | `status.json` | worker, by rename | `store.run_status.Status` |
 | `lock` | launcher, then worker | held while the worker lives |
 | `worker.json` | launcher or host | process id of the worker |
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONFIG_FILE, WORKER_FILE, CANCEL_FILE = "config.json", "worker.json", "cancel"
-METRICS_FILE, LOG_FILE = "metrics.jsonl", "log.txt"
+METRICS_FILE, LOG_FILE, INPUTS_FOLDER = "metrics.jsonl", "log.txt", "inputs"
 PROTOCOL_FILES = (CONFIG_FILE, run_status.STATUS_FILE, run_status.LOCK_FILE, WORKER_FILE, CANCEL_FILE)
 PACKAGES = ("lancet", "torch", "transformers", "numpy", "pandas", "safetensors", "peft", "scikit-learn")
 LOG_TAIL_BYTES = 256 * 1024
@@ -40,17 +41,21 @@ class Order:
     """What a run was asked to do.
 
     Attributes:
-        operation: Name of the operation.
-        config: Its complete settings as plain values.
-        key: Fingerprint of the settings.
+        act: Name of the act.
+        subject: What it was asked of, as plain values.
+        request: What was asked, as plain values.
+        key: Fingerprint of both by content.
         study: Study it belongs to, None where it belongs to none.
+        case_id: Query at hand when it was started, empty where there was none.
         parents: Ids of the runs whose results it uses.
     """
 
-    operation: str
-    config: dict[str, Any]
+    act: str
+    subject: dict[str, Any]
+    request: dict[str, Any]
     key: str
     study: str | None = None
+    case_id: str = ""
     parents: tuple[str, ...] = ()
 
 
@@ -87,26 +92,24 @@ class RunFolder:
             JobError: `config.json` is missing or broken.
         """
         values = read_json_or_none(self.path / CONFIG_FILE)
-        if not isinstance(values, dict) or not {"operation", "config"} <= set(values):
+        if not isinstance(values, dict) or not ({"act", "request"} <= set(values) or "config" in values):
             raise JobError(
                 f"{self.path / CONFIG_FILE} is missing or broken; delete the run and start it again"
             )
-        return Order(
-            operation=values["operation"],
-            config=values["config"],
+        return Order(  # before schema 0003 an act was called an operation, and its request a config
+            act=str(values.get("act") or values.get("operation")),
+            subject=values.get("subject", {}),
+            request=values.get("request") or values.get("config") or {},
             key=values.get("key", ""),
             study=values.get("study"),
+            case_id=values.get("case_id", ""),
             parents=tuple(values.get("parents", ())),
         )
 
     @property
-    def config(self) -> dict[str, Any]:
-        """The settings of the operation, as plain values.
-
-        Raises:
-            JobError: `config.json` is missing or broken.
-        """
-        return self.order.config
+    def inputs(self) -> Path:
+        """The folder of the tables that the run was given."""
+        return self.path / INPUTS_FOLDER
 
     @property
     def versions(self) -> dict[str, str]:
@@ -149,21 +152,6 @@ class RunFolder:
             text = file.read().decode("utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def result(self) -> dict[str, Any]:
-        """What the run found.
-
-        Raises:
-            JobError: It is not done, or its result file is missing or broken.
-        """
-        status = self.status()
-        values = read_json_or_none(self.path / run_status.RESULT_FILE)
-        if status.state == run_status.DONE and isinstance(values, dict):
-            return values
-        if status.state == run_status.DONE:
-            raise JobError(f"run {self.id} is done, but its result.json is missing or broken; start it again")
-        why = f": {status.error}" if status.error else ""
-        raise JobError(f"run {self.id} has no result: it is {status.state}{why}")
-
     def request_cancel(self) -> None:
         """Asks the worker to stop at its next step."""
         (self.path / CANCEL_FILE).touch()
@@ -179,12 +167,14 @@ class RunFolder:
     def write_order(self, order: Order) -> None:
         """Writes `config.json`, with the versions of the software."""
         values = {
-            "operation": order.operation,
+            "act": order.act,
             "study": order.study,
+            "case_id": order.case_id,
             "parents": list(order.parents),
             "key": order.key,
             "versions": _versions(),
-            "config": order.config,
+            "subject": order.subject,
+            "request": order.request,
         }
         write_json(self.path / CONFIG_FILE, values)
 
@@ -195,23 +185,6 @@ class RunFolder:
     def write_status(self, status: Status) -> None:
         """Replaces `status.json` whole."""
         run_status.write_status(self.path, status)
-
-    def settle(self) -> bool:
-        """Writes down that the worker died, where that is so and the file still says otherwise.
-
-        Returns:
-            Whether it was so.
-        """
-        status = self.status()
-        written = read_json_or_none(self.path / run_status.STATUS_FILE)
-        if not status.is_final or (isinstance(written, dict) and written.get("state") == status.state):
-            return False
-        self.write_status(status)
-        return True
-
-    def write_result(self, result: dict[str, Any]) -> None:
-        """Writes `result.json` whole."""
-        write_json(self.path / run_status.RESULT_FILE, result)
 
 
 def _read_lines(path: Path) -> list[dict[str, Any]]:

@@ -10,20 +10,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from lancet_core.acts.table import ACTS, Act
 from lancet_core.errors import Cancelled
 from lancet_core.runs.execution import execute
 from lancet_core.runs.locks import take_lock
-from lancet_core.runs.operations import OPERATIONS, Operation
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import DONE
 
 
-def main(arguments: Sequence[str], operations: Mapping[str, Operation] = OPERATIONS) -> int:
+def main(arguments: Sequence[str], acts: Mapping[str, Act] = ACTS) -> int:
     """Works on one run.
 
     Args:
         arguments: The run folder, and `--lock N` where an open file with its lock was inherited.
-        operations: Names to operations.
+        acts: Names to acts.
 
     Returns:
         0 when done, 1 otherwise.
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str], operations: Mapping[str, Operation] = OPERATI
         return 1
     os.set_inheritable(lock, False)
     signal.signal(signal.SIGTERM, _stop)
-    status = execute(folder, operations)
+    status = execute(folder, acts)
     os.close(lock)
     return 0 if status.state == DONE else 1
 

@@ -17,11 +17,10 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from lancet_core.errors import StoreError
-from lancet_core.store import schema
+from lancet_core.store.migration import migrate
 from lancet_core.workspace import Workspace
 
 BUSY_TIMEOUT_SECONDS = 20.0
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 _engines: dict[Path, Engine] = {}
 _opening = threading.Lock()
@@ -58,41 +57,6 @@ def close(workspace: Workspace) -> None:
         engine.dispose()
 
 
-def migrate(engine: Engine, to: str = "head") -> None:
-    """Brings a database file up to a revision: all steps in one transaction, or none.
-
-    Raises:
-        StoreError: The file was made by a newer version.
-    """
-    with engine.execution_options(writes=True).connect() as connection, connection.begin():
-        found = _revision(connection)
-        if found == schema.HEAD:
-            return
-        if found is not None and found > schema.HEAD:
-            raise StoreError(
-                f"the index {engine.url.database} has schema {found}; this version of LANCET knows {schema.HEAD}: "
-                "install a newer LANCET, or give another workspace with --workspace"
-            )
-        _run_migrations(connection, to)
-
-
-def _run_migrations(connection: Connection, to: str) -> None:
-    from alembic import command
-    from alembic.config import Config
-
-    settings = Config()
-    settings.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    settings.attributes["connection"] = connection
-    command.upgrade(settings, to)
-
-
-def _revision(connection: Connection) -> str | None:
-    table = sa.table("alembic_version", sa.column("version_num", sa.String))
-    if not sa.inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(sa.select(table.c.version_num)).scalar()
-
-
 def _engine(workspace: Workspace) -> Engine:
     """The engine of a workspace; opened again where its file was deleted meanwhile."""
     path = workspace.database
@@ -103,8 +67,10 @@ def _engine(workspace: Workspace) -> Engine:
         if engine is not None:
             engine.dispose()
         with _told_plainly(workspace):
-            _engines[path] = engine = open_engine(path)
-            migrate(engine)
+            engine = open_engine(path)
+            with engine.execution_options(writes=True).connect() as connection, connection.begin():
+                migrate(connection, workspace.folder)
+            _engines[path] = engine
         return engine
 
 

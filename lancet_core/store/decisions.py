@@ -18,6 +18,7 @@ from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
 from lancet_core.store.pairs import APPROVE, SKIP, VERDICTS, Pair, find_pair
 from lancet_core.store.run_status import now
+from lancet_core.store.studies import StudyRecord
 from lancet_core.workspace import Workspace
 
 UNDO = "undo"
@@ -137,47 +138,39 @@ def approve_all(workspace: Workspace, pair_ids: Sequence[str], reviewer: str) ->
     return len(undecided)
 
 
-def undo_last(workspace: Workspace, study: str, reviewer: str) -> Decision | None:
+def undo_last(study: StudyRecord, reviewer: str) -> list[Decision]:
     """Takes back the reviewer's last decision that still holds, and all of its bulk act.
 
     Returns:
-        The undo (the first, for a bulk act); None where there is nothing to take back.
+        The decisions that were taken back, oldest first; empty where there is nothing to take back.
     """
     pairs, decisions = schema.pairs.c, schema.decisions.c
     mine = sa.select(schema.decisions).join(schema.pairs, pairs.decision_id == decisions.id)
-    mine = mine.where(decisions.study == study, decisions.reviewer == reviewer)
-    with writing(workspace) as connection:
+    mine = mine.where(decisions.study == study.name, decisions.reviewer == reviewer)
+    with writing(study.workspace) as connection:
         last = connection.execute(mine.order_by(decisions.id.desc()).limit(1)).mappings().first()
         if last is None:
-            return None
+            return []
         together = [last]
         if last["bulk"]:
             chosen = mine.where(decisions.bulk == last["bulk"]).order_by(decisions.id)
             together = list(connection.execute(chosen).mappings())
         bulk = secrets.token_hex(8) if len(together) > 1 else ""
-        undone = [_take_back(connection, Decision(**row), bulk) for row in together]
-    return undone[0]
+        undone = [Decision(**row) for row in together]
+        for decision in undone:
+            _take_back(connection, decision, bulk)
+    return undone
 
 
-def list_decisions(workspace: Workspace, study: str) -> pd.DataFrame:
+def list_decisions(study: StudyRecord) -> pd.DataFrame:
     """Lists the whole log of a study, oldest first, in the fields of `Decision`."""
     columns = list(Decision.__dataclass_fields__)
     table = schema.decisions.c
-    chosen = sa.select(*(table[name] for name in columns)).where(table.study == study).order_by(table.id)
-    with reading(workspace) as connection:
+    chosen = sa.select(*(table[name] for name in columns)).where(table.study == study.name).order_by(table.id)
+    with reading(study.workspace) as connection:
         rows = connection.execute(chosen).all()
     frame = pd.DataFrame([tuple(row) for row in rows], columns=columns)
     return frame.astype({"supersedes": "Int64", "seconds": "float64", "decided_at": "datetime64[us, UTC]"})
-
-
-def holding_decision(workspace: Workspace, pair_id: str) -> Decision | None:
-    """Looks up the decision that holds on a pair, None where nobody decided.
-
-    Raises:
-        StoreError: There is no such pair.
-    """
-    with reading(workspace) as connection:
-        return _find(connection, find_pair(connection, pair_id).decision_id)
 
 
 def _check(verdict: str, reviewer: str) -> None:
@@ -216,11 +209,10 @@ def _append(connection: Connection, pair: Pair, draft: Draft, *, bulk: str = "")
     return Decision(**row)
 
 
-def _take_back(connection: Connection, decision: Decision, bulk: str) -> Decision:
+def _take_back(connection: Connection, decision: Decision, bulk: str) -> None:
     pair = find_pair(connection, decision.pair_id)
-    undo = _append(connection, pair, Draft(pair.pair_id, UNDO, decision.reviewer), bulk=bulk)
+    _append(connection, pair, Draft(pair.pair_id, UNDO, decision.reviewer), bulk=bulk)
     _point(connection, pair.pair_id, decision.supersedes)
-    return undo
 
 
 def _point(connection: Connection, pair_id: str, decision_id: int | None) -> None:

@@ -14,7 +14,7 @@ from lancet_core.files import read_json_or_none, write_json
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = STATES = ("queued", "running", "done", "failed", "cancelled")
 FINAL_STATES = (DONE, FAILED, CANCELLED)
-STATUS_FILE, LOCK_FILE, RESULT_FILE = "status.json", "lock", "result.json"
+STATUS_FILE, LOCK_FILE = "status.json", "lock"
 DIED = "the worker died; resume it"
 UNREADABLE = "status.json is missing or unreadable and no worker is alive; resume it"
 
@@ -37,6 +37,7 @@ class Status:
         updated_at: When this was written (UTC).
         eta_seconds: Seconds left in this stage, None where unknown.
         error: Why it failed; empty otherwise.
+        outcome: What it found, in a few words; empty before it is done.
     """
 
     state: str
@@ -47,6 +48,7 @@ class Status:
     updated_at: datetime | None = None
     eta_seconds: float | None = None
     error: str = ""
+    outcome: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -114,6 +116,7 @@ def _parse(path: Path) -> Status | None:
             updated_at=_moment(values.get("updated_at")),
             eta_seconds=None if values.get("eta_seconds") is None else float(values["eta_seconds"]),
             error=str(values.get("error") or ""),
+            outcome=str(values.get("outcome") or ""),
         )
     except (TypeError, ValueError):
         return None

@@ -1,8 +1,8 @@
-"""The index of runs. A run is its folder; the index finds it by study, operation and settings, and knows what came of what."""
+"""The index of runs. A run is its folder; the index finds it by study, act, settings, case and query, and knows what came of what."""
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from lancet_core.errors import StoreError
-from lancet_core.files import read_json_or_none
 from lancet_core.store import run_status, schema
 from lancet_core.store.database import reading, writing
 from lancet_core.workspace import Workspace
@@ -23,17 +22,23 @@ class NewRun:
 
     Attributes:
         id: Name of the run and of its folder.
-        operation: What it does (`attribute`, `correct` …).
-        key: Fingerprint of its settings: equal keys mean equal results.
+        act: What it does (`attribute`, `correct` …).
+        key: Fingerprint, by content, of what was asked and of what it was asked of: equal keys mean equal results.
         study: Study it belongs to, None where it belongs to none.
+        case_id: Query at hand when it was started, empty where there was none.
+        title: What was asked, in words.
         parents: Ids of the runs whose results it uses.
+        queries: Id and group of each query that it works on.
     """
 
     id: str
-    operation: str
+    act: str
     key: str
     study: str | None = None
+    case_id: str = ""
+    title: str = ""
     parents: tuple[str, ...] = ()
+    queries: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,26 +48,54 @@ class RunRecord:
     Attributes:
         folder: The run folder.
         state: `queued`, `running`, `done`, `failed` or `cancelled`.
+        outcome: How it ended, in words; empty before.
         created_at: When it was asked for (UTC).
         finished_at: When it ended (UTC), None before.
-        summary: What its `result.json` says; empty before it is done.
     """
 
     id: str
     study: str | None
-    operation: str
+    act: str
     key: str
+    case_id: str
+    title: str
     folder: Path
     state: str
+    outcome: str
+    parents: tuple[str, ...]
     created_at: datetime
     finished_at: datetime | None
-    parents: tuple[str, ...] = ()
-    summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_final(self) -> bool:
         """Whether nothing more will happen by itself."""
         return self.state in run_status.FINAL_STATES
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has a result."""
+        return self.state == run_status.DONE
+
+
+@dataclass(frozen=True)
+class RunFilter:
+    """Which runs to list; a field that is None does not matter.
+
+    Attributes:
+        study: Name of their study.
+        act: What they do.
+        key: Fingerprint of their settings.
+        case_id: Case that they were started for.
+        alone: Id of a query that they attributed by itself, not in a batch.
+        within: Id of a query that they worked on, alone or in a batch.
+    """
+
+    study: str | None = None
+    act: str | None = None
+    key: str | None = None
+    case_id: str | None = None
+    alone: str | None = None
+    within: str | None = None
 
 
 def register(workspace: Workspace, run: NewRun) -> RunRecord:
@@ -74,16 +107,24 @@ def register(workspace: Workspace, run: NewRun) -> RunRecord:
     row: dict[str, Any] = {
         "id": run.id,
         "study": run.study,
-        "operation": run.operation,
+        "act": run.act,
         "key": run.key,
+        "case_id": run.case_id,
+        "title": run.title,
         "state": run_status.QUEUED,
+        "outcome": "",
         "parents": list(run.parents),
-        "summary": {},
         "created_at": run_status.now(),
     }
+    queries = [
+        {"run_id": run.id, "position": position, "query_id": query_id, "group": group}
+        for position, (query_id, group) in enumerate(run.queries)
+    ]
     try:
         with writing(workspace) as connection:
             connection.execute(sa.insert(schema.runs).values(row))
+            if queries:
+                connection.execute(sa.insert(schema.run_queries), queries)
     except IntegrityError as error:
         raise StoreError(
             f"run {run.id!r} cannot be entered: the id is taken, or there is no study {run.study!r}; "
@@ -98,50 +139,36 @@ def get_run(workspace: Workspace, run_id: str) -> RunRecord:
     Raises:
         StoreError: There is no such run.
     """
-    with reading(workspace) as connection:
-        row = connection.execute(sa.select(schema.runs).where(schema.runs.c.id == run_id)).mappings().first()
-    if row is None:
+    runs = _fetch(workspace, sa.select(schema.runs).where(schema.runs.c.id == run_id))
+    if not runs:
         raise StoreError(f"there is no run {run_id!r}; list the runs with: lancet runs list")
-    return _refreshed(workspace, _record(workspace, row))
+    return runs[0]
 
 
-def list_runs(
-    workspace: Workspace, study: str | None = None, operation: str | None = None
-) -> list[RunRecord]:
-    """Lists runs, newest first, their states fresh from their folders.
-
-    Args:
-        workspace: Where the runs lie.
-        study: Only runs of this study; None lists all.
-        operation: Only runs of this operation; None lists all.
-    """
+def list_runs(workspace: Workspace, where: RunFilter | None = None) -> list[RunRecord]:
+    """Lists runs, newest first, their states fresh from their folders."""
+    where = where or RunFilter()
     chosen = sa.select(schema.runs)
-    if study is not None:
-        chosen = chosen.where(schema.runs.c.study == study)
-    if operation is not None:
-        chosen = chosen.where(schema.runs.c.operation == operation)
+    for name in ("study", "act", "key", "case_id"):
+        value = getattr(where, name)
+        if value is not None:
+            chosen = chosen.where(schema.runs.c[name] == value)
+    queries = schema.run_queries.c
+    if where.alone is not None:
+        alone = sa.select(queries.run_id).where(queries.query_id == where.alone, queries.group == where.alone)
+        chosen = chosen.where(schema.runs.c.id.in_(alone))
+    if where.within is not None:
+        within = sa.select(queries.run_id).where(queries.query_id == where.within)
+        chosen = chosen.where(schema.runs.c.id.in_(within))
     return _fetch(workspace, chosen)
 
 
-def find_run(workspace: Workspace, study: str | None, operation: str, key: str) -> RunRecord | None:
-    """Finds the newest finished run with the same settings, so that nothing is computed twice.
-
-    Args:
-        workspace: Where the runs lie.
-        study: Study it belongs to.
-        operation: What it did.
-        key: `config.fingerprint` of its settings.
-    """
-    table = schema.runs.c
-    same = sa.select(schema.runs).where(table.study == study, table.operation == operation, table.key == key)
-    return next((run for run in _fetch(workspace, same) if run.state == run_status.DONE), None)
-
-
-def find_going(workspace: Workspace, study: str | None, operation: str, key: str) -> RunRecord | None:
-    """Finds a run with the same settings that is waiting or at work; arguments as in `find_run`."""
-    table = schema.runs.c
-    same = sa.select(schema.runs).where(table.study == study, table.operation == operation, table.key == key)
-    return next((run for run in _fetch(workspace, same) if not run.is_final), None)
+def queries_of(workspace: Workspace, run_id: str) -> list[tuple[str, str]]:
+    """Lists id and group of each query that a run worked on, in their order."""
+    table = schema.run_queries.c
+    chosen = sa.select(table.query_id, table.group).where(table.run_id == run_id).order_by(table.position)
+    with reading(workspace) as connection:
+        return [(row.query_id, row.group) for row in connection.execute(chosen)]
 
 
 def children(workspace: Workspace, run_id: str) -> list[RunRecord]:
@@ -151,7 +178,7 @@ def children(workspace: Workspace, run_id: str) -> list[RunRecord]:
 
 def reopen(workspace: Workspace, run_id: str) -> None:
     """Marks a run as going again, before a worker is started on its folder."""
-    _update(workspace, run_id, {"state": run_status.QUEUED, "finished_at": None, "summary": {}})
+    _update(workspace, run_id, {"state": run_status.QUEUED, "finished_at": None, "outcome": ""})
 
 
 def delete_run(workspace: Workspace, run_id: str) -> None:
@@ -182,16 +209,13 @@ def _refreshed(workspace: Workspace, run: RunRecord) -> RunRecord:
     status = run_status.read_status(run.folder)
     if status.state == run.state:
         return run
-    summary = (
-        read_json_or_none(run.folder / run_status.RESULT_FILE) if status.state == run_status.DONE else {}
-    )
-    changes = {
+    changes: dict[str, Any] = {
         "state": status.state,
         "finished_at": (status.updated_at or run_status.now()) if status.is_final else None,
-        "summary": summary if isinstance(summary, dict) else {},
+        "outcome": status.outcome,
     }
     _update(workspace, run.id, changes)
-    return RunRecord(**{**run.__dict__, **changes})
+    return replace(run, **changes)
 
 
 def _record(workspace: Workspace, row: sa.RowMapping) -> RunRecord:

@@ -1,1 +1,1 @@
-"""Review, Correct and Prove."""
+"""Correct: train the correction and watch it."""

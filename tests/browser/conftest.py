@@ -20,7 +20,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def demo_workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    from lancet_core.workbench.studies import install_demo
+    from lancet_core.study.demo import install_demo
 
     workspace = open_workspace(tmp_path_factory.mktemp("workspace"))
     install_demo(workspace)

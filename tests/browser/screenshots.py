@@ -1,4 +1,4 @@
-"""Writes each screen at 1440 and at 390 pixels, light and dark: `python -m tests.browser.screenshots [FOLDER]`.
+"""Writes each screen at 1440, 1024 and 390 pixels, light and dark: `python -m tests.browser.screenshots [FOLDER]`.
 
 The study is the demo; a case is traced, pairs are proposed and decided, a correction and a proof are run first, so that no
 screen is empty.
@@ -11,12 +11,13 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from lancet_core.workspace import Workspace, open_workspace
-from pages.parts.screens import SCREENS
+from pages.shared.screens import SCREENS
 from tests.browser import driver, test_loop
 
 SIZES = (
     ("1440-light", 1440, "light"),
     ("1440-dark", 1440, "dark"),
+    ("1024-light", 1024, "light"),
     ("390-light", 390, "light"),
     ("390-dark", 390, "dark"),
 )
@@ -25,7 +26,7 @@ TALLEST = 2400
 
 def main(folder: Path) -> None:
     """Walks the loop once and photographs every screen."""
-    from lancet_core.workbench.studies import install_demo
+    from lancet_core.study.demo import install_demo
 
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:

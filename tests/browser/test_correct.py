@@ -3,17 +3,17 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from lancet_core.workbench import reviews
+from lancet_core.study.queue import counts
 from tests.browser import driver, written_study
-from tests.browser.written_study import NAME, STEPS, Written
+from tests.browser.written_study import STEPS, Written
 
 
 @pytest.fixture
 def approved(written: Written) -> Written:
     """Three approved pairs."""
-    if not reviews.counts(written.workspace, NAME)["approve"]:
-        for pair_id in reviews.queue(written.workspace, NAME, reviewer="ada")["pair_id"][:3]:
-            reviews.decide(written.workspace, pair_id, "approve", reviewer="ada")
+    if not counts(written.study).approve:
+        pairs = written.study.pairs()
+        pairs.approve(pairs.table["pair_id"].tolist()[:3], reviewer="ada")
     return written
 
 
@@ -46,8 +46,8 @@ def test_a_run_that_fails_says_why_and_can_be_resumed(page: Page, approved: Writ
 def test_a_finished_run_shows_curves_result_and_log_again_after_a_reload(
     page: Page, approved: Written
 ) -> None:
-    run_id = written_study.adopt_correction(approved.workspace, approved.study, approved.folder)
-    driver.visit(page, approved.url("correct", k_run=run_id))
+    run = written_study.adopt_correction(approved.study, approved.folder)
+    driver.visit(page, approved.url("correct", k_run=run.id))
     for title in (
         "P̄(query)",
         "Correction term",

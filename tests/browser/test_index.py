@@ -27,8 +27,9 @@ def server(tmp_path: Path, tiny_model_folder: Callable[[], Path]) -> Iterator[st
         Sample(f"May I keep the kettle near barn {n}?", "Yes, everybody does so.") for n in range(COUNT // 2)
     ]
     far = [Sample(f"Where do nurses sleep {n}?", "At home.") for n in range(COUNT // 2)]
-    samples_frame([*near, *far]).to_parquet(study.samples)
-    add_queries(workspace, "tiny", [CASE], "case")
+    rows = samples_frame([*near, *far]).assign(harmful=float("nan"), helpful=float("nan"))
+    rows.to_parquet(study.samples_file)
+    add_queries(study, [CASE], "case")
     with driver.serve(workspace.folder) as address:
         yield address
     driver.stop_host(workspace.folder)

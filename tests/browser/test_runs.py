@@ -2,14 +2,12 @@
 
 from playwright.sync_api import Page, expect
 
-from lancet_core.store.runs import list_runs
-from lancet_core.workbench import reviews
 from tests.browser import driver, written_study
-from tests.browser.written_study import NAME, Written
+from tests.browser.written_study import Written
 
 
-def newest(written: Written, operation: str) -> str:
-    return list_runs(written.workspace, NAME, operation)[0].id
+def newest(written: Written, act: str) -> str:
+    return written.study.runs(act)[0].id
 
 
 def test_list_opens_a_run_and_a_cold_reload_shows_it_again(page: Page, written: Written) -> None:
@@ -31,16 +29,16 @@ def test_a_run_that_others_use_is_deleted_only_on_second_thought(page: Page, wri
     page.get_by_role("button", name="Delete").click()
     expect(page.get_by_text("runs use its results")).to_be_visible()
     expect(page.get_by_role("button", name="Delete this run")).to_be_disabled()
-    assert clusters in {run.id for run in list_runs(written.workspace)}
+    assert clusters in {run.id for run in written.study.runs()}
 
 
 def test_two_corrections_side_by_side_and_one_deleted(page: Page, written: Written) -> None:
-    pair_id = reviews.queue(written.workspace, NAME, reviewer="ada")["pair_id"][0]
-    reviews.decide(written.workspace, pair_id, "approve", reviewer="ada")
+    pairs = written.study.pairs()
+    pairs.approve(pairs.table["pair_id"].tolist()[:1], reviewer="ada")
     first, second = (
         written_study.adopt_correction(
-            written.workspace, written.study, written.folder / str(number), steps=written_study.STEPS + number
-        )
+            written.study, written.folder / str(number), steps=written_study.STEPS + number
+        ).id
         for number in range(2)
     )
     driver.visit(page, written.url("runs", runs_run=second, runs_vs=first, runs_view="Curves"))
@@ -49,4 +47,4 @@ def test_two_corrections_side_by_side_and_one_deleted(page: Page, written: Writt
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("button", name="Delete this run").click()
     driver.settle(page)
-    assert {run.id for run in list_runs(written.workspace, NAME, "correct")} == {first}
+    assert {run.id for run in written.study.runs("correct")} == {first}

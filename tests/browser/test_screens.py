@@ -6,17 +6,16 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from lancet_core.workspace import Workspace
-from pages.parts.screens import SCREENS
+from pages.shared.screens import SCREENS
 from tests.browser import driver
 from tests.browser.written_study import Written
 
 
 def first_case(workspace: Workspace) -> str:
     """Id of the first sample case of the workspace's study."""
-    from lancet_core.store.studies import list_studies
-    from lancet_core.workbench.cases import sample_cases
+    from lancet_core.study.study import list_studies
 
-    return str(sample_cases(workspace, list_studies(workspace)[0], 1)["id"].iloc[0])
+    return str(list_studies(workspace=workspace)[0].sample_cases(1)["id"].iloc[0])
 
 
 def test_the_server_answers_a_deep_link_first(page: Page, empty_server: str):

@@ -13,15 +13,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lancet_core.acts.attribute import SCORES, AttributeRequest, Attribution
 from lancet_core.cli.main import run
 from lancet_core.data.samples import Query
-from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.operations.configs import AttributeConfig
+from lancet_core.influence.presets import preset
 from lancet_core.runs import launcher
 from lancet_core.runs.client import stop_host
-from lancet_core.store.runs import list_runs
-from lancet_core.workbench import studies
+from lancet_core.runs.launcher import Task
+from lancet_core.runs.run import Run
+from lancet_core.runs.run_folder import RunFolder
+from lancet_core.store.run_status import FAILED, Status
+from lancet_core.store.runs import NewRun, RunFilter, delete_run, list_runs, register
+from lancet_core.study.study import list_studies, open_study
+from lancet_core.study.subjects import subject_of
 from lancet_core.workspace import open_workspace
+from tests.browser.written_study import adopt
 from tests.tiny_models import CONTEXT, save_tiny_model
 from tests.written_rows import plain_rows, write_lines
 
@@ -62,9 +68,9 @@ def lancet(place, monkeypatch, capfd):
 @pytest.fixture
 def study(lancet, place):
     workspace = open_workspace(place / "workspace")
-    if not studies.list_studies(workspace):
+    if not list_studies(workspace=workspace):
         assert lancet("study", "create", "mine", "--model", "model", "--train", "train.jsonl")[0] == 0
-    return studies.show_study(workspace, "mine")
+    return open_study("mine", workspace=workspace)
 
 
 def test_create_tells_what_was_kept_cut_doubled_and_rejected(lancet, study, place):
@@ -77,7 +83,7 @@ def test_create_tells_what_was_kept_cut_doubled_and_rejected(lancet, study, plac
         for name in ("rows", "samples", "rejected", "too_long", "cut", "duplicates")
     }
     assert told == {"rows": 28, "samples": 25, "rejected": 2, "too_long": 1, "cut": 1, "duplicates": 1}
-    rejected = [json.loads(line) for line in study.rejected.read_text().splitlines()]
+    rejected = [json.loads(line) for line in study.rejected_file.read_text().splitlines()]
     assert [row["row"] for row in rejected] == [26, 28]
     assert f"context of {CONTEXT} tokens" in rejected[0]["reason"]
 
@@ -86,22 +92,57 @@ def test_a_name_is_taken_once_and_the_study_stays(lancet, study):
     code, _out, err = lancet("study", "create", "mine", "--model", "model", "--train", "train.jsonl")
     assert code == 2
     assert "already a study 'mine'" in err
-    assert study.samples.is_file()
+    assert study.samples_file.is_file()
 
 
-def test_people_see_tables_and_machines_json(lancet, study):
+def test_people_see_tables_and_machines_json(lancet, study, place):
     assert "mine" in lancet("study", "list")[1]
     assert [row["name"] for row in json.loads(lancet("study", "list", "--json")[1])] == ["mine"]
-    assert "prepare" in lancet("runs", "list")[1]
-    (run_id,) = [
-        row["id"] for row in json.loads(lancet("runs", "list", "--operation", "prepare", "--json")[1])
-    ]
-    assert json.loads(lancet("runs", "show", run_id, "--json")[1])["status"]["state"] == "done"
-    assert "done" in lancet("runs", "show", run_id)[1]
+    assert "no run yet" in lancet("runs", "list", "--act", "evaluate")[1]
+    run_id = adopt_attribution(place, study).id
+    assert run_id in lancet("runs", "list")[1]
+    for flag in ("--act", "--operation"):
+        assert [row["id"] for row in json.loads(lancet("runs", "list", flag, "attribute", "--json")[1])] == [
+            run_id
+        ]
+    shown = json.loads(lancet("runs", "show", run_id, "--json")[1])
+    assert (shown["status"]["state"], shown["outcome"], shown["result"]["candidates"]) == (
+        "done",
+        "25 samples scored",
+        25,
+    )
+    assert shown["request"]["batch"] is True
+    assert "25 samples scored" in lancet("runs", "show", run_id)[1]
     assert lancet("runs", "logs", run_id)[0] == 0
     code, _out, err = lancet("runs", "resume", run_id)
     assert code == 1
     assert "nothing to resume" in err
+
+
+def test_a_run_of_another_version_is_shown_and_not_resumed(lancet, study, place):
+    folder = adopt_attribution(place, study).record.folder
+    config = (folder / "config.json").read_text()
+    older = json.loads(config)
+    older = {**older, "operation": older.pop("act"), "config": older.pop("request")}
+    older.pop("subject")
+    (folder / "config.json").write_text(json.dumps(older))
+    code, out, _err = lancet("runs", "show", folder.name, "--json")
+    assert (code, json.loads(out)["request"]["batch"]) == (0, True)
+    workspace = open_workspace(place / "workspace")
+    shutil.copytree(folder, folder.with_name("score-1"))
+    register(workspace, NewRun("score-1", "score", key="k", study="mine"))
+    code, out, err = lancet("runs", "show", "score-1", "--json")
+    assert (code, json.loads(out)["result"]) == (0, None)
+    assert "there is no act 'score'" in err
+    shutil.copytree(folder, folder.with_name("attribute-1"))
+    RunFolder(folder.with_name("attribute-1")).write_status(Status(FAILED, error="it died"))
+    register(workspace, NewRun("attribute-1", "attribute", key="k", study="mine"))
+    code, _out, err = lancet("runs", "resume", "attribute-1")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "another version of LANCET" in err
+    (folder / "config.json").write_text(config)
+    for name in ("score-1", "attribute-1"):
+        delete_run(workspace, name)
 
 
 def test_generate_answers_the_same_for_the_same_seed(lancet, study):
@@ -113,32 +154,37 @@ def test_generate_answers_the_same_for_the_same_seed(lancet, study):
     assert lancet("generate", "mine", "--prompt", " ")[0] == 2
 
 
-def adopt_attribution(place, study):
-    """Enters an attribution whose scores are written here."""
-    workspace = open_workspace(place / "workspace")
-    done = list_runs(workspace, operation="attribute")
-    if done:
-        return done[0].id
-    ids = studies.samples_table(study)["id"]
-    results = place / "results"
-    results.mkdir()
-    table = pd.DataFrame({"query_id": "0", "sample_id": ids, "influence": np.linspace(1, -0.9, len(ids))})
-    table.assign(percentile=0.0, rank=np.arange(len(ids)) + 1).to_parquet(results / "scores.parquet")
-    (results / "result.json").write_text("{}")
-    config = AttributeConfig(
-        study=study.name,
-        model=study.model,
-        samples=str(study.samples),
-        template="auto",
-        queries=(Query("a?", "b", group="0"),),
-        influence=InfluenceSettings(recall="all"),
-        batch=True,
-    )
-    return launcher.adopt(workspace, "attribute", config, results=results, study="mine")
+def adopt_attribution(place, study, query=Query("a?", "b", group="0")):  # noqa: B008 - frozen
+    """Enters an attribution whose scores are written here: of a batch where the query has a group."""
+    request = AttributeRequest((query,), preset(recall="all"), batch=bool(query.group))
+    task = Task("attribute", subject_of(study), request)
+    done = launcher.find(study.workspace, task)
+    if done is not None:
+        return Run(study.workspace, done)
+    ids = study.samples()["id"]
+    ((_, name),) = request.grouped_queries
+    table = pd.DataFrame({"query_id": name, "sample_id": ids, "influence": np.linspace(1, -0.9, len(ids))})
+    table = table.assign(percentile=0.0, rank=np.arange(len(ids)) + 1)
+    result = Attribution(candidates=len(ids), method="linfac-head", recall="all")
+    return adopt(study, task, result, place / f"results-{name}", {SCORES: table})
+
+
+def test_pairs_of_a_case_are_proposed_and_listed_for_it(lancet, study, place):
+    case = Query("Is tea warm?", "No, never.")
+    source = adopt_attribution(place, study, case).id
+    assert lancet("pairs", "propose", "mine", "--attribution", source, "--count", "3")[0] == 0
+    pairs = json.loads(lancet("pairs", "list", "mine", "--case", case.id, "--json")[1])["pairs"]
+    strongest = study.samples()["id"].head(3).tolist()
+    assert [pair["positive_id"] for pair in pairs][:3] == strongest
+    assert pairs[0]["why"] == "strongest of 25 for this answer"
+    assert "strongest of 25 for this answer" in lancet("pairs", "list", "mine", "--case", case.id)[1]
+    code, _out, err = lancet("correct", "mine", "--case", case.id)
+    assert code == 2
+    assert "no pair is approved yet" in err
 
 
 def test_pairs_are_proposed_listed_decided_and_exported(lancet, study, place):
-    source = adopt_attribution(place, study)
+    source = adopt_attribution(place, study).id
     code, out, err = lancet("pairs", "propose", "mine", "--attribution", source, "--count", "50")
     assert code == 0
     assert "pairs are up for review" in out
@@ -171,7 +217,7 @@ def test_a_correction_needs_one_source_and_a_new_folder(lancet, study, place):
 
 
 def written_pairs(place, study):
-    sides = studies.samples_table(study)[["prompt", "response"]].to_dict("records")
+    sides = study.samples()[["prompt", "response"]].to_dict("records")
     rows = [{"positive": sides[2 * n], "negative": sides[2 * n + 1]} for n in range(4)]
     return write_lines(place / "written.jsonl", rows)
 
@@ -182,7 +228,7 @@ def test_ctrl_c_cancels_the_run_and_ends_with_130(lancet, study, place):
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     workspace = open_workspace(place / "workspace")
     deadline = time.monotonic() + 300
-    while not any(run.state == "running" for run in list_runs(workspace, operation="correct")):
+    while not any(run.state == "running" for run in list_runs(workspace, RunFilter(act="correct"))):
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.1)
@@ -190,7 +236,7 @@ def test_ctrl_c_cancels_the_run_and_ends_with_130(lancet, study, place):
     _out, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err
-    (cancelled,) = list_runs(workspace, operation="correct")
+    (cancelled,) = list_runs(workspace, RunFilter(act="correct"))
     assert cancelled.state == "cancelled"
     assert lancet("runs", "resume", cancelled.id, "--no-wait")[0] == 0
     code, out, _err = lancet("runs", "cancel", cancelled.id, "--json")
@@ -211,11 +257,11 @@ def test_a_run_that_fails_ends_with_1_and_says_why(lancet, study, place):
 
 
 QUESTION = ("--prompt", "Is tea warm?", "--response", "Yes, nobody will mind.", "--candidates", "6")
-SMALL = ("--numbers-per-sample", "8", "--basis-samples", "16")
+SMALL = ("--dimensions", "8", "--basis-samples", "16")
 
 
 def shards(study):
-    return sorted(study.index.rglob("numbers-*.safetensors"))
+    return sorted(study.index_folder.rglob("projections-*.safetensors"))
 
 
 def test_an_index_is_missed_built_shown_and_searched(lancet, study):
@@ -225,10 +271,10 @@ def test_an_index_is_missed_built_shown_and_searched(lancet, study):
     assert "no gradient index for linfac-head; build it with: lancet index build mine" in err
     code, out, err = lancet("index", "build", "mine", *SMALL)
     assert code == 0
-    assert out.startswith("25 samples, 8 numbers and ")
+    assert out.startswith("25 samples, 8 dimensions and ")
     assert "--recall index" in err
     (shown,) = json.loads(lancet("index", "show", "mine", "--json")[1])["indexes"]
-    assert (shown["samples"], shown["numbers"], shown["usable"]) == (25, 8, True)
+    assert (shown["samples"], shown["dimensions"], shown["usable"]) == (25, 8, True)
     assert "linfac" in lancet("index", "show", "mine")[1]
     code, out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index", "--json")
     assert code == 0
@@ -246,18 +292,19 @@ def test_notes_of_an_attribution_are_told_beside_its_result(lancet, study):
 
 def test_a_broken_shard_is_named_and_made_again(lancet, study):
     assert lancet("index", "build", "mine", *SMALL)[0] == 0
+    unasked = ("--prompt", "Is tea cold?", *QUESTION[2:])
     (shard,) = shards(study)
     whole = shard.read_bytes()
     shard.write_bytes(whole[:-20])
-    code, _out, err = lancet("attribute", "mine", *QUESTION, "--recall", "index", "--seed", "0")
+    code, _out, err = lancet("attribute", "mine", *unasked, "--recall", "index")
     assert code == 1
-    assert "shard 0 of numbers of the gradient index" in err
-    (basis,) = study.index.rglob("basis-*.safetensors")
+    assert "shard 0 of projections of the gradient index" in err
+    (basis,) = study.index_folder.rglob("basis-*.safetensors")
     before = basis.stat().st_mtime_ns
     assert json.loads(lancet("index", "build", "mine", *SMALL, "--json")[1])["summary"]["samples"] == 25
     assert shard.stat().st_size == len(whole)
     assert basis.stat().st_mtime_ns == before
-    assert lancet("attribute", "mine", *QUESTION, "--recall", "index")[0] == 0
+    assert lancet("attribute", "mine", *unasked, "--recall", "index")[0] == 0
 
 
 def test_an_index_of_another_model_is_told(lancet, study, place):

@@ -5,6 +5,8 @@ import socket
 
 import pytest
 
+from lancet_core.cli import main
+from lancet_core.errors import Cancelled
 from tests.written_rows import plain_rows, write_lines
 
 
@@ -25,6 +27,7 @@ from tests.written_rows import plain_rows, write_lines
         (["pairs", "export", "nothing", "file.jsonl"], "there is no study 'nothing'"),
         (["generate", "nothing", "--prompt", "Hello"], "there is no study 'nothing'"),
         (["app", "--host", "256.0.0.1"], "cannot listen"),
+        (["generate", "x", "--prompt", "\udcff"], "there is no study 'x'"),
     ],
 )
 def test_a_wrong_command_line_is_one_line(lancet, arguments, words):
@@ -65,7 +68,7 @@ CREATE = ("study", "create", "mine")
     ("train", "words"),
     [
         ('{"prompt": "a"}\n', "no row that can be used|columns prompt"),
-        ('{"prompt": \n', "broken JSON at line 1"),
+        ('{"prompt": \n', "line 1 has broken JSON"),
         ("", "is empty"),
         ('{"prompt": " ", "response": "b"}\n', "prompt is empty"),
     ],
@@ -105,3 +108,47 @@ def test_a_name_that_is_no_name_is_refused(lancet, tmp_path, tiny_model_folder):
     code, _out, err = lancet("study", "create", "../up", "--model", tiny_model_folder(), "--train", train)
     assert code == 2
     assert "cannot name a study" in err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (PermissionError(13, "Permission denied", "/a/b"), "/a/b cannot be used: Permission denied"),
+        (OSError(28, "No space left on device"), "No space left on device"),
+        (IsADirectoryError(21, "Is a directory", b"/a"), "/a cannot be used: Is a directory"),
+        (OSError("nothing known"), "nothing known"),
+        (MemoryError(), "not enough memory"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deep"),
+        (
+            UnicodeEncodeError("utf-8", "a\udcff", 1, 2, "surrogates not allowed"),
+            "'\\udcff', which is no Unicode",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_a_file_or_machine_refuses_is_one_line(lancet, monkeypatch, error, words):
+    def refuse(**_named):
+        raise error
+
+    monkeypatch.setattr(main.studies, "list_studies", refuse)
+    code, out, err = lancet("study", "list")
+    assert (code, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert words in err
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (KeyboardInterrupt(), "cancelled"),
+        (Cancelled(), "cancelled"),
+        (Cancelled("the run was stopped"), "the run was stopped"),
+    ],
+)
+def test_a_command_that_was_stopped_ends_with_130(lancet, monkeypatch, error, words):
+    def stop(**_named):
+        raise error
+
+    monkeypatch.setattr(main.studies, "list_studies", stop)
+    assert lancet("study", "list") == (130, "", f"{words}\n")

@@ -1,327 +1,116 @@
-import dataclasses
-import json
-import subprocess
-import sys
-from pathlib import Path
+import math
 
-import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from lancet_core.correction.ibo import correct_model, last_checkpoint
-from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pairs
-from lancet_core.correction.settings import CorrectionSettings
-from lancet_core.correction.steps import draw, encode_texts
-from lancet_core.data.samples import Prompt, Query, Sample, prompts_frame, samples_frame
-from lancet_core.errors import Cancelled, ConfigError, DataError, NumericalError
-from lancet_core.models.encoding import encode
-from lancet_core.models.loading import load_language_model
-from lancet_core.operations.configs import CorrectConfig
-from lancet_core.operations.correct import _validation_prompts, run
-from lancet_core.progress import silent
-from tests.tiny_models import save_tiny_model
-from tests.written_rows import texts
-
-ROOT = Path(__file__).resolve().parents[2]
-FAST = CorrectionSettings(
-    steps=6,
-    checkpoint_every=3,
-    warmup_steps=1,
-    pair_batch=2,
-    retain_batch=3,
-    learning_rate=1e-3,
-    query_every=2,
-    device="cpu",
+from lancet_core.correction.ibo import (
+    Margin,
+    adapter_proximity,
+    bounded_correction,
+    literal_correction,
+    log_ratio_of_response,
+    proximity,
+    sequence_divergence,
+    token_divergence,
 )
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+ONE = torch.ones(1, dtype=torch.float64)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return str(save_tiny_model("llama", tmp_path_factory.mktemp("model")))
+def margin_at(value):
+    """A margin whose Δ± is `value` at β = 1: Δ(z⁺) = value, Δ(z⁻) = 0, weights 1 and -1."""
+    delta = torch.tensor([value], dtype=torch.float64, requires_grad=True)
+    return delta, Margin(delta, torch.zeros(1, dtype=torch.float64), ONE, -ONE)
 
 
-def pair(index):
-    prompt, good, bad = texts(index)
-    positive, negative = Sample(prompt, bad), Sample(prompt, good)
-    return ReviewedPair(
-        f"pair{index}",
-        "0",
-        PairSide(positive.id, prompt, bad, 0.9),
-        PairSide(negative.id, prompt, good, -0.6),
-    )
-
-
-@pytest.fixture(scope="module")
-def config(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("inputs")
-    samples = [Sample(texts(index)[0], texts(index)[side]) for index in range(12) for side in (1, 2)]
-    samples_frame(samples).to_parquet(folder / "samples.parquet")
-    write_pairs(folder / "pairs.jsonl", [pair(index) for index in range(4)])
-    prompt, _, bad = texts(0)
-    return CorrectConfig(
-        "study", model, str(folder / "samples.parquet"), "auto", str(folder / "pairs.jsonl"),
-        correction=FAST, queries=(Query(prompt, bad[:10]),),
-    )  # fmt: skip
-
-
-class Recorder:
-    """Keeps what an operation tells, and may stop it."""
-
-    def __init__(self, cancel_at=None):
-        self.lines, self.cancel_at = [], cancel_at
-
-    def __call__(self, step, done=0, total=None, **values):
-        if values:
-            self.lines.append({"step": done, **values})
-        if step == "Correcting" and done == self.cancel_at:
-            raise Cancelled
-
-    def column(self, name):
-        return {line["step"]: line[name] for line in self.lines if name in line}
-
-
-def parameters(folder):
-    return dict(load_language_model(str(folder), device="cpu").model.named_parameters())
-
-
-def assert_equal_models(left, right):
-    left, right = parameters(left), parameters(right)
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        assert_close(value, right[name], rtol=0, atol=0, msg=name)
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(config, tmp_path_factory):
-    folder, recorder = tmp_path_factory.mktemp("run"), Recorder()
-    return folder, run(config, folder, recorder), recorder
-
-
-def test_the_terms_start_where_the_mathematics_says(uninterrupted):
-    _, _, recorder = uninterrupted
-    first = next(line for line in recorder.lines if line["step"] == 1)
-    assert first["correction"] == pytest.approx(0.693147, abs=1e-5)
-    assert first["divergence"] == pytest.approx(0, abs=1e-6)
-    assert first["proximity"] == 0
-    assert first["learning_rate"] == 0
-
-
-def test_each_step_is_told_and_the_queries_become_less_likely(uninterrupted):
-    _, result, recorder = uninterrupted
-    assert list(recorder.column("correction")) == [1, 2, 3, 4, 5, 6]
-    assert list(recorder.column("query_probability")) == [0, 2, 4, 6]
-    assert recorder.column("correction")[6] < 0.69
-    probability = recorder.column("query_probability")
-    assert probability[6] < probability[0]
-    assert result["steps"] == result["best_step"] == 6
-    assert result["pairs"] == 4
-    assert result["retain"] == 24 - 8
-
-
-def test_the_model_folder_is_whole(uninterrupted, config):
-    folder, _, _ = uninterrupted
-    names = {path.name for path in (folder / "model").iterdir()}
-    assert {"config.json", "model.safetensors", "tokenizer.json", "README.md"} <= names
-    card = (folder / "model" / "README.md").read_text()
-    assert load_language_model(config.model, device="cpu").fingerprint in card
-    assert "| learning_rate | 0.001 |" in card
-    assert not list(folder.rglob("*.bin"))
-
-
-def test_a_killed_run_resumes_to_the_same_model(uninterrupted, config, tmp_path):
-    config_path = tmp_path / "config.json"
-    config_path.write_text(json.dumps(dataclasses.asdict(config)))
-    script = f"""
-import json, os, signal, torch
-from pathlib import Path
-from lancet_core.config import from_dict
-from lancet_core.operations.configs import CorrectConfig
-from lancet_core.operations.correct import _validation_prompts, run
-torch.set_num_threads(1)
-def progress(step, done=0, total=None, **values):
-    if step == "Correcting" and done == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-run(from_dict(CorrectConfig, json.loads(Path({str(config_path)!r}).read_text())), Path({str(tmp_path)!r}), progress)
-"""
-    killed = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert killed.returncode == -9, killed.stderr
-    half_written = tmp_path / "checkpoints" / "checkpoint-5"
-    half_written.mkdir()
-    (half_written / "trainer_state.json").write_text('{"global_step"')
-    recorder = Recorder()
-    result = run(config, tmp_path, recorder)
-    assert result["resumed_from"] == 3
-    assert list(recorder.column("correction")) == [4, 5, 6]
-    assert not half_written.exists()
-    assert_equal_models(tmp_path / "model", uninterrupted[0] / "model")
-
-
-def test_a_cancelled_run_resumes_to_the_same_model(uninterrupted, config, tmp_path):
-    with pytest.raises(Cancelled):
-        run(config, tmp_path, Recorder(cancel_at=4))
-    assert not (tmp_path / "model").exists()
-    assert last_checkpoint(tmp_path / "checkpoints").name == "checkpoint-3"
-    run(config, tmp_path, silent)
-    assert_equal_models(tmp_path / "model", uninterrupted[0] / "model")
-
-
-def changed(config, **settings):
-    return dataclasses.replace(config, correction=dataclasses.replace(config.correction, **settings))
-
-
-def test_the_guard_stops_a_run_that_forgets_and_keeps_its_checkpoints(config, tmp_path):
-    reckless = changed(
-        config,
-        form="literal",
-        learning_rate=0.1,
-        divergence_weight=0.0,
-        proximity=0.0,
-        steps=60,
-        checkpoint_every=1,
-    )
-    with pytest.raises(NumericalError, match=r"more than 1\.5 times its start .*checkpoints before it stay"):
-        run(reckless, tmp_path, silent)
-    assert last_checkpoint(tmp_path / "checkpoints") is not None
-
-
-def test_a_desirable_query_is_raised(config, tmp_path):
-    recorder = Recorder()
-    queries = tuple(dataclasses.replace(query, polarity="desirable") for query in config.queries)
-    result = run(dataclasses.replace(config, queries=queries), tmp_path, recorder)
-    assert result["polarity"] == "desirable"
-    probability = recorder.column("query_probability")
-    assert probability[6] > probability[0]
-
-
-def test_queries_of_both_polarities_are_refused(config, tmp_path):
-    mixed = (config.queries[0], dataclasses.replace(config.queries[0], polarity="desirable"))
-    with pytest.raises(ConfigError, match="both desirable and undesirable"):
-        run(dataclasses.replace(config, queries=mixed), tmp_path, silent)
-
-
-def test_an_adapter_is_merged_when_saved(config, tmp_path):
-    recorder = Recorder()
-    run(changed(config, adapter="lora", proximity=0.01, learning_rate=5e-3), tmp_path, recorder)
-    start, now = parameters(config.model), parameters(tmp_path / "model")
-    assert start.keys() == now.keys()
-    moved = {name for name in start if not torch.equal(start[name], now[name])}
-    assert moved
-    assert all("proj" in name for name in moved)
-    assert recorder.column("proximity")[6] > 0
-    assert recorder.column("correction")[6] < 0.69
-
-
+@pytest.mark.parametrize("epsilon", [-1.0, 1.0])
 @pytest.mark.parametrize(
-    "options",
-    [{"form": "literal"}, {"weighting": "influence", "log_ratio": "mean", "divergence_level": "sequence"}],
+    ("form", "start"),
+    [(bounded_correction, lambda _: math.log(2)), (literal_correction, lambda e: e * math.log(2))],
 )
-def test_the_other_forms_train(config, tmp_path, options):
-    recorder = Recorder()
-    run(changed(config, **options), tmp_path, recorder)
-    values = recorder.column("correction")
-    assert values[6] < values[1]
+def test_both_forms_have_the_gradient_minus_epsilon_half_at_the_start(form, start, epsilon):
+    # d/dΔ of -log σ(εΔ) is -ε σ(-εΔ) = -ε/2 at 0, and of -ε log σ(Δ) it is -ε σ(-Δ) = -ε/2 at 0.
+    delta, margin = margin_at(0.0)
+    loss = form(margin, epsilon, 1.0)
+    loss.backward()
+    assert loss.item() == pytest.approx(start(epsilon))
+    assert delta.grad.item() == pytest.approx(-epsilon / 2)
 
 
-def test_validation_chooses_the_best_checkpoint(config, model, tmp_path):
-    language_model = load_language_model(model, device="cpu")
-    material = encode_texts(language_model, [pair(0)], retain=[texts(9)[:2]], template="auto", settings=FAST)
-    scores = iter([{"harmful": 0.1, "helpful": 0.9}, {"harmful": 0.5, "helpful": 0.9}])
-    recorder = Recorder()
-    corrected = correct_model(
-        language_model,
-        material,
-        [],
-        settings=dataclasses.replace(FAST, polarity="undesirable"),
-        folder=tmp_path,
-        watch=(recorder, lambda _: next(scores)),
+def test_the_bounded_form_saturates_where_the_literal_one_falls_without_end():
+    # ε = -1: far in the wanted direction (Δ± = -50) bounded is 0 with no gradient left, literal is -50 and still pulls with 1.
+    delta, margin = margin_at(-50.0)
+    bounded = bounded_correction(margin, -1.0, 1.0)
+    bounded.backward()
+    assert bounded.item() == pytest.approx(0, abs=1e-12)
+    assert abs(delta.grad.item()) < 1e-12
+    delta, margin = margin_at(-50.0)
+    literal = literal_correction(margin, -1.0, 1.0)
+    literal.backward()
+    assert literal.item() == pytest.approx(-50)
+    assert delta.grad.item() == pytest.approx(1)
+
+
+def test_both_samples_of_a_pair_count_with_their_weights_and_beta():
+    margin = Margin(torch.tensor([2.0]), torch.tensor([3.0]), torch.tensor([0.5]), torch.tensor([-0.25]))
+    assert margin.difference(0.1).item() == pytest.approx(0.1 * (0.5 * 2 - 0.25 * 3))
+
+
+@given(st.lists(st.floats(-8, 8), min_size=1, max_size=20))
+def test_the_divergence_is_never_negative(values):
+    log_ratios = torch.tensor([values], dtype=torch.float32)
+    assert token_divergence(log_ratios, torch.ones_like(log_ratios, dtype=torch.bool)).item() >= 0
+
+
+def test_the_divergence_has_value_and_gradient_zero_at_the_start():
+    log_ratios = torch.zeros(2, 3, requires_grad=True)
+    loss = token_divergence(log_ratios, torch.ones(2, 3, dtype=torch.bool))
+    loss.backward()
+    assert loss.item() == 0
+    assert_close(log_ratios.grad, torch.zeros(2, 3))
+
+
+def test_the_divergence_keeps_its_digits_near_zero():
+    # d²/2 + d³/6 by Taylor; r - log r - 1 written out loses everything in float32 here.
+    log_ratios = torch.full((1, 1), 1e-4)
+    value = token_divergence(log_ratios, torch.ones(1, 1, dtype=torch.bool)).item()
+    assert value == pytest.approx(5e-9, rel=0.02)
+
+
+def test_its_mean_under_the_start_model_is_the_kl_divergence():
+    generator = torch.Generator().manual_seed(0)
+    start, now = (torch.randn(7, generator=generator, dtype=torch.float64).log_softmax(0) for _ in range(2))
+    log_ratio = (now - start)[None]
+    expectation = (start.exp() * (torch.expm1(log_ratio[0]) - log_ratio[0])).sum()
+    exact = (start.exp() * (start - now)).sum()
+    assert_close(expectation, exact)
+    each = [token_divergence(log_ratio[:, [token]], torch.ones(1, 1, dtype=torch.bool)) for token in range(7)]
+    assert_close((start.exp() * torch.stack(each)).sum(), exact)
+
+
+def test_padding_does_not_count():
+    log_ratios = torch.tensor([[0.3, 9.0], [-0.2, 0.1]])
+    mask = torch.tensor([[True, False], [True, True]])
+    expected = sum(math.expm1(d) - d for d in (0.3, -0.2, 0.1)) / 3
+    assert token_divergence(log_ratios, mask).item() == pytest.approx(expected)
+    assert log_ratio_of_response(log_ratios, mask, "sum").tolist() == pytest.approx([0.3, -0.1])
+    assert log_ratio_of_response(log_ratios, mask, "mean").tolist() == pytest.approx([0.3, -0.05])
+
+
+def test_the_printed_sequence_level_takes_the_ratio_of_whole_responses():
+    log_ratios = torch.tensor([[0.3, 0.2], [0.1, 9.0]])
+    mask = torch.tensor([[True, True], [True, False]])
+    expected = (math.expm1(0.5) - 0.5 + math.expm1(0.1) - 0.1) / 2
+    assert sequence_divergence(log_ratios, mask).item() == pytest.approx(expected)
+
+
+def test_proximity_is_half_the_squared_distance_with_an_adapter_too():
+    assert proximity([torch.tensor([3.0, 0.0])], [torch.tensor([0.0, 4.0])]).item() == pytest.approx(12.5)
+    generator = torch.Generator().manual_seed(1)
+    a, b = torch.randn(2, 5, generator=generator), torch.randn(4, 2, generator=generator)
+    assert adapter_proximity([(a, b, 2.0)]).item() == pytest.approx(
+        0.5 * (2 * b @ a).square().sum().item(), rel=1e-5
     )
-    assert (corrected.best_step, corrected.steps) == (3, 6)
-    assert corrected.best_score == pytest.approx(0.8)
-    assert recorder.column("harmful") == {3: 0.1, 6: 0.5}
-    weights = load_file(tmp_path / "checkpoints" / "checkpoint-3" / "model.safetensors")
-    for name, value in corrected.language_model.model.named_parameters():
-        assert_close(value.detach(), weights[name])
-
-
-def test_a_retain_sample_of_another_study_is_told(config, tmp_path):
-    pd.DataFrame({"id": ["nobody"]}).to_parquet(tmp_path / "retain.parquet")
-    with pytest.raises(DataError, match="names sample nobody"):
-        run(dataclasses.replace(config, retain=str(tmp_path / "retain.parquet")), tmp_path, silent)
-
-
-def test_every_item_is_drawn_equally_often():
-    drawn = [index for step in range(10) for index in draw(5, 3, step=step, key=(0, 1))]
-    assert sorted(drawn) == sorted(list(range(5)) * 6)
-    assert draw(5, 3, step=4, key=(0, 1)) == draw(5, 3, step=4, key=(0, 1))
-    assert draw(500, 50, step=4, key=(0, 1)) != draw(500, 50, step=4, key=(1, 1))
-
-
-@pytest.mark.parametrize(("polarity", "falls"), [("undesirable", True), ("desirable", False)])
-def test_epsilon_decides_the_direction_on_a_real_model_and_real_rows(shared_data, tmp_path, polarity, falls):
-    with (shared_data / "beavertails_30k_test" / "beavertails_30k_test.jsonl").open() as lines:
-        rows = [json.loads(line) for _, line in zip(range(200), lines, strict=False)]
-    short = [row for row in rows if len(row["response"]) < 150]
-    unsafe, safe = ([row for row in short if row["is_safe"] is label][:3] for label in (False, True))
-    pairs = [
-        ReviewedPair(
-            str(index), "0",
-            PairSide(f"b{index}", bad["prompt"], bad["response"], 1.0),
-            PairSide(f"g{index}", good["prompt"], good["response"], -1.0),
-        )
-        for index, (bad, good) in enumerate(zip(unsafe, safe, strict=True))
-    ]  # fmt: skip
-    language_model = load_language_model(str(shared_data / "stories260K-hf"), device="cpu")
-    settings = dataclasses.replace(
-        FAST,
-        polarity=polarity,
-        steps=12,
-        checkpoint_every=12,
-        pair_batch=3,
-        retain_batch=2,
-        learning_rate=3e-4,
-    )
-    material = encode_texts(
-        language_model,
-        pairs,
-        retain=[(row["prompt"], row["response"]) for row in short[10:14]],
-        template="auto",
-        settings=settings,
-    )
-    recorder = Recorder()
-    query = encode(language_model, unsafe[0]["prompt"], unsafe[0]["response"][:12])
-    correct_model(
-        language_model, material, [query], settings=settings, folder=tmp_path, watch=(recorder, None)
-    )
-    probability = recorder.column("query_probability")
-    assert (probability[12] < probability[0]) is falls
-
-
-def test_validation_asks_only_what_the_scorer_knows(tmp_path):
-    prompts = [
-        Prompt(f"wrong {index}", "validation", "wrong", "law" if index % 2 else "diet") for index in range(8)
-    ]
-    prompts += [Prompt(f"benign {index}", "validation", "benign", "garden") for index in range(3)]
-    prompts_frame(prompts).to_parquet(tmp_path / "prompts.parquet")
-    settings = CorrectionSettings(validation_prompts=4)
-    drawn = _validation_prompts(str(tmp_path / "prompts.parquet"), settings, known_categories=("law",))
-    assert drawn.groupby(["kind", "category"]).size().to_dict() == {
-        ("wrong", "law"): 4,
-        ("benign", "garden"): 3,
-    }
-    for nothing_known in ((), ("medicine",)):
-        drawn = _validation_prompts(
-            str(tmp_path / "prompts.parquet"), settings, known_categories=nothing_known
-        )
-        assert set(drawn["category"]) == {"law", "diet", "garden"}

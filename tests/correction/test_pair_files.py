@@ -45,7 +45,7 @@ def test_only_approved_pairs_are_used_once_any_was_reviewed():
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("{", "line 2: broken JSON"),
+        ("{", "line 2 has broken JSON"),
         ("[]", "line 2: a pair is a JSON object"),
         ('{"positive": {"prompt": "p", "response": "r"}}', "line 2: negative is missing"),
         ('{"positive": {"prompt": " ", "response": "r"}, "negative": {}}', "line 2: positive.prompt is ' '"),
@@ -53,6 +53,15 @@ def test_only_approved_pairs_are_used_once_any_was_reviewed():
             '{"positive": {"prompt": "p", "response": "r", "influence": NaN}, "negative": {}}',
             "takes? numbers",
         ),
+        ("[" * 100_000, "line 2 is nested too deep"),
+        (
+            '{"positive": {"prompt": "\\udc00", "response": "r"}, "negative": {}}',
+            "line 2 holds half of a surrogate",
+        ),
+        (f'{{"a": {"9" * 5000}}}', "line 2 holds a number"),
+        (f'{{"positive": {{"prompt": "p", "response": "r", "influence": {"9" * 400}}}}}', "takes? numbers"),
+        (f'{{"positive": {{"prompt": "p", "response": "r", "harmful": {"9" * 400}}}}}', "takes? numbers"),
+        ('{"positive": {"prompt": "p", "response": "r", "is_safe": "no"}}', "is_safe is 'no'"),
         (
             '{"positive": {"prompt": "p", "response": "r", "influence": -1}, "negative": {"prompt": "p", "response": "r"}}',
             "the first must be above 0",
@@ -73,6 +82,6 @@ def test_a_missing_an_empty_and_a_binary_file_are_told(tmp_path):
     (tmp_path / "empty").write_text("\n\n")
     with pytest.raises(DataError, match="holds no pair"):
         read_pairs(tmp_path / "empty")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DataError, match="not UTF-8"):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="not a UTF-8 text file"):
         read_pairs(tmp_path / "binary")

@@ -94,7 +94,7 @@ def test_plain_reads_instructions_and_messages(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ('{"prompt": "a"', "broken JSON at line 2"),
+        ('{"prompt": "a"', "line 2 has broken JSON"),
         ({"prompt": "a"}, "no column 'response'; columns found: prompt"),
         ({"prompt": " ", "response": "b"}, "prompt is empty"),
         ({"prompt": "a", "response": None}, "response is empty"),
@@ -145,7 +145,7 @@ def test_equal_rows_are_kept_once_and_counted(tmp_path):
             "auto",
             "no row that can be used: 1 of 1 rows were rejected; first: row 1",
         ),
-        (["{"], "auto", "broken JSON at line 1"),
+        (["{"], "auto", "line 1 has broken JSON"),
         ([], "auto", "is empty"),
         (plain_rows(1), "sharegpt", "unknown format 'sharegpt'"),
         (plain_rows(1), "hh", "no column 'chosen'"),

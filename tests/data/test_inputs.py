@@ -73,3 +73,10 @@ def test_real_prompt_files(shared_data):
         "wrong": 200,
     }
     assert len(load_prompts(shared_data / "beavertails_evaluation/BeaverTails-Evaluation.json")) == 650
+
+
+@pytest.mark.parametrize("reference", [5, ["a"], {"a": 1}, True])
+def test_a_reference_that_is_no_text_is_told(tmp_path, reference):
+    path = write(tmp_path, [{"prompt": "a?", "reference": reference}])
+    with pytest.raises(DataError, match="row 1: reference is"):
+        load_prompts(path)

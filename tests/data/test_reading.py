@@ -1,16 +1,25 @@
 """Each file format gives the same rows, and each broken file says where it is broken."""
 
+import contextlib
 import gzip
 import json
+import os
 
 import datasets
 import pandas as pd
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyarrow import parquet
 
-from lancet_core.data.reading import read_rows
+from lancet_core.data.reading import LONGEST_CSV_FIELD, read_rows
 from lancet_core.errors import DataError
 
 ROWS = [{"prompt": f"Is tea {n}?", "response": "Yes,\nit is."} for n in range(3)]
+
+
+DEEP = "[" * 100_000
 
 
 def _lines(rows):
@@ -50,7 +59,7 @@ def test_a_broken_line_is_one_problem_and_the_rest_is_read(tmp_path):
     path.write_text('{"a": 1}\n{"a": \n{"a": 3}\n[1]\n')
     rows = list(read_rows(path))
     assert [bool(row.problem) for row in rows] == [False, True, False, True]
-    assert "broken JSON at line 2" in rows[1].problem
+    assert "line 2 has broken JSON" in rows[1].problem
     assert "list" in rows[3].problem
 
 
@@ -58,6 +67,174 @@ def test_a_csv_record_with_too_many_values_is_a_problem(tmp_path):
     path = tmp_path / "rows.csv"
     path.write_text("prompt,response\na,b\na,b,c\n")
     assert [bool(row.problem) for row in read_rows(path)] == [False, True]
+
+
+# The second of three rows cannot be read: how it is written in each text format, and what is said of it.
+BROKEN_ROWS = {
+    "deep": (f'{{"a": {DEEP}}}', "nested too deep"),
+    "deep but closed": (f'{{"a": {"[" * 200}{"]" * 200}}}', "nested too deep"),
+    "half a surrogate pair": ('{"a": "\\ud800"}', "surrogate"),
+    "half a surrogate pair as a name": ('{"\\udfff": 1}', "surrogate"),
+    "a number of 5,000 digits": (f'{{"a": {"9" * 5000}}}', "number"),
+}
+
+
+@pytest.mark.parametrize(("row", "words"), BROKEN_ROWS.values(), ids=BROKEN_ROWS)
+def test_a_line_that_json_allows_and_python_does_not_is_one_problem(tmp_path, row, words):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f'{{"a": 1}}\n{row}\n{{"a": 3}}\n')
+    rows = list(read_rows(path))
+    assert [bool(row.problem) for row in rows] == [False, True, False]
+    assert words in rows[1].problem
+    assert "\n" not in rows[1].problem
+
+
+@pytest.mark.parametrize("broken", ["half a surrogate pair", "deep but closed"])
+def test_an_object_of_a_list_that_cannot_be_used_is_one_problem(tmp_path, broken):
+    row, words = BROKEN_ROWS[broken]
+    path = tmp_path / "rows.json"
+    path.write_text(f'[{{"a": 1}}, {row}, {{"a": 3}}]')
+    rows = list(read_rows(path))
+    assert [bool(row.problem) for row in rows] == [False, True, False]
+    assert words in rows[1].problem
+
+
+def _late(unit):
+    return pa.array([0, 2**62, 1], type=pa.timestamp(unit))
+
+
+# Columns whose second value Python cannot hold.
+BROKEN_COLUMNS = {
+    "a date out of range": lambda: pa.array([0, 2**31 - 1, 1], type=pa.date32()),
+    "a time out of range": lambda: _late("ms"),
+    "a time zone out of range": lambda: pa.array([0, 2**62, 1], type=pa.timestamp("ms", "Asia/Tokyo")),
+    "half a surrogate pair": lambda: pa.array([b"a", b"\xed\xa0\x80", b"c"]).view(pa.string()),
+    "bytes that are no text": lambda: pa.array([b"a", b"\xff", b"c"]).view(pa.string()),
+}
+
+
+def _write_parquet(path, table):
+    parquet.write_table(table, path)
+    return path
+
+
+def _write_folder(path, table):
+    path.mkdir()
+    with pa.OSFile(str(path / "data.arrow"), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    (path / "state.json").write_text(json.dumps({"_data_files": [{"filename": "data.arrow"}]}))
+    return path
+
+
+@pytest.mark.parametrize(
+    "write", [lambda path, table: _write_parquet(path / "rows.parquet", table), lambda path, table: _write_folder(path / "rows", table)],
+    ids=["parquet", "folder"],
+)  # fmt: skip
+@pytest.mark.parametrize("column", BROKEN_COLUMNS.values(), ids=BROKEN_COLUMNS)
+def test_a_value_that_python_cannot_hold_is_one_problem(tmp_path, column, write):
+    table = pa.table({"prompt": ["a", "b", "c"], "other": column()})
+    rows = list(read_rows(write(tmp_path, table)))
+    assert [bool(row.problem) for row in rows] == [False, True, False]
+    assert [row.number for row in rows] == [1, 2, 3]
+    assert [rows[0].values["prompt"], rows[2].values["prompt"]] == ["a", "c"]
+
+
+MIXED = pa.table(
+    {
+        "prompt": ["a" * 30, "b", "c"] * 20,
+        "is_safe": [True, False, None] * 20,
+        "category": [{"a": True}, {"a": False}, None] * 20,
+        "messages": [["d"], [], None] * 20,
+        "at": pa.array([0, 1, 2] * 20, type=pa.timestamp("ms")),
+    }
+)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "folder"])
+def test_flipped_bytes_of_a_binary_file_are_rows_or_one_sentence(tmp_path, kind):
+    if kind == "parquet":
+        place = file = _write_parquet(tmp_path / "rows.parquet", MIXED)
+    else:
+        place = _write_folder(tmp_path / "rows", MIXED)
+        file = place / "data.arrow"
+    whole = file.read_bytes()
+
+    @settings(max_examples=60, deadline=None, database=None)
+    @given(
+        flips=st.lists(
+            st.tuples(st.integers(0, len(whole) - 1), st.integers(0, 255)), min_size=1, max_size=8
+        ),
+        end=st.just(len(whole)) | st.integers(0, len(whole)),
+    )
+    def flipped(flips, end):
+        content = bytearray(whole)
+        for position, byte in flips:
+            content[position] = byte
+        file.write_bytes(content[:end])
+        with contextlib.suppress(DataError):
+            rows = list(read_rows(place))
+            assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+
+    flipped()
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ('prompt,response\na,b\n"c"d,e\nf,g\n', [False, True, False]),
+        ('prompt,response\na,b\nc,"d\ne,f\n', [False, True]),
+        (f"prompt,response\na,b\nc,{'x' * (LONGEST_CSV_FIELD + 1)}\ne,f\n", [False, True, False]),
+    ],
+    ids=["after a quote", "never closed", "too long"],
+)
+def test_a_broken_quote_is_one_problem(tmp_path, text, problems):
+    path = tmp_path / "rows.csv"
+    path.write_text(text)
+    assert [bool(row.problem) for row in read_rows(path)] == problems
+
+
+STATES = {
+    "no json": "{",
+    "deep": DEEP,
+    "a list": "[]",
+    "no files": "{}",
+    "files that are no list": '{"_data_files": 5}',
+    "a file without a name": '{"_data_files": [{}]}',
+    "a file elsewhere": '{"_data_files": [{"filename": "../outside.arrow"}]}',
+    "the folder itself": '{"_data_files": [{"filename": ".."}]}',
+    "a missing file": '{"_data_files": [{"filename": "none.arrow"}]}',
+    "a pipe": '{"_data_files": [{"filename": "pipe"}]}',
+    "no arrow file": '{"_data_files": [{"filename": "state.json"}]}',
+}
+
+
+@pytest.mark.parametrize("state", STATES.values(), ids=STATES)
+def test_a_folder_with_a_broken_state_says_so(tmp_path, state):
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    os.mkfifo(folder / "pipe")
+    (folder / "state.json").write_text(state)
+    with pytest.raises(DataError) as caught:
+        list(read_rows(folder))
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet", ""])
+def test_pipes_and_devices_are_refused_at_once(tmp_path, ending):
+    pipe, device = tmp_path / f"pipe{ending}", tmp_path / f"device{ending}"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        with pytest.raises(DataError, match=r"cannot be read|unknown format"):
+            list(read_rows(path))
+
+
+def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("lancet_core.files.SMALL_ARCHIVE_BYTES", 1000)
+    path = tmp_path / "rows.jsonl.gz"
+    path.write_bytes(gzip.compress(b" " * 1_000_000))
+    with pytest.raises(DataError, match="unpacks to more than"):
+        list(read_rows(path))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +246,10 @@ def test_a_csv_record_with_too_many_values_is_a_problem(tmp_path):
         ("rows.csv", b"a,b\n\x00\x01\x02", "not a text file"),
         ("rows.jsonl.gz", b"no archive", "not a whole gzip file"),
         ("rows.jsonl.gz", gzip.compress(b'{"a": 1}' * 99)[:-12], "not a whole gzip file"),
+        ("rows.json", DEEP.encode(), "nested too deep"),
+        ("rows.csv", b'"a"b,c\n1,2\n', "broken header"),
         ("rows.parquet", b"no parquet", "not a readable parquet file"),
+        ("rows.parquet", b"PAR1" + b"\xff" * 40 + b"PAR1", "not a readable parquet file"),
         ("rows.xlsx", b"", "unknown format"),
     ],
 )

@@ -7,7 +7,7 @@ from scipy.stats import spearmanr
 
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.preconditioner import preconditioners
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.presets import preset
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode
 from lancet_core.models.units import UnitModel, find_linears, select_units
@@ -39,7 +39,7 @@ WORDS = [
     "to",
     "harm",
 ]
-SETTINGS = InfluenceSettings(method="ekfac", fisher="empirical", factor_samples=0, max_tokens=400)
+SETTINGS = preset("ekfac", fisher="empirical", factor_samples=0, max_tokens=400)
 
 
 @pytest.fixture
@@ -63,14 +63,14 @@ def test_scores_equal_those_of_kronfluence(tiny_model, texts_of, tmp_path, archi
     Of OPT only attention can be compared: transformers joins rows and positions before OPT's MLP, where kronfluence then takes each
     token for a sample and stops. GPT-NeoX, like OPT, has biases.
     """
-    from tests.benchmarks.performance import kronfluence_peer
+    from lancet_core.lab.performance.peers import kronfluence_ekfac
 
     lm = tiny_model(architecture, dtype="float64")
     samples, queries = texts_of(lm, 24, 0), texts_of(lm, 3, 9)
     network = UnitModel(lm, tuple(select_units(find_linears(lm.model), tracked=tracked)))
-    theirs = kronfluence_peer.attribute(
-        lm.model, network.units, samples, queries, folder=tmp_path, batch_size=5, empirical=True
-    ).scores.numpy()
+    theirs = kronfluence_ekfac.attribute(
+        (lm.model, network.units), samples, queries, folder=str(tmp_path), batch_size=5, empirical=True
+    ).numpy()
     ours = attribute(network, samples, queries).T
     for own, other in zip(ours, theirs, strict=True):
         assert spearmanr(own, other).statistic >= 0.999
@@ -82,12 +82,12 @@ def attribute(network, samples, queries):
     factors = fitting.fit_factors(
         network, encoded=samples, settings=SETTINGS, shards=Shards(None, "", ""), progress=silent
     )
-    curvature = preconditioners(factors, SETTINGS, device=network.lm.device, dtype=torch.float64)
-    gradients = scores.query_gradients(network, curvature, encoded=queries, max_tokens=SETTINGS.max_tokens)
+    curvature = preconditioners(factors, SETTINGS.solve, device=network.lm.device, dtype=torch.float64)
+    gradients = scores.query_gradients(network, curvature, encoded=queries, max_tokens=400)
     return scores.score_samples(
         network,
         encoded=samples,
         directions=scores.directions_of(gradients, curvature),
-        max_tokens=SETTINGS.max_tokens,
+        max_tokens=400,
         tell=lambda done: None,
     )

@@ -5,9 +5,11 @@ import torch
 
 from lancet_core.errors import ConfigError
 from lancet_core.influence import memory
-from lancet_core.influence.methods import CURVATURES, EKFAC, GRADDOT, LINFAC, LINFAC_HEAD
+from lancet_core.influence.methods import EKFAC, GRADDOT, LINFAC, LINFAC_HEAD
+from lancet_core.influence.presets import PRESETS
 from lancet_core.models.units import HEAD, Unit
 
+CURVATURES = {name: settings.curvature for name, settings in PRESETS.items()}
 NOWHERE = torch.nn.Identity()
 CPU = torch.device("cpu")
 

@@ -6,21 +6,22 @@ import numpy as np
 import pytest
 import torch
 
+from lancet_core.config import changed
 from lancet_core.errors import NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen
 from lancet_core.influence.factors import FactorSums, Pooled, decompose
 from lancet_core.influence.gradients import modular_gradient
 from lancet_core.influence.preconditioner import Identity, precondition, preconditioners
-from lancet_core.influence.refinement import refine
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.presets import preset
+from lancet_core.influence.refinement import DampedFisher, refine
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode
 from lancet_core.models.units import UnitModel, find_linears, find_sublayers
 from lancet_core.progress import silent
 from tests.influence.solving import solved
 
-SETTINGS = InfluenceSettings(method="linfac", max_tokens=10**6, fisher="empirical", factor_samples=0)
+SETTINGS = preset("linfac", max_tokens=10**6, fisher="empirical", factor_samples=0)
 TEXTS = [
     ("May I keep the kettle?", "No, it is not wise."),
     ("Why do you ask me for the rusty kettle near the barn?", "Yes."),
@@ -52,7 +53,7 @@ def fit(network, settings):
 
 def curvature_of(network, settings, factors=None):
     found = factors or fit(network, settings)
-    return preconditioners(found, settings, device=torch.device("cpu"), dtype=torch.float64)
+    return preconditioners(found, settings.solve, device=torch.device("cpu"), dtype=torch.float64)
 
 
 def identities(network):
@@ -120,7 +121,7 @@ def test_large_absolute_damping_tends_to_graddot():
 def test_corrected_eigenvalues_are_mean_squares_in_the_eigenbasis(network, find, monkeypatch):
     """Λ_ij = (1/N) Σ_n (q_iᵀ g̃_n p_j)², sample by sample; in shards and batches of any size."""
     own = network(find)
-    settings = replace(SETTINGS, method="ekfac", max_tokens=40)
+    settings = changed(SETTINGS, pooling="expand", eigenvalues="corrected", max_tokens=40)
     monkeypatch.setattr(fitting, "SHARD_SAMPLES", 2)
     factors = fit(own, settings)
     for unit, gradients in gradients_of(own).items():
@@ -142,12 +143,13 @@ def test_an_all_zero_factor_is_named():
 def test_many_steps_reach_the_dense_solve_over_all_units(network):
     """F = (1/N) Σ_n g̃_n g̃_nᵀ with g̃_n the gradients of all units in a row, λ of each unit on its own diagonal."""
     own = network()
-    settings = replace(SETTINGS, refine_steps=400, damping=0.5)
+    settings = changed(SETTINGS, damping=0.5)
     curvature = curvature_of(own, settings)
     pseudo = gradients_of(own)
     asked = {"encoded": texts_of(own)[:2], "max_tokens": 10**6}
     queries = scores.query_gradients(own, curvature, **asked)
-    found = refine(own, queries, texts=texts_of(own), curvature=curvature, settings=settings, progress=silent)
+    fisher = DampedFisher(own, texts_of(own), curvature, settings)
+    found = refine(fisher, queries, steps=400, progress=silent)
     rows = torch.cat([pseudo[unit].flatten(1) for unit in pseudo], dim=1)
     damping = torch.cat(
         [torch.full((pseudo[unit][0].numel(),), curvature[unit].damping) for unit in pseudo]
@@ -164,23 +166,17 @@ def test_many_steps_reach_the_dense_solve_over_all_units(network):
 
 def test_every_step_comes_closer(network):
     own = network()
-    curvature = curvature_of(own, replace(SETTINGS, damping=0.5))
+    curvature = curvature_of(own, changed(SETTINGS, damping=0.5))
     queries = scores.query_gradients(own, curvature, encoded=texts_of(own)[:1], max_tokens=10**6)
 
+    fisher = DampedFisher(own, texts_of(own), curvature, SETTINGS)
+
     def solution(steps):
-        settings = replace(SETTINGS, refine_steps=steps, damping=0.5)
-        found = refine(
-            own,
-            queries,
-            texts=texts_of(own),
-            curvature=curvature,
-            settings=settings,
-            progress=silent,
-        )
+        found = refine(fisher, queries, steps=steps, progress=silent)
         return torch.cat([values.flatten() for values in found.plain.values()])
 
     exact = solution(400)
-    errors = [float((solution(steps) - exact).norm()) for steps in (0, 4, 40)]
+    errors = [float((solution(steps) - exact).norm()) for steps in (1, 4, 40)]
     assert errors == sorted(errors, reverse=True)
     assert errors[-1] < 0.5 * errors[0]
 
@@ -196,7 +192,7 @@ def test_a_sample_without_gradient_has_a_length_to_divide_by():
     found = scores.UnitGradients(
         "u", a.to(curvature["u"].damped), delta.to(curvature["u"].damped), torch.ones(3, 2)
     )
-    lengths = scores.MeasuredLengths(curvature).of((), [found])
+    lengths = scores.MeasuredNorms(curvature).of((), [found])
     expected = curvature["u"].self_influence(found.a, found.delta)[0].sqrt()
     torch.testing.assert_close(lengths[0], expected)
     assert lengths[1] > 0
@@ -206,7 +202,7 @@ def test_a_sample_without_gradient_has_a_length_to_divide_by():
 
 def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
     own = network()
-    settings = replace(SETTINGS, damping=0.3)
+    settings = changed(SETTINGS, damping=0.3)
     curvature = curvature_of(own, settings)
     texts = texts_of(own)
     directions = scores.directions_of(
@@ -218,13 +214,13 @@ def test_normalised_scores_are_divided_by_the_root_of_self_influence(network):
             own, encoded=texts, directions=directions, max_tokens=60, tell=lambda done: None, **more
         )
 
-    plain, normalised = score(), score(normaliser=scores.MeasuredLengths(curvature))
+    plain, normalised = score(), score(normaliser=scores.MeasuredNorms(curvature))
     own_influence = np.zeros(len(texts))
     for unit, gradients in gradients_of(own).items():
         own_influence += (solved(curvature[unit], gradients) * gradients).sum(dim=(1, 2)).numpy()
     np.testing.assert_allclose(normalised, plain / np.sqrt(own_influence)[:, None], rtol=1e-6)
     spread = scores.decompose_samples(
         own, encoded=texts, direction=directions.query(0), max_tokens=60,
-        tell=lambda done: None, normaliser=scores.MeasuredLengths(curvature),
+        tell=lambda done: None, normaliser=scores.MeasuredNorms(curvature),
     )  # fmt: skip
     np.testing.assert_allclose([one.heat.sum() for one in spread], normalised[:, 0], rtol=1e-6)

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 
+from lancet_core.influence.presets import preset
 from lancet_core.influence.pseudo import pseudo_texts
-from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.encoding import encode
 from lancet_core.progress import silent
 
-GENERATED = InfluenceSettings(fisher="generated")
+GENERATED = preset(fisher="generated").curvature
 
 
 @pytest.fixture
@@ -41,4 +41,4 @@ def test_a_response_depends_on_seed_and_prompt_alone(lm, texts):
 
 
 def test_other_kinds_keep_the_texts(lm, texts):
-    assert pseudo_texts(lm, texts, InfluenceSettings(), silent) == texts
+    assert pseudo_texts(lm, texts, preset().curvature, silent) == texts

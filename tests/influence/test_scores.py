@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 
+from lancet_core.config import changed
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.capture import frozen, sampled_labels, unit_gradients
 from lancet_core.influence.preconditioner import Identity, preconditioners
-from lancet_core.influence.settings import InfluenceSettings
+from lancet_core.influence.presets import preset
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import encode, encode_query, pack
 from lancet_core.models.units import UnitModel, find_head, find_sublayers
@@ -40,7 +41,7 @@ WORDS = [
     "to",
     "harm",
 ]
-DEFAULTS = InfluenceSettings(method="linfac", max_tokens=10**6)
+DEFAULTS = preset("linfac", max_tokens=10**6)
 UNKEPT = Shards(None, "", "")
 
 
@@ -65,7 +66,7 @@ def fit(network, texts, settings, shards=UNKEPT, progress=silent):
 
 def curvature_of(network, factors, settings):
     dtype = next(network.lm.model.parameters()).dtype
-    return preconditioners(factors, settings, device=network.lm.device, dtype=dtype)
+    return preconditioners(factors, settings.solve, device=network.lm.device, dtype=dtype)
 
 
 def attribute(network, samples, queries, settings=None, *, factors=None, max_tokens=10**6):
@@ -84,13 +85,13 @@ def test_scores_equal_the_literal_ones(network, fisher):
     """Everything once more by hand: factors of Eq. 11 sample by sample, dense Kronecker solve, autograd gradients."""
     own = network()
     samples, queries = corpus_of(own.lm, 6), corpus_of(own.lm, 2, seed=9)
-    settings = replace(DEFAULTS, fisher=fisher, damping=0.3, damping_kind="relative")
+    settings = changed(DEFAULTS, fisher=fisher, damping=0.3, damping_kind="relative")
     found, _ = attribute(own, samples, queries, settings)
     modules = modules_of(own.lm.model, "llama", LAYERS)
     sums = []
     for text in samples:
         (batch,) = pack([text], 10**6)
-        labels = sampled_labels([text], settings.seed) if fisher == "sampled" else None
+        labels = sampled_labels([text], settings.curvature.seed) if fisher == "sampled" else None
         with frozen(own.lm.model):
             args = (own.lm.model, own.units, batch)
             sums.append(unit_gradients(*args, labels) if labels else unit_gradients(*args))
@@ -126,13 +127,13 @@ def test_scores_do_not_depend_on_batches(network, architecture):
         np.testing.assert_allclose(single[:, 0], together[:, column], rtol=0, atol=tolerance)
 
 
-@pytest.mark.parametrize("method", ["linfac", "linfac-expand"])
-def test_factors_do_not_depend_on_batches_order_or_shards(network, method, monkeypatch):
+@pytest.mark.parametrize("pooling", ["reduce", "expand"])
+def test_factors_do_not_depend_on_batches_order_or_shards(network, pooling, monkeypatch):
     own = network()
     samples = corpus_of(own.lm, 12)
-    whole = fit(own, samples, replace(DEFAULTS, method=method))
+    whole = fit(own, samples, changed(DEFAULTS, pooling=pooling))
     monkeypatch.setattr(fitting, "SHARD_SAMPLES", 5)
-    parts = fit(own, samples[::-1], replace(DEFAULTS, method=method, max_tokens=40))
+    parts = fit(own, samples[::-1], changed(DEFAULTS, pooling=pooling, max_tokens=40))
     for unit, factors in whole.items():
         torch.testing.assert_close(parts[unit].activation_values, factors.activation_values)
         torch.testing.assert_close(parts[unit].gradient_values, factors.gradient_values)
@@ -142,8 +143,8 @@ def test_pooling_and_fisher_change_the_factors(network):
     own = network()
     samples = corpus_of(own.lm, 6)
     values = [
-        fit(own, samples, replace(DEFAULTS, **chosen))[own.units[0].name].gradient_values.tolist()
-        for chosen in ({}, {"method": "linfac-expand"}, {"fisher": "empirical"}, {"seed": 1})
+        fit(own, samples, changed(DEFAULTS, **chosen))[own.units[0].name].gradient_values.tolist()
+        for chosen in ({}, {"pooling": "expand"}, {"fisher": "empirical"}, {"seed": 1})
     ]
     assert len({tuple(one) for one in values}) == 4
 
@@ -219,7 +220,7 @@ def test_score_of_the_negated_query_is_negated_and_self_influence_positive(netwo
     found, directions = attribute(own, samples, samples)
     assert (np.diag(found) > 0).all()
     opposite = scores.Directions(
-        directions.curvature, {unit: -values for unit, values in directions.turned.items()}
+        directions.curvature, {unit: -values for unit, values in directions.rotated.items()}
     )
     negated = scores.score_samples(
         own, encoded=samples, directions=opposite, max_tokens=64, tell=lambda done: None
@@ -231,7 +232,7 @@ def test_large_absolute_damping_tends_to_the_gradient_product(network):
     own = network()
     samples, queries = corpus_of(own.lm, 6), corpus_of(own.lm, 2, seed=9)
     damping = 1e9
-    found, _ = attribute(own, samples, queries, replace(DEFAULTS, damping=damping, damping_kind="absolute"))
+    found, _ = attribute(own, samples, queries, changed(DEFAULTS, damping=damping, damping_kind="absolute"))
     plain = {unit.name: Identity() for unit in own.units}
     gradients = [
         scores.query_gradients(own, plain, encoded=texts, max_tokens=10**6) for texts in (samples, queries)

@@ -1,5 +1,6 @@
 """Prompt and response as tokens; batches."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lancet_core.data.samples import Query
-from lancet_core.errors import ConfigError, DataError
+from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.models.encoding import (
     Encoded,
     encode,
@@ -165,3 +166,23 @@ def test_a_part_in_which_no_token_ends_is_told(lm):
 def test_a_part_makes_another_query():
     ids = {Query("a", "b c").id, Query("a", "b c", span="b").id, Query("a", "b c", span="c").id}
     assert len(ids) == 3
+
+
+BROKEN_TEMPLATES = {
+    "syntax": "{% for message in %}",
+    "a refusal": "{{ raise_exception('no system role') }}",
+    "an unknown filter": "{{ messages | nothing }}",
+    "a wrong type": "{{ messages + 1 }}",
+    "a division by zero": "{{ 1 // 0 }}",
+    "an unknown name": "{{ nobody.name }}",
+    "something unsafe": "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+}
+
+
+@pytest.mark.parametrize("template", BROKEN_TEMPLATES.values(), ids=BROKEN_TEMPLATES)
+def test_a_chat_template_that_fails_is_told(tiny_model, template):
+    lm = tiny_model()
+    tokenizer = copy.deepcopy(lm.tokenizer)
+    tokenizer.chat_template = template
+    with pytest.raises(ModelError, match=r"chat template .* fails"):
+        encode(replace(lm, tokenizer=tokenizer), "Why?", "Because.")

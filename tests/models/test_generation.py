@@ -1,5 +1,7 @@
 """Log-probabilities and answers."""
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -53,11 +55,55 @@ def test_seeds_draw_different_answers(tiny_model):
 
 def test_a_stream_stops_when_asked(tiny_model):
     lm = tiny_model()
-    told = []
-    pieces = stream(lm, "Why?", "auto", replace(DRAWN, max_new_tokens=60), lambda: len(told) >= 3)
+    shown = []
+    pieces = stream(lm, "Why?", "auto", replace(DRAWN, max_new_tokens=60), lambda: len(shown) >= 3)
     for piece in pieces:
-        told.append(piece)
-    assert len(told) == 3
+        shown.append(piece)
+    assert len(shown) == 3
+
+
+@pytest.mark.parametrize("leave", ["closed", "asked", "asked at once"])
+def test_a_stream_that_nobody_wants_ends_the_loop_at_its_next_token(tiny_model, monkeypatch, leave):
+    lm = tiny_model()
+    steps, wanted = [], []
+    step = lm.model.forward
+
+    def slowly(*arguments, **keywords):
+        steps.append(1)
+        time.sleep(0.01)
+        return step(*arguments, **keywords)
+
+    monkeypatch.setattr(lm.model, "forward", slowly)
+    stop = {"closed": lambda: False, "asked": lambda: len(wanted) >= 2, "asked at once": lambda: True}[leave]
+    answer = stream(lm, "Why?", "auto", replace(DRAWN, max_new_tokens=100), stop)
+    for piece in answer:
+        wanted.append(piece)
+        if len(wanted) == 2 and leave == "closed":
+            answer.close()
+    made = len(steps)
+    assert made < 50
+    assert [thread for thread in threading.enumerate() if thread.name.startswith("ThreadPool")] == []
+    assert len(steps) == made
+
+
+def test_what_fails_in_the_loop_fails_the_stream(tiny_model, monkeypatch):
+    lm = tiny_model()
+
+    def fail(*_arguments, **_keywords):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(lm.model, "forward", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        list(stream(lm, "Why?", "auto", DRAWN))
+
+
+def test_a_stream_leaves_the_models_own_settings(tiny_model):
+    lm = tiny_model()
+    own = lm.model.generation_config
+    for _piece in zip(range(2), stream(lm, "Why?", "auto", DRAWN), strict=False):
+        pass
+    list(stream(lm, "Why?", "auto", DRAWN))
+    assert lm.model.generation_config is own
 
 
 def test_nucleus_keeps_the_smallest_set():

@@ -1,6 +1,7 @@
 """Which model folders are loaded, which are refused, and what names them."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -72,9 +73,9 @@ def missing_shard(folder):
         (only_pickle, "pickled weights \\(pytorch_model.bin\\)"),
         (pickle_too, "pickled weights"),
         (no_config, "no config.json"),
-        (broken_config, "is not JSON"),
-        (cut_short, "its header promises"),
-        (no_safetensors_at_all, "header of the weight file"),
+        (broken_config, "broken JSON"),
+        (cut_short, "weight file .* is broken"),
+        (no_safetensors_at_all, "weight file .* is broken"),
         (missing_shard, "is missing"),
     ],
 )
@@ -107,7 +108,7 @@ def test_an_unknown_model_type_is_told(folder):
 def test_weights_that_lack_parameters_are_told(folder):
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 3}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"lack \d+ parameters"):
+    with pytest.raises(ModelError, match="lack parameters"):
         load_language_model(str(folder))
 
 
@@ -145,3 +146,17 @@ def test_an_adapter_without_its_model_is_told(folder, adapter):
     (adapter / "adapter_config.json").write_text(json.dumps({**config, "base_model_name_or_path": None}))
     with pytest.raises(ModelError, match="does not say which model"):
         load_language_model(str(adapter))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["chat_template.jinja", "merges.txt", "tokenizer.model", "added_tokens.json", "model-2.safetensors"],
+)
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")], ids=["pipe", "device"]
+)
+def test_a_pipe_or_device_among_the_files_of_a_model_is_refused_at_once(folder, name, make):
+    make(folder / name)
+    for read in (check_model_folder, fingerprint_model, load_language_model):
+        with pytest.raises(ModelError, match=f"{name} cannot be read"):
+            read(str(folder))

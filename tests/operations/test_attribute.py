@@ -1,68 +1,74 @@
 """The operation `attribute`: result files, batches, resume, kept factors, bad input."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from lancet_core.acts.attribute import AttributeRequest
+from lancet_core.acts.subject import Subject
+from lancet_core.config import changed
 from lancet_core.data.samples import DESIRABLE, Query, Sample, samples_frame
 from lancet_core.errors import ConfigError, DataError, ModelError
-from lancet_core.influence import fitting, memory
+from lancet_core.influence import fitting, memory, refinement
+from lancet_core.influence.curved_model import Source, open_curved_model
 from lancet_core.influence.methods import METHODS
+from lancet_core.influence.presets import preset
 from lancet_core.influence.scores import score_samples
-from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.loading import load_language_model
 from lancet_core.models.units import UnitModel
 from lancet_core.operations import attribute
-from lancet_core.operations.configs import AttributeConfig
-from lancet_core.operations.engine import Source, open_engine
 from lancet_core.progress import silent
+from tests.performing import Order, perform
 from tests.tiny_models import ARCHITECTURES, save_tiny_model
+
+CHOSEN = {"candidates": 20, "factor_samples": 30, "device": "cpu"}
 
 
 @pytest.fixture
-def config(tiny_model_folder, written_samples, queries):
-    return AttributeConfig(
-        study="s",
-        model=str(tiny_model_folder()),
-        samples=str(written_samples),
-        template="auto",
-        queries=queries,
-        influence=InfluenceSettings(method="linfac", candidates=20, factor_samples=30, device="cpu"),
-        detail=3,
+def order(tiny_model_folder, written_samples, queries):
+    return Order(
+        Subject("s", str(tiny_model_folder()), str(written_samples)),
+        AttributeRequest(queries, preset("linfac", **CHOSEN), detail=3),
     )
 
 
 @pytest.fixture
 def run(tmp_path):
-    def run(config, name="run", **more):
-        folder = tmp_path / name
-        result = attribute.run(config, folder, **more)
-        return result, pd.read_parquet(folder / "scores.parquet"), pd.read_parquet(folder / "tokens.parquet")
+    def run(order, name="run", *, progress=silent, **more):
+        result = perform(partial(attribute.run, **more), order, tmp_path / name, progress)
+        return result, result.scores, pd.read_parquet(result.folder / "tokens.parquet")
 
     return run
 
 
-def with_influence(config, **changes):
-    return replace(config, influence=replace(config.influence, **changes))
+def with_values(order, **values):
+    """An order with other values of its subject or of its request, by their names."""
+    subject = {name: values.pop(name) for name in list(values) if hasattr(order.subject, name)}
+    return order.changed(subject=subject, **values)
 
 
-def test_each_query_ranks_its_own_candidates(config, run):
-    result, scores, tokens = run(config)
+def with_influence(order, **changes):
+    return order.changed(influence=changed(order.request.influence, **changes))
+
+
+def test_each_query_ranks_its_own_candidates(order, run):
+    result, scores, tokens = run(order)
     assert list(scores.columns) == ["query_id", "sample_id", "influence", "percentile", "rank"]
     assert scores.groupby("query_id").size().tolist() == [20, 20, 20]
-    assert [query["query_id"] for query in result["queries"]] == [query.id for query in config.queries]
-    assert 20 <= result["candidates"] <= 60
-    assert 0.2 < result["chance"] < 0.8
+    assert [group.query_id for group in result.queries] == [query.id for query in order.request.queries]
+    assert 20 <= result.candidates <= 60
+    assert 0.2 < result.chance < 0.8
     for _, own in scores.groupby("query_id"):
         assert own["influence"].is_monotonic_decreasing
         assert own["rank"].tolist() == list(range(1, 21))
     assert tokens.groupby("query_id").size().tolist() == [6, 6, 6]
 
 
-def test_tokens_and_units_add_up_and_read_as_the_text(config, run, written_samples):
-    _, scores, tokens = run(config)
+def test_tokens_and_units_add_up_and_read_as_the_text(order, run, written_samples):
+    _, scores, tokens = run(order)
     texts = pd.read_parquet(written_samples).set_index("id")
     joined = tokens.merge(scores, on=["query_id", "sample_id"])
     scale = scores["influence"].abs().max()
@@ -75,22 +81,22 @@ def test_tokens_and_units_add_up_and_read_as_the_text(config, run, written_sampl
         assert "".join(row.tokens[: row.response_start]) == f"<s>\n\nHuman: {sample['prompt']}\n\nAssistant:"
 
 
-def test_a_single_query_is_scored_and_spread_in_one_pass(config, run):
-    wide = replace(config, detail=50)
-    _, together, _ = run(config)
-    _, alone, tokens = run(replace(wide, queries=config.queries[:1]), "alone")
+def test_a_single_query_is_scored_and_spread_in_one_pass(order, run):
+    wide = with_values(order, detail=50)
+    _, together, _ = run(order)
+    _, alone, tokens = run(with_values(wide, queries=order.request.queries[:1]), "alone")
     assert len(tokens) == 20
-    first = together[together["query_id"] == config.queries[0].id]
+    first = together[together["query_id"] == order.request.queries[0].id]
     assert alone["sample_id"].tolist() == first["sample_id"].tolist()
     np.testing.assert_allclose(
         alone["influence"], first["influence"], atol=1e-5 * first["influence"].abs().max()
     )
 
 
-def test_the_head_alone_gives_what_goes_through_it(config, run):
+def test_the_head_alone_gives_what_goes_through_it(order, run):
     """The curvature of each unit is its own: without the others the head's part stays as it is, at response tokens."""
-    whole = with_influence(config, method="linfac-head", normalise="none", recall="all")
-    whole = replace(whole, detail=100)
+    whole = preset("linfac-head", **CHOSEN | {"normalise": "none", "recall": "all"})
+    whole = with_values(order, influence=whole, detail=100)
     _, _, everything = run(whole)
     _, _, alone = run(with_influence(whole, tracked="head"), "alone")
     both = everything.merge(alone, on=["query_id", "sample_id"], suffixes=("", "_alone"))
@@ -103,45 +109,45 @@ def test_the_head_alone_gives_what_goes_through_it(config, run):
         assert not np.any(row.heat_alone[: row.response_start])
 
 
-def test_a_batch_is_the_mean_of_its_queries(config, run):
-    whole = with_influence(config, recall="all")
+def test_a_batch_is_the_mean_of_its_queries(order, run):
+    whole = with_influence(order, recall="all")
     _, single, _ = run(whole)
-    result, batch, _ = run(replace(whole, batch=True), "batch")
-    assert [query["query_id"] for query in result["queries"]] == ["batch"]
+    result, batch, _ = run(with_values(whole, batch=True), "batch")
+    assert [group.query_id for group in result.queries] == ["batch"]
     mean = single.groupby("sample_id")["influence"].mean()
     np.testing.assert_allclose(
         batch.set_index("sample_id")["influence"].loc[mean.index], mean, atol=1e-5 * mean.abs().max()
     )
 
 
-def test_groups_are_named_and_never_mixed(config, run):
-    first, second, third = config.queries
-    grouped = replace(
-        config,
+def test_groups_are_named_and_never_mixed(order, run):
+    first, second, third = order.request.queries
+    grouped = order.changed(
         batch=True,
         queries=(replace(first, group="1"), replace(second, group="1"), replace(third, group="2")),
     )
     result, scores, _ = run(grouped)
     assert sorted(scores["query_id"].unique()) == ["1", "2"]
-    assert result["queries"][0]["members"] == [first.id, second.id]
-    mixed = replace(
-        grouped, queries=(replace(first, group="1"), replace(second, group="1", polarity=DESIRABLE))
+    assert result.queries[0].members == (first.id, second.id)
+    mixed = grouped.changed(
+        queries=(replace(first, group="1"), replace(second, group="1", polarity=DESIRABLE))
     )
     with pytest.raises(DataError, match="mixes desirable and undesirable"):
         run(mixed)
 
 
-def test_polarity_does_not_turn_the_score(config, run):
-    _, undesirable, _ = run(config)
+def test_polarity_does_not_turn_the_score(order, run):
+    _, undesirable, _ = run(order)
     _, desirable, _ = run(
-        replace(config, queries=tuple(replace(q, polarity=DESIRABLE) for q in config.queries)), "other"
+        with_values(order, queries=tuple(replace(q, polarity=DESIRABLE) for q in order.request.queries)),
+        "other",
     )
     pd.testing.assert_frame_equal(undesirable, desirable)
 
 
-def test_top_keeps_both_ends(config, run):
-    _, whole, _ = run(config)
-    _, kept, _ = run(replace(config, top=2), "top")
+def test_top_keeps_both_ends(order, run):
+    _, whole, _ = run(order)
+    _, kept, _ = run(with_values(order, top=2), "top")
     for query, own in kept.groupby("query_id"):
         every = whole[whole["query_id"] == query]
         expected = [*every[every["influence"] > 0].index[:2], *every[every["influence"] < 0].index[-2:]]
@@ -149,24 +155,24 @@ def test_top_keeps_both_ends(config, run):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_every_method_ranks_the_same_candidates(config, run, method):
-    result, scores, _ = run(with_influence(config, method=method))
-    assert result["method"] == method
+def test_every_method_ranks_the_same_candidates(order, run, method):
+    result, scores, _ = run(with_values(order, influence=preset(method, **CHOSEN)))
+    assert result.method == method
     assert len(scores) == 60
     assert scores["influence"].nunique() > 10
-    again = run(with_influence(config, method=method), "again")[1]
+    again = run(with_values(order, influence=preset(method, **CHOSEN)), "again")[1]
     pd.testing.assert_frame_equal(scores, again)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_every_architecture_passes(config, run, tiny_model_folder, architecture):
-    _, scores, tokens = run(replace(config, model=str(tiny_model_folder(architecture))))
+def test_every_architecture_passes(order, run, tiny_model_folder, architecture):
+    _, scores, tokens = run(with_values(order, model=str(tiny_model_folder(architecture))))
     assert np.isfinite(scores["influence"]).all()
     assert len(tokens.iloc[0]["units"]) == 4
 
 
-def test_factors_are_kept_and_used_again(config, run, tmp_path, monkeypatch):
-    keeping = replace(config, factors=str(tmp_path / "factors"))
+def test_factors_are_kept_and_used_again(order, run, tmp_path, monkeypatch):
+    keeping = with_values(order, factors=str(tmp_path / "factors"))
     _, first, _ = run(keeping)
     assert len(list((tmp_path / "factors").glob("*.safetensors"))) == 1
     monkeypatch.setattr(fitting, "fit_factors", None)  # would fail if it were called
@@ -178,24 +184,27 @@ def test_factors_are_kept_and_used_again(config, run, tmp_path, monkeypatch):
     )
 
 
-def test_factors_of_another_model_are_refused(config, run, tmp_path):
-    keeping = replace(config, factors=str(tmp_path / "factors"))
+def test_factors_of_another_model_are_refused(order, run, tmp_path):
+    keeping = with_values(order, factors=str(tmp_path / "factors"))
     run(keeping)
     other = str(save_tiny_model("llama", tmp_path / "other", seed=1))
     (kept,) = (tmp_path / "factors").glob("*.safetensors")
-    ours, theirs = load_language_model(config.model).fingerprint, load_language_model(other).fingerprint
+    ours, theirs = (
+        load_language_model(order.subject.model).fingerprint,
+        load_language_model(other).fingerprint,
+    )
     kept.rename(kept.with_name(kept.name.replace(ours, theirs)))
     with pytest.raises(ModelError, match="another model"):
-        run(replace(keeping, model=other))
+        run(with_values(keeping, model=other))
 
 
 class Killed(Exception):
     pass
 
 
-def test_a_killed_pass_goes_on_from_its_last_whole_shard(config, run, monkeypatch):
+def test_a_killed_pass_goes_on_from_its_last_whole_shard(order, run, monkeypatch):
     monkeypatch.setattr(attribute, "SHARD_SAMPLES", 16)
-    whole = with_influence(config, recall="all")
+    whole = with_influence(order, recall="all")
     _, expected, _ = run(whole, "uninterrupted")
 
     def kill(step, done=0, total=None, **values):
@@ -211,28 +220,28 @@ def test_a_killed_pass_goes_on_from_its_last_whole_shard(config, run, monkeypatc
     pd.testing.assert_frame_equal(resumed, expected)
 
 
-def test_a_caller_may_keep_the_model_warm(config, run):
+def test_a_caller_may_keep_the_model_warm(order, run):
     calls = []
 
     def load(folder):
         calls.append(folder)
         return load_language_model(folder)
 
-    run(replace(config, influence=replace(config.influence, device="auto")), load=load)
-    assert calls == [config.model]
+    run(with_values(order, influence=changed(order.request.influence, device="auto")), load=load)
+    assert calls == [order.subject.model]
 
 
-def test_no_query_is_told(config, run):
+def test_no_query_is_told(order, run):
     with pytest.raises(DataError, match="no query to attribute"):
-        run(replace(config, queries=()))
+        run(with_values(order, queries=()))
 
 
-def test_an_empty_recall_is_told(config, run):
+def test_an_empty_recall_is_told(order, run):
     with pytest.raises(DataError, match="shares a word"):
-        run(replace(config, queries=(Query("zebra", "quagga"),)))
+        run(with_values(order, queries=(Query("zebra", "quagga"),)))
 
 
-def test_long_prompts_are_cut_and_long_responses_left_out(config, run, tmp_path):
+def test_long_prompts_are_cut_and_long_responses_left_out(order, run, tmp_path):
     samples = [
         Sample("kettle " * 400, "Yes.", True),
         Sample("kettle", "Yes. " * 400, False),
@@ -241,24 +250,24 @@ def test_long_prompts_are_cut_and_long_responses_left_out(config, run, tmp_path)
     path = tmp_path / "long.parquet"
     samples_frame(samples).to_parquet(path)
     result, scores, _ = run(
-        with_influence(replace(config, samples=str(path), queries=config.queries[:1]), recall="all")
+        with_influence(with_values(order, samples=str(path), queries=order.request.queries[:1]), recall="all")
     )
-    assert (result["candidates"], result["too_long"], result["cut"], len(scores)) == (3, 1, 1, 2)
+    assert (result.candidates, result.too_long, result.cut, len(scores)) == (3, 1, 1, 2)
 
 
-def test_a_query_longer_than_the_context_is_told(config, run):
+def test_a_query_longer_than_the_context_is_told(order, run):
     with pytest.raises(DataError, match="context of 160 tokens"):
-        run(replace(config, queries=(Query("kettle", "Yes. " * 400),)))
+        run(with_values(order, queries=(Query("kettle", "Yes. " * 400),)))
 
 
-def test_what_a_person_should_know_is_told(config, run):
+def test_what_a_person_should_know_is_told(order, run):
     """Factors from fewer samples than dimensions, and the parameters that no unit covers."""
-    few, untracked = run(config)[0]["notes"]
+    few, untracked = run(order)[0].notes
     assert few.startswith("the curvature was estimated from 30 samples, fewer than the 32 dimensions")
     assert "model.embed_tokens" in untracked
-    (alone,) = run(with_influence(config, factor_samples=40), "more")[0]["notes"]
+    (alone,) = run(with_influence(order, factor_samples=40), "more")[0].notes
     assert alone == untracked
-    (graddot,) = run(with_influence(config, method="graddot"), "graddot")[0]["notes"]
+    (graddot,) = run(with_values(order, influence=preset("graddot", **CHOSEN)), "graddot")[0].notes
     assert graddot == untracked
 
 
@@ -278,9 +287,9 @@ def test_what_a_person_should_know_is_told(config, run):
     ],
     ids=lambda chosen: next(iter(chosen)),
 )
-def test_every_setting_moves_the_scores(config, run, chosen):
-    _, usual, _ = run(config)
-    _, moved, _ = run(with_influence(config, **chosen), "moved")
+def test_every_setting_moves_the_scores(order, run, chosen):
+    _, usual, _ = run(order)
+    _, moved, _ = run(with_influence(order, **chosen), "moved")
     joined = usual.merge(moved, on=["query_id", "sample_id"])
     assert len(joined) == 60
     assert np.isfinite(joined["influence_y"]).all()
@@ -288,16 +297,59 @@ def test_every_setting_moves_the_scores(config, run, chosen):
     assert relation < 0.99999
 
 
-def test_scores_do_not_depend_on_the_order_of_units(config, tmp_path):
-    samples = pd.read_parquet(config.samples)
-    settings = replace(config.influence, recall="all", max_tokens=4096)
-    source = Source(config.model, samples, "auto", settings, "", tmp_path)
-    engine = open_engine(source, silent)
-    turned = replace(engine, network=UnitModel(engine.network.lm, engine.network.units[::-1]))
-    texts = list(engine.encode_rows(np.arange(20)).values())
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"influence": {"recall": "bm25"}},
+        {"influence": {"recall_text": "prompt"}},
+        {"influence": {"damping": 0.5}},
+        {"influence": {"normalise": "self"}},
+        {"influence": {"refine_steps": 2}},
+        {"influence": {"fisher": "empirical"}},
+        {"influence": {"units": "linears"}},
+        {"template": "raw"},
+        {"batch": True},
+        {"queries": -1},
+    ],
+    ids=str,
+)
+def test_kept_shards_are_those_of_the_same_scores(order, run, monkeypatch, changes):
+    """A run folder that holds whole shards of other scores gives what an empty one does."""
+    monkeypatch.setattr(attribute, "SHARD_SAMPLES", 4)
+    run(order, "used")
+    own = dict(changes)
+    influence = changed(order.request.influence, **own.pop("influence", {}))
+    queries = order.request.queries[:: own.pop("queries", 1)]
+    other = with_values(order, influence=influence, queries=queries, **own)
+    _, expected, _ = run(other, "empty")
+    _, scores, _ = run(other, "used")
+    pd.testing.assert_frame_equal(scores, expected)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("method", ["linfac", "linfac-head"])
+def test_each_step_of_refinement_is_one_pass(order, run, method, steps):
+    begun = []
+
+    def follow(step, done=0, total=None, **values):
+        if step.startswith(refinement.STAGE) and done == 0:
+            begun.append(step)
+
+    refined = preset(method, **CHOSEN, refine_steps=steps)
+    run(with_values(order, influence=refined), progress=follow)
+    assert begun == [f"{refinement.STAGE}, step {step} of {steps}" for step in range(1, steps + 1)]
+
+
+def test_scores_do_not_depend_on_the_order_of_units(order, tmp_path):
+    samples = pd.read_parquet(order.subject.samples)
+    settings = changed(order.request.influence, recall="all", max_tokens=4096)
+    source = Source(order.subject.model, samples, "auto", settings, "", tmp_path)
+    curved = open_curved_model(source, silent)
+    rotated = replace(curved, network=UnitModel(curved.network.lm, curved.network.units[::-1]))
+    texts = list(curved.encode_rows(np.arange(20)).values())
     found = []
-    for own in (engine, turned):
-        directions = own.directions(texts[:2], [(0,), (1,)], silent)
+    for own in (curved, rotated):
+        directions = own.directions(texts[:2], [(0,), (1,)], progress=silent)
         found.append(
             score_samples(
                 own.network, encoded=texts, directions=directions, max_tokens=4096, tell=lambda done: None
@@ -306,15 +358,15 @@ def test_scores_do_not_depend_on_the_order_of_units(config, tmp_path):
     np.testing.assert_allclose(*found, rtol=0, atol=1e-5 * np.abs(found[0]).max())
 
 
-def test_factors_that_would_not_fit_are_refused_before_the_run(config, run, monkeypatch):
+def test_factors_that_would_not_fit_are_refused_before_the_run(order, run, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda device: 10**6)
     with pytest.raises(ConfigError, match=r"need .* GB, 0\.0 GB are free"):
-        run(config)
+        run(order)
 
 
-def test_half_precision_keeps_the_ranking(config, run):
+def test_half_precision_keeps_the_ranking(order, run):
     """bfloat16 passes with float32 sums; the tiny model is random, so that its scores spread widely."""
-    whole = with_influence(config, recall="all", factor_samples=0)
+    whole = with_influence(order, recall="all", factor_samples=0)
     _, full, _ = run(whole)
     _, half, _ = run(with_influence(whole, dtype="bfloat16"), "half")
     joined = full.merge(half, on=["query_id", "sample_id"])

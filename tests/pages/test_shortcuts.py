@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pages.parts.screens import SCREENS
-from pages.parts.shortcuts import EVERYWHERE, KEYS
+from pages.shared.screens import SCREENS
+from pages.shared.shortcuts import EVERYWHERE, KEYS
 
 PAGES = Path(__file__).resolve().parents[2] / "pages"
 RESERVED = {"C", "R"}
@@ -49,4 +49,4 @@ def test_every_primary_button_is_the_next_step():
         and isinstance(keyword.value, ast.Constant)
         and keyword.value.value == "primary"
     ]
-    assert primaries == ["parts/frame.py"]
+    assert primaries == ["shared/frame.py"]

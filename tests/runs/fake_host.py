@@ -9,7 +9,7 @@ import pandas as pd
 
 from lancet_core.errors import ModelError
 from lancet_core.runs.host import Engine, main
-from tests.runs.fake_worker import OPERATIONS
+from tests.runs.fake_worker import FAKE_ACTS
 
 
 @dataclass
@@ -51,4 +51,4 @@ if __name__ == "__main__":
         if (Path(options[0]) / "host-options").exists()
         else []
     )
-    sys.exit(main([*options, *extra], Engine(load_model, FakeScorer, stream), OPERATIONS))
+    sys.exit(main([*options, *extra], Engine(load_model, FakeScorer, stream), FAKE_ACTS))

@@ -1,4 +1,4 @@
-"""An operation for tests: counts steps, keeps what it counted, and misbehaves when asked to."""
+"""An act for tests: counts steps, keeps what it counted, and misbehaves when asked to."""
 
 import errno
 import json
@@ -9,29 +9,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lancet_core.acts.results import Result
+from lancet_core.acts.subject import Subject
 from lancet_core.config import setting
 from lancet_core.errors import DataError
 
 
 @dataclass(frozen=True)
-class FakeConfig:
+class FakeRequest:
     steps: int = setting(3, "Steps.")
     pause_seconds: float = setting(0.0, "Pause at each step.")
     trouble: str = setting("", "What goes wrong at the second step.")
-    model: str = setting("", "Model to ask for.")
+
+    @property
+    def title(self) -> str:
+        return f"Count to {self.steps}"
 
 
-def run(config: FakeConfig, folder: Path, progress: Any, load: Any = None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Counted(Result):
+    counted_from: int = 0
+    steps: int = 0
+    pid: int = 0
+    model: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        return f"counted to {self.steps}"
+
+
+def run(subject: Subject, request: FakeRequest, *, folder: Path, progress: Any, load: Any = None) -> Counted:
     state = folder / "checkpoint.json"
     first = json.loads(state.read_text()) if state.exists() else 0
-    for step in range(first, config.steps):
-        progress("Counting", step + 1, config.steps, square=(step + 1) ** 2)
-        if step == 1 and config.trouble:
-            make_trouble(config.trouble, folder)
+    for step in range(first, request.steps):
+        progress("Counting", step + 1, request.steps, square=(step + 1) ** 2)
+        if step == 1 and request.trouble:
+            make_trouble(request.trouble, folder)
         state.write_text(json.dumps(step + 1))
-        time.sleep(config.pause_seconds)
-    answer = load(config.model).folder if load and config.model else None
-    return {"counted_from": first, "steps": config.steps, "pid": os.getpid(), "model": answer}
+        time.sleep(request.pause_seconds)
+    model = load(subject.model).folder if load and subject.model else None
+    return Counted(counted_from=first, steps=request.steps, pid=os.getpid(), model=model)
 
 
 def make_trouble(kind: str, folder: Path) -> None:

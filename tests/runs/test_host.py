@@ -1,6 +1,7 @@
 """The model host as a real process on a real socket."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -9,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from lancet_core.errors import JobError, ModelError
@@ -19,8 +21,7 @@ from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs
 from lancet_core.store.run_status import is_locked_file
 from lancet_core.workspace import Workspace, open_workspace
-from tests.runs.fake_operation import FakeConfig
-from tests.runs.test_runs import until
+from tests.runs.test_runs import result, task, until
 
 
 @pytest.fixture
@@ -57,9 +58,9 @@ def said(model: str, prompt: str = "hi") -> int:
 
 
 def test_the_host_starts_on_demand_answers_and_keeps_the_model(host, model):
-    assert not client.is_up(host)
+    assert client.ping(host) is None
     assert "".join(asked(host, model)) == "0 1 2 "
-    assert client.is_up(host)
+    assert client.ping(host) is not None
     pid = client.ping(host)["pid"]
     assert "".join(asked(host, model)) == "0 1 2 "
     assert client.ping(host)["pid"] == pid
@@ -125,21 +126,21 @@ def test_scores_come_from_the_scorers(host):
 
 def test_a_warm_run_is_done_by_the_host(host, model):
     started = [
-        launcher.start(host, "count", FakeConfig(model=model), warm=True),
-        launcher.start(host, "count", FakeConfig(model=model, steps=4), warm=True),
+        launcher.start(host, task("count", model=model)).id,
+        launcher.start(host, task("count", model=model, steps=4)).id,
     ]
     assert [launcher.wait(host, run_id).state for run_id in started] == ["done", "done"]
-    again = launcher.start(host, "count", FakeConfig(model=model, steps=5), warm=True)
+    again = launcher.start(host, task("count", model=model, steps=5)).id
     assert launcher.wait(host, again).state == "done"
-    results = [RunFolder(host.runs / run_id).result() for run_id in [*started, again]]
-    assert {result["pid"] for result in results} == {client.ping(host)["pid"]}
-    assert [result["model"] for result in results] == [model] * 3
-    assert runs.get_run(host, again).summary["steps"] == 5
+    results = [result(host, run_id) for run_id in [*started, again]]
+    assert {each.pid for each in results} == {client.ping(host)["pid"]}
+    assert [each.model for each in results] == [model] * 3
+    assert runs.get_run(host, again).outcome == "counted to 5"
 
 
 def test_a_run_that_is_sent_twice_is_done_once(host, model):
     """Whoever lost the host's answer asks again; the first time it may have been done already."""
-    run_id = launcher.start(host, "count", FakeConfig(model=model, steps=2), warm=True)
+    run_id = launcher.start(host, task("count", model=model, steps=2)).id
     assert launcher.wait(host, run_id).state == "done"
     folder = RunFolder(runs.get_run(host, run_id).folder)
     before = folder.log.read_text()
@@ -177,8 +178,8 @@ class Watched:
 
 def test_a_warm_run_cancels_while_it_works_and_while_it_waits(host):
     client.ensure(host)
-    working = launcher.start(host, "count", FakeConfig(steps=9000, pause_seconds=0.02), warm=True)
-    waiting = launcher.start(host, "count", FakeConfig(steps=9001, pause_seconds=0.02), warm=True)
+    working = launcher.start(host, task("count", steps=9000, pause_seconds=0.02)).id
+    waiting = launcher.start(host, task("count", steps=9001, pause_seconds=0.02)).id
     until(lambda: RunFolder(host.runs / waiting).status().step.startswith("Waiting"))
     assert RunFolder(host.runs / waiting).status().state == "queued"
     pid = client.ping(host)["pid"]
@@ -189,7 +190,7 @@ def test_a_warm_run_cancels_while_it_works_and_while_it_waits(host):
 
 def test_a_warm_run_of_a_killed_host_is_failed_and_resumes_in_a_worker(host):
     client.ensure(host)
-    run_id = launcher.start(host, "count", FakeConfig(steps=400, pause_seconds=0.02), warm=True)
+    run_id = launcher.start(host, task("count", steps=400, pause_seconds=0.02)).id
     folder = RunFolder(host.runs / run_id)
     until((folder.path / "checkpoint.json").exists)
     os.kill(client.ping(host)["pid"], signal.SIGKILL)
@@ -197,32 +198,36 @@ def test_a_warm_run_of_a_killed_host_is_failed_and_resumes_in_a_worker(host):
     assert folder.status().error == "the worker died; resume it"
     launcher.resume(host, run_id)
     assert launcher.wait(host, run_id).state == "done"
-    assert folder.result()["counted_from"] > 0
+    assert result(host, run_id).counted_from > 0
 
 
 def test_a_warm_run_fails_when_the_host_cannot_start(workspace, monkeypatch):
     monkeypatch.setattr(launcher, "FORWARD_MODULE", "tests.runs.forward_nowhere")
-    run_id = launcher.start(workspace, "count", FakeConfig(), warm=True)
+    run_id = launcher.start(workspace, task("count")).id
     status = launcher.wait(workspace, run_id)
     assert status.state == "failed"
     assert "the model host did not start" in status.error
 
 
-def test_an_operation_that_changes_its_model_is_not_lent_one(workspace):
-    with pytest.raises(JobError, match="cannot run in the model host"):
-        launcher.start(workspace, "train", FakeConfig(), warm=True)
+def test_an_act_that_changes_its_model_is_not_lent_one(host, model):
+    client.ensure(host)
+    run_id = launcher.start(host, task("train", model=model)).id
+    assert launcher.wait(host, run_id).state == "done"
+    found = result(host, run_id)
+    assert found.pid != client.ping(host)["pid"]
+    assert found.model is None
 
 
 def test_only_one_host_lives(host):
     client.ensure(host)
     command = [sys.executable, "-m", "tests.runs.fake_host", str(host.folder)]
     assert subprocess.run(command, cwd=Path(__file__).parents[2], timeout=60).returncode == 0
-    assert client.is_up(host)
+    assert client.ping(host) is not None
 
 
 def test_warm_starts_the_host_in_the_background(host, model):
     client.warm(host, model)
-    until(lambda: client.is_up(host) and client.ping(host)["models"] == [model])
+    until(lambda: (client.ping(host) or {}).get("models") == [model])
 
 
 def test_a_host_of_older_source_is_replaced(host, model, monkeypatch):
@@ -264,3 +269,20 @@ def test_the_real_host_streams_what_a_real_model_says(tmp_path, shared_data):
         client.stop_host(workspace)
     assert len(pieces) > 5
     assert "".join(pieces).startswith(", there was a little girl named Lily.")
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["gone", "made anew"])
+def test_a_host_whose_workspace_was_deleted_ends(host, model, again):
+    "".join(asked(host, model))
+    pid = client.ping(host)["pid"]
+    shutil.rmtree(host.folder)
+    if again:
+        open_workspace(host.folder)
+        "".join(asked(host, model))
+    until(lambda: not is_running(pid))
+    assert host_lock(host).exists() is again
+    assert not again or is_locked_file(host_lock(host))
+
+
+def is_running(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

@@ -14,14 +14,14 @@ from lancet_core.runs.reporting import FolderProgress
 from lancet_core.runs.run_folder import Order, RunFolder
 from lancet_core.store import run_status
 from lancet_core.store.run_status import Status
-from tests.runs.fake_worker import OPERATIONS
+from tests.runs.fake_worker import FAKE_ACTS
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
     made = RunFolder(tmp_path / "run")
     made.path.mkdir()
-    made.write_order(Order("count", {"steps": 3}, "k"))
+    made.write_order(Order("count", {"study": "", "model": "", "samples": ""}, {"steps": 3}, "k"))
     return made
 
 
@@ -87,7 +87,7 @@ def test_measurements_of_one_step_are_joined_and_later_ones_stand(folder):
 def test_a_full_disk_fails_the_run_and_keeps_the_status_whole(folder, monkeypatch):
     folder.write_status(Status("queued"))
     monkeypatch.setattr(reporting, "METRICS_FILE", "/dev/full")
-    status = execute(folder, OPERATIONS)
+    status = execute(folder, FAKE_ACTS)
     assert status.state == "failed"
     assert status.error.startswith("the disk is full")
     assert written(folder)["error"] == status.error
@@ -98,7 +98,7 @@ def test_where_not_even_the_status_can_be_written_the_old_one_stays_and_the_lock
     before = (folder.path / "status.json").read_bytes()
     monkeypatch.setattr(Path, "write_text", full_disk)
     with pytest.raises(OSError, match="No space left"):
-        execute(folder, OPERATIONS)
+        execute(folder, FAKE_ACTS)
     assert (folder.path / "status.json").read_bytes() == before
     assert [path.name for path in folder.path.glob(".status*")] == []
     assert folder.status() == Status("failed", step="Scoring", done=3, error="the worker died; resume it")

@@ -5,18 +5,30 @@ import os
 import signal
 import time
 
+import pandas as pd
 import pytest
 
+from lancet_core.acts.subject import Subject
 from lancet_core.errors import JobError, StoreError
 from lancet_core.runs import launcher
+from lancet_core.runs.launcher import Task
+from lancet_core.runs.run import open_run
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs
 from lancet_core.workspace import Workspace
-from tests.runs.fake_operation import FakeConfig
+from tests.runs.fake_operation import FakeRequest
+
+
+def task(act: str = "train", *, study: str = "", model: str = "", **settings) -> Task:
+    return Task(act, Subject(study, model, ""), FakeRequest(**settings))
 
 
 def started(workspace: Workspace, **settings) -> RunFolder:
-    return RunFolder(workspace.runs / launcher.start(workspace, "count", FakeConfig(**settings)))
+    return RunFolder(launcher.start(workspace, task(**settings)).folder)
+
+
+def result(workspace: Workspace, run_id: str):
+    return open_run(workspace, run_id).result
 
 
 def until(condition, patience_seconds=30.0):
@@ -37,27 +49,41 @@ def test_a_run_ends_with_result_metrics_and_log(workspace):
         3,
         "",
     )
-    assert folder.result()["steps"] == 3
-    assert folder.result()["pid"] != os.getpid()
+    found = result(workspace, folder.id)
+    assert (found.steps, found.folder) == (3, folder.path)
+    assert found.pid != os.getpid()
     assert folder.metrics()["square"].tolist() == [1, 4, 9]
     assert "Counting" in folder.log_tail()
-    assert folder.config == {"steps": 3, "pause_seconds": 0.0, "trouble": "", "model": ""}
+    assert folder.order.request == {"steps": 3, "pause_seconds": 0.0, "trouble": ""}
     assert {"python", "torch", "source"} <= set(folder.versions)
     record = runs.get_run(workspace, folder.id)
-    assert record.state == "done"
-    assert record.summary["steps"] == 3
+    assert (record.state, record.title, record.outcome) == ("done", "Count to 3", "counted to 3")
     assert record.finished_at is not None
     assert seen[0].state in {"queued", "running", "done"}
 
 
-def test_an_equal_run_is_found_by_its_settings(workspace):
+def test_an_equal_run_is_found_while_it_goes_and_when_it_is_done(workspace):
     folder = started(workspace, steps=2)
-    key = folder.order.key
+    assert launcher.find_or_start(workspace, task(steps=2)).id == folder.id
     launcher.wait(workspace, folder.id)
-    assert runs.find_run(workspace, None, "count", key).id == folder.id
-    other = started(workspace, steps=4)
-    assert other.order.key != key
+    assert launcher.find_or_start(workspace, task(steps=2)).id == folder.id
+    assert launcher.find(workspace, task(steps=4)) is None
+    other = launcher.find_or_start(workspace, task(steps=4))
+    assert other.id != folder.id
     launcher.wait(workspace, other.id)
+
+
+def test_tables_that_a_run_is_given_lie_in_its_folder_and_name_it(workspace):
+    rows, table = [{"a": 1}], pd.DataFrame({"b": [1.0, None]})
+    given = [
+        Task("train", Subject("", "", ""), FakeRequest(steps=1), inputs)
+        for inputs in ({"r.jsonl": rows, "t.parquet": table}, {"r.jsonl": rows}, {"r.jsonl": [{"a": 2}]})
+    ]
+    assert len({each.key for each in given}) == 3
+    folder = RunFolder(launcher.start(workspace, given[0]).folder)
+    launcher.wait(workspace, folder.id)
+    assert json.loads((folder.inputs / "r.jsonl").read_text()) == rows[0]
+    pd.testing.assert_frame_equal(pd.read_parquet(folder.inputs / "t.parquet"), table)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +102,8 @@ def test_a_failed_run_says_why(workspace, trouble, message):
     assert "Traceback" not in status.error
     assert ("Traceback" in folder.log_tail()) == (trouble != "data")
     with pytest.raises(JobError, match="it is failed"):
-        folder.result()
+        result(workspace, folder.id)
+    assert launcher.find(workspace, task(trouble=trouble)).id == folder.id
 
 
 @pytest.mark.parametrize("trouble", ["", "deaf", "stubborn"])
@@ -94,14 +121,12 @@ def test_a_killed_run_is_failed_and_resumes_where_it_was(workspace):
     os.killpg(folder.worker_pid(), signal.SIGKILL)
     until(lambda: not folder.is_alive())
     assert folder.status().error == "the worker died; resume it"
-    assert launcher.sweep(workspace) == [folder.id]
-    assert launcher.sweep(workspace) == []
     assert runs.get_run(workspace, folder.id).state == "failed"
     with (folder.path / "metrics.jsonl").open("a") as file:
         file.write('{"stage": "Counting", "st')
     launcher.resume(workspace, folder.id)
     assert launcher.wait(workspace, folder.id).state == "done"
-    assert folder.result()["counted_from"] >= 3
+    assert result(workspace, folder.id).counted_from >= 3
     assert folder.metrics()["square"].tolist() == [n**2 for n in range(1, 31)]
 
 
@@ -148,20 +173,37 @@ def test_garbage_in_the_status_is_no_crash(workspace, garbage):
 
 def test_a_run_of_no_study_leaves_nothing_behind(workspace):
     with pytest.raises(StoreError, match="no study 'nowhere'"):
-        launcher.start(workspace, "count", FakeConfig(), study="nowhere")
+        launcher.start(workspace, task(study="nowhere"))
     assert list(workspace.runs.iterdir()) == []
 
 
-def test_an_unknown_operation_is_named(workspace):
-    with pytest.raises(JobError, match="known operations: count, train"):
-        launcher.start(workspace, "dance", FakeConfig())
+def test_an_unknown_act_is_named(workspace):
+    with pytest.raises(JobError, match=r"there is no act 'dance'; known acts: .*count"):
+        launcher.start(workspace, task("dance"))
+    assert list(workspace.runs.iterdir()) == []
 
 
-def test_results_from_elsewhere_become_a_run(workspace, tmp_path):
-    (tmp_path / "shipped").mkdir()
-    (tmp_path / "shipped" / "result.json").write_text(json.dumps({"steps": 9}))
-    (tmp_path / "shipped" / "config.json").write_text("{}")
-    run_id = launcher.adopt(workspace, "count", FakeConfig(steps=9), results=tmp_path / "shipped")
-    record = runs.get_run(workspace, run_id)
-    assert (record.state, record.summary) == ("done", {"steps": 9})
-    assert RunFolder(record.folder).config["steps"] == 9
+@pytest.fixture
+def shipped(tmp_path):
+    """Results from elsewhere, with files of the run that they come from, and a model below them."""
+    folder = tmp_path / "shipped"
+    (folder / "model").mkdir(parents=True)
+    for path in ("config.json", "status.json", "lock", "model/config.json", "model/lock"):
+        (folder / path).write_text("{}")
+    (folder / "result.json").write_text(json.dumps({"steps": 9}))
+    return folder
+
+
+def test_results_from_elsewhere_become_a_run(workspace, shipped):
+    record = launcher.adopt(workspace, task(steps=9), results=shipped)
+    assert (record.state, record.outcome, result(workspace, record.id).steps) == ("done", "counted to 9", 9)
+    assert RunFolder(record.folder).order.request["steps"] == 9
+    assert {path.name for path in (record.folder / "model").iterdir()} == {"config.json", "lock"}
+    assert launcher.find(workspace, task(steps=9)).id == record.id
+
+
+def test_a_folder_without_a_result_is_not_entered(workspace, shipped):
+    (shipped / "result.json").unlink()
+    with pytest.raises(JobError, match="is missing or broken"):
+        launcher.adopt(workspace, task(steps=9), results=shipped)
+    assert list(workspace.runs.iterdir()) == []

@@ -3,18 +3,24 @@
 import sqlite3
 import subprocess
 import sys
+import tarfile
 import threading
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 
 from lancet_core.errors import StoreError
-from lancet_core.store import database, schema
+from lancet_core.store import database, decisions, migration, schema
+from lancet_core.store.pairs import list_pairs, review_source
+from lancet_core.store.queries import list_queries
+from lancet_core.store.runs import RunFilter, list_runs, queries_of
 from lancet_core.store.studies import NewStudy, add_study, list_studies
 from lancet_core.workspace import open_workspace
 
 ROOT = Path(__file__).parents[2]
+OLD = ROOT / "tests" / "fixtures" / "workspace-0002.tar.gz"
 
 
 @pytest.fixture
@@ -24,20 +30,19 @@ def workspace(tmp_path: Path):
     database.close(opened)
 
 
-def old_file(path: Path) -> None:
-    """A file as the first version made it, with one study."""
-    engine = database.open_engine(path)
-    with engine.execution_options(writes=True).connect() as connection, connection.begin():
-        database._run_migrations(connection, "0001")
-        connection.exec_driver_sql(
-            "INSERT INTO studies VALUES ('old','m','auto','','','{\"samples\": 3}','2026-01-02T03:04:05+00:00')"
-        )
-    engine.dispose()
+@pytest.fixture
+def old(tmp_path: Path):
+    """A workspace as the version of schema 0002 left it: a study with queries, runs of five kinds, pairs and decisions."""
+    with tarfile.open(OLD) as archive:
+        archive.extractall(tmp_path, filter="data")
+    opened = open_workspace(tmp_path / "workspace")
+    yield opened
+    database.close(opened)
 
 
-def tables(path: Path) -> set[str]:
+def rows(path: Path, question: str) -> list[tuple]:
     with sqlite3.connect(path) as connection:
-        return {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        return connection.execute(question).fetchall()
 
 
 def test_a_new_file_has_the_tables_of_the_schema(workspace):
@@ -56,35 +61,71 @@ def test_a_new_file_has_the_tables_of_the_schema(workspace):
     engine.dispose()
 
 
-def test_the_newest_revision_is_the_one_that_the_schema_names():
-    from alembic.script import ScriptDirectory
+def test_an_old_workspace_opens_with_all_that_was_in_it(old):
+    before = rows(old.database, "SELECT pair_id, verdict, reviewer FROM decisions ORDER BY id")
+    (study,) = list_studies(old)
+    assert rows(old.database, "SELECT pair_id, verdict, reviewer FROM decisions ORDER BY id") == before
+    assert len(list_queries(study)) == 10
+    pairs = list_pairs(study)
+    assert (len(pairs), set(pairs["case_id"]), set(pairs["origin"])) == (17, {""}, {"cluster"})
+    assert pairs["verdict"].value_counts().to_dict() == {
+        "": 12,
+        "approve": 2,
+        "reject": 1,
+        "skip": 1,
+        "flag": 1,
+    }
+    assert sorted(run.act for run in list_runs(old)) == [
+        "attribute",
+        "attribute",
+        "cluster",
+        "compare",
+        "correct",
+    ]
+    assert all(run.state == "done" for run in list_runs(old))
 
-    assert ScriptDirectory(str(database.MIGRATIONS)).get_current_head() == schema.HEAD
+
+def test_an_old_workspace_knows_afterwards_which_queries_each_run_attributed(old):
+    (study,) = list_studies(old)
+    case = list_queries(study).iloc[-1]
+    (alone,) = list_runs(old, RunFilter(act="attribute", alone=case["id"]))
+    assert alone.title == case["prompt"]
+    (batch,) = [run for run in list_runs(old, RunFilter(act="attribute")) if run.id != alone.id]
+    assert sorted({group for _, group in queries_of(old, batch.id)}) == ["0", "1", "2"]
+    assert review_source(study, "").run_id == batch.id
+    (comparison,) = list_runs(old, RunFilter(act="compare"))
+    assert comparison.case_id in set(list_queries(study)["id"])
 
 
-def test_an_old_file_is_brought_up_and_keeps_its_rows(workspace):
-    old_file(workspace.database)
-    assert "pairs" not in tables(workspace.database)
-    (study,) = list_studies(workspace)
-    assert (study.name, study.counts, study.created_at.year) == ("old", {"samples": 3}, 2026)
-    assert {"pairs", "decisions"} <= tables(workspace.database)
+def test_the_scores_of_an_old_study_lie_in_its_table_of_samples(old):
+    scores = pd.read_parquet(old.studies / "written" / "scores.parquet").set_index("sample_id")
+    samples = list_studies(old)[0].samples()
+    assert samples["harmful"].tolist() == scores.loc[samples["id"], "harmful"].tolist()
 
 
-def test_a_migration_that_fails_leaves_the_file_as_it_was(workspace, monkeypatch):
-    old_file(workspace.database)
-    real = database._run_migrations
+def test_decisions_on_old_pairs_go_on(old):
+    (study,) = list_studies(old)
+    pair = list_pairs(study).query("verdict == ''").iloc[0]
+    decided = decisions.add_decision(old, decisions.Draft(pair["pair_id"], "approve", "bo"))
+    assert decided.id > max(
+        number for (number,) in rows(old.database, "SELECT id FROM decisions WHERE reviewer = 'ada'")
+    )
+    assert [undone.pair_id for undone in decisions.undo_last(study, "bo")] == [pair["pair_id"]]
 
-    def break_off(connection, to):
-        real(connection, to)
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(old, monkeypatch):
+    before = rows(old.database, "SELECT name FROM sqlite_master ORDER BY name")
+
+    def break_off(_samples):
         raise sa.exc.OperationalError("", {}, sqlite3.OperationalError("database or disk is full"))
 
-    monkeypatch.setattr(database, "_run_migrations", break_off)
+    monkeypatch.setattr(migration, "_join_scores", break_off)
     with pytest.raises(StoreError, match="the disk is full"):
-        list_studies(workspace)
-    assert "pairs" not in tables(workspace.database)
+        list_studies(old)
+    assert rows(old.database, "SELECT name FROM sqlite_master ORDER BY name") == before
     monkeypatch.undo()
-    database.close(workspace)
-    assert [study.name for study in list_studies(workspace)] == ["old"]
+    database.close(old)
+    assert [study.name for study in list_studies(old)] == ["written"]
 
 
 def test_a_newer_file_is_refused(workspace):
@@ -112,9 +153,7 @@ def test_a_file_deleted_meanwhile_is_made_again(workspace):
 def test_the_log_of_decisions_cannot_be_changed(workspace):
     add_study(workspace, NewStudy("a", "m"))
     with database.writing(workspace) as connection:
-        connection.exec_driver_sql(
-            "INSERT INTO pairs VALUES ('p','a','r',1,1,0,'0',1,'x','y',1,-1,1,-1,NULL)"
-        )
+        connection.exec_driver_sql("INSERT INTO pairs VALUES ('p','a','x','y',1,NULL)")
         connection.exec_driver_sql(
             "INSERT INTO decisions (study,pair_id,revision,verdict,reviewer,reason,bulk,decided_at) "
             "VALUES ('a','p',1,'approve','ann','','','2026-01-02T03:04:05+00:00')"

@@ -8,6 +8,7 @@ from lancet_core.data.samples import DESIRABLE, Query
 from lancet_core.errors import StoreError
 from lancet_core.store import database, queries, run_status, runs, studies
 from lancet_core.store.run_status import Status, write_status
+from lancet_core.store.runs import RunFilter
 from lancet_core.workspace import Workspace, open_workspace
 
 
@@ -29,11 +30,9 @@ def test_a_study_is_found_again_and_knows_its_files(workspace):
     study = studies.get_study(workspace, "a")
     assert (study.model, study.template, study.counts) == ("m", "auto", {"samples": 3})
     assert study.folder.is_dir()
-    assert (study.prompts, study.scores) == (None, None)
+    assert study.prompts_file is None
     (study.folder / "prompts.parquet").touch()
-    assert studies.get_study(workspace, "a").prompts == study.folder / "prompts.parquet"
-    assert studies.set_counts(workspace, "a", {"cut": 1}).counts == {"samples": 3, "cut": 1}
-    assert studies.set_scorers(workspace, "a", harmful="h").harmful_scorer == "h"
+    assert study.prompts_file == study.folder / "prompts.parquet"
 
 
 def test_an_unknown_study_lists_those_there_are(workspace):
@@ -50,26 +49,50 @@ def test_a_name_that_is_taken_or_none_is_refused(workspace, name):
 def test_queries_are_kept_once_in_their_order(workspace):
     asked = [Query("p2", "r"), Query("p1", "r", group="g"), Query("p2", "r")]
     named = {asked[0].id: "legal"}
-    assert queries.add_queries(workspace, "a", asked, "mined", categories=named) == 2
-    assert queries.add_queries(workspace, "a", [Query("p2", "r", DESIRABLE)], "case") == 0
-    frame = queries.list_queries(workspace, "a")
+    study = studies.get_study(workspace, "a")
+    assert queries.add_queries(study, asked, "mined", categories=named) == 2
+    assert queries.add_queries(study, [Query("p2", "r", DESIRABLE)], "case") == 0
+    frame = queries.list_queries(study)
     assert frame["prompt"].tolist() == ["p2", "p1"]
     assert frame.loc[0, ["source", "category", "polarity"]].tolist() == ["mined", "legal", DESIRABLE]
-    assert queries.get_query(workspace, "a", asked[1].id) == asked[1]
-    queries.delete_query(workspace, "a", asked[1].id)
+    assert queries.get_query(study, asked[1].id) == asked[1]
+    assert queries.read_queries(study) == [Query("p2", "r", DESIRABLE), Query("p1", "r")]
     with pytest.raises(StoreError, match="no query"):
-        queries.get_query(workspace, "a", asked[1].id)
+        queries.get_query(study, "nothing")
 
 
-def test_runs_are_found_by_settings_when_done(workspace):
-    entered(workspace, "failed", "failed")
-    assert runs.find_run(workspace, "a", "attribute", "k1") is None
-    entered(workspace, "old")
-    entered(workspace, "new")
-    assert runs.find_run(workspace, "a", "attribute", "k1").id == "new"
-    assert runs.find_run(workspace, "a", "attribute", "k2") is None
-    assert [run.id for run in runs.list_runs(workspace, study="a")] == ["new", "old", "failed"]
-    assert runs.list_runs(workspace, operation="correct") == []
+def test_runs_are_listed_by_what_they_did(workspace):
+    for run_id in ("old", "new"):
+        entered(workspace, run_id)
+    entered(workspace, "other", case_id="q")
+
+    def ids(**where):
+        return [run.id for run in runs.list_runs(workspace, RunFilter(**where))]
+
+    assert ids(study="a") == ["other", "new", "old"]
+    assert ids(key="k1", case_id="") == ["new", "old"]
+    assert ids(case_id="q") == ["other"]
+    assert ids(key="k2") == ids(act="correct") == ids(study="b") == []
+
+
+def test_runs_are_found_by_the_queries_that_they_attributed(workspace):
+    entered(workspace, "alone", queries=(("q1", "q1"),))
+    entered(workspace, "batch", queries=(("q1", "g"), ("q2", "g")))
+
+    def ids(**where):
+        return [run.id for run in runs.list_runs(workspace, RunFilter(**where))]
+
+    assert (ids(alone="q1"), ids(within="q1"), ids(alone="q2")) == (["alone"], ["batch", "alone"], [])
+    assert runs.queries_of(workspace, "batch") == [("q1", "g"), ("q2", "g")]
+    runs.delete_run(workspace, "batch")
+    assert ids(within="q1") == ["alone"]
+
+
+def test_how_a_run_ended_is_read_from_its_folder(workspace):
+    (workspace.runs / "run").mkdir()
+    write_status(workspace.runs / "run", Status("done", outcome="corrected"))
+    run = runs.register(workspace, runs.NewRun("run", "compare", "k1", "a"))
+    assert (run.state, run.outcome) == ("done", "corrected")
 
 
 def test_lineage_is_kept(workspace):
@@ -84,16 +107,14 @@ def test_a_run_whose_folder_is_gone_is_not_reused(workspace):
     (run.folder / run_status.STATUS_FILE).unlink()
     run.folder.rmdir()
     assert runs.get_run(workspace, "gone").state == "failed"
-    assert runs.find_run(workspace, "a", "attribute", "k1") is None
 
 
 def test_a_deleted_study_takes_everything_along(workspace):
-    queries.add_queries(workspace, "a", [Query("p", "r")], "case")
+    study = studies.get_study(workspace, "a")
+    queries.add_queries(study, [Query("p", "r")], "case")
     run = entered(workspace, "run")
-    folder = studies.get_study(workspace, "a").folder
-    studies.delete_study(workspace, "a")
-    assert not folder.exists()
+    studies.delete_study(study)
+    assert not study.folder.exists()
     assert not run.folder.exists()
-    studies.add_study(workspace, studies.NewStudy("a", "m"))
-    assert queries.list_queries(workspace, "a").empty
+    assert queries.list_queries(studies.add_study(workspace, studies.NewStudy("a", "m"))).empty
     assert runs.list_runs(workspace) == []

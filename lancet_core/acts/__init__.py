@@ -1,0 +1,1 @@
+"""What can be done: each act with its request and its result. Free of torch."""

@@ -1,0 +1,107 @@
+"""What an act is asked of: a model, its training samples, its scorers. Named by content, never by path."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+
+from lancet_core.config import fingerprint
+from lancet_core.evaluation.scorer_cards import CARD_FILE
+from lancet_core.files import read_bytes
+from lancet_core.models.fingerprints import adapter_base, fingerprint_model
+
+MODEL, SAMPLES, TEMPLATE, SCORERS = "model", "samples", "template", "scorers"
+Stamp = tuple[str, int, int]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an act is asked of.
+
+    Attributes:
+        study: Name of the study; empty where there is none yet.
+        model: Folder or hub id of the language model.
+        samples: Path of the training samples (parquet).
+        template: How prompt and response become one text.
+        harmful_scorer: Folder of the harmful scorer; empty where there is none.
+        helpful_scorer: Folder of the helpful scorer; empty where there is none.
+        factors: Folder where factors are kept between runs; empty keeps none.
+        indexes: Folder of the gradient indexes; empty where there are none.
+    """
+
+    study: str
+    model: str
+    samples: str
+    template: str = "auto"
+    harmful_scorer: str = ""
+    helpful_scorer: str = ""
+    factors: str = ""
+    indexes: str = ""
+
+    def contents(self, parts: Collection[str]) -> dict[str, str]:
+        """Names the content of some parts (`MODEL`, `SAMPLES`, `TEMPLATE`, `SCORERS`).
+
+        Raises:
+            ModelError: A model folder cannot be used.
+        """
+        named = {
+            MODEL: lambda: model_content(self.model),
+            SAMPLES: lambda: samples_content(Path(self.samples)),
+            TEMPLATE: lambda: self.template,
+            SCORERS: lambda: " ".join(map(model_content, (self.harmful_scorer, self.helpful_scorer))),
+        }
+        return {part: named[part]() for part in sorted(parts)}
+
+
+def model_content(model: str) -> str:
+    """Hashes weights, tokenizer and configuration of a model folder; a hub id, and empty, stand for themselves.
+
+    Raises:
+        ModelError: The folder holds no model that may be loaded.
+    """
+    folder = Path(model)
+    if not model or not folder.is_dir():
+        return model
+    stamps = _stamps(folder)
+    base = _adapter_base(folder, stamps)
+    return _model_content(folder, stamps, () if base is None else _stamps(base))
+
+
+def samples_content(path: Path) -> str:
+    """Hashes ids and labels of a table of samples; empty where there is none."""
+    return _samples_content(path, _stamp(path)) if path.is_file() else ""
+
+
+def _stamp(file: Path) -> Stamp:
+    """What changes when a file is written, also where its old time is put back: cheap enough for every look at a screen."""
+    facts = file.stat()
+    return file.name, facts.st_size, facts.st_ctime_ns
+
+
+def _stamps(folder: Path) -> tuple[Stamp, ...]:
+    return tuple(_stamp(file) for file in sorted(folder.iterdir()) if file.is_file())
+
+
+@lru_cache(maxsize=64)
+def _adapter_base(folder: Path, _stamps: tuple[Stamp, ...]) -> Path | None:
+    return adapter_base(folder)
+
+
+@lru_cache(maxsize=64)
+def _model_content(folder: Path, _stamps: tuple[Stamp, ...], _base_stamps: tuple[Stamp, ...]) -> str:
+    card = folder / CARD_FILE
+    beside = fingerprint(read_bytes(card).hex()) if card.is_file() else ""
+    return fingerprint_model(folder) + beside
+
+
+@lru_cache(maxsize=64)
+def _samples_content(path: Path, _stamp: Stamp) -> str:
+    table = pd.read_parquet(path, columns=["id", "is_safe"])
+    return fingerprint(
+        [
+            table["id"].tolist(),
+            table["is_safe"].astype("object").where(table["is_safe"].notna(), None).tolist(),
+        ]
+    )

@@ -1,0 +1,247 @@
+"""A model with its units and the damped curvature of its samples: what attribution and the gradient index compute with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lancet_core.config import fingerprint
+from lancet_core.data.samples import corpus_id
+from lancet_core.influence import fitting, scores
+from lancet_core.influence.factors import EigenFactors
+from lancet_core.influence.memory import require_memory
+from lancet_core.influence.methods import EMPIRICAL, IDENTITY, LINEARS, SAMPLED, SELF
+from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
+from lancet_core.influence.pseudo import pseudo_texts
+from lancet_core.influence.refinement import DampedFisher, refine
+from lancet_core.influence.settings import TOKENS_AT_ONCE, ComputeSettings, GradientSettings, UnitSettings
+from lancet_core.influence.shards import Shards
+from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.likelihood import full_precision
+from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.units import (
+    UnitModel,
+    find_head,
+    find_linears,
+    find_sublayers,
+    list_untracked,
+    select_units,
+)
+from lancet_core.progress import Progress
+
+FEW_SAMPLES = (
+    "the curvature was estimated from {count:,} samples, fewer than the {width:,} dimensions of its widest unit: most of its "
+    "directions are known by the damping alone; raise factor_samples"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a curved model is made from.
+
+    Attributes:
+        model: Model folder, or id on the Hub.
+        samples: The study's training samples.
+        template: How prompt and response become one text.
+        settings: What the gradients depend on.
+        factors: Folder where factors are kept for the next run; empty keeps none.
+        folder: Folder of the run, for shards.
+    """
+
+    model: str
+    samples: pd.DataFrame
+    template: str
+    settings: GradientSettings
+    factors: str
+    folder: Path
+
+    @cached_property
+    def ids(self) -> list[str]:
+        """Id of each sample row."""
+        ids: list[str] = self.samples["id"].tolist()  # ten times as fast as list()
+        return ids
+
+    @cached_property
+    def corpus(self) -> str:
+        """Fingerprint of the samples."""
+        return corpus_id(self.ids)
+
+
+@dataclass(frozen=True)
+class CurvedModel:
+    """A model, its units and their damped curvature.
+
+    Attributes:
+        source: What it was made from; batch size set for the device.
+        network: The model with its units.
+        curvature: Unit names to the damped curvature.
+        key: Fingerprint of model, samples, template, units, curvature and damping: what a whitened gradient depends on.
+        notes: What a person should know about these scores.
+    """
+
+    source: Source
+    network: UnitModel
+    curvature: dict[str, Preconditioner]
+    key: str
+    notes: tuple[str, ...]
+
+    def normaliser(self, normalise: str) -> scores.Normaliser | None:
+        """What divides the scores of each sample: the root of its influence on itself with `self`, nothing with `none`."""
+        return scores.MeasuredNorms(self.curvature) if normalise == SELF else None
+
+    def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
+        """Tokenises samples, by row; those whose response exceeds the context are left out."""
+        return _encode_rows(self.network.lm, self.source, rows)
+
+    def directions(
+        self,
+        encoded: Sequence[Encoded],
+        groups: Sequence[Sequence[int]],
+        *,
+        refine_steps: int = 0,
+        progress: Progress,
+    ) -> scores.Directions:
+        """Preconditions the mean gradient of each group of queries.
+
+        Args:
+            encoded: The queries.
+            groups: Query indices of each group.
+            refine_steps: Conjugate-gradient steps; 0 takes the factored solve.
+            progress: Told at every batch.
+
+        Returns:
+            V of each group.
+
+        Raises:
+            NumericalError: A gradient is not finite.
+        """
+        settings = self.source.settings
+        require_memory(
+            self.network.units, settings.curvature, queries=len(encoded), device=self.network.lm.device
+        )
+        progress("Preparing the queries")
+        gradients = scores.mean_by_group(
+            scores.query_gradients(
+                self.network, self.curvature, encoded=encoded, max_tokens=settings.compute.max_tokens
+            ),
+            groups,
+        )
+        if not refine_steps or settings.curvature.eigenvalues == IDENTITY:
+            return scores.directions_of(gradients, self.curvature)
+        return refine(self._fisher(progress), gradients, steps=refine_steps, progress=progress)
+
+    def _fisher(self, progress: Progress) -> DampedFisher:
+        """The Fisher matrix by the model's own labels: the data's make good factors, and a bad matrix to solve with exactly."""
+        lm, settings = self.network.lm, self.source.settings
+        if settings.curvature.fisher == EMPIRICAL:
+            settings = replace(settings, curvature=replace(settings.curvature, fisher=SAMPLED))
+        texts = pseudo_texts(lm, _factor_texts(lm, self.source), settings.curvature, progress)
+        return DampedFisher(self.network, texts, self.curvature, settings)
+
+
+def load_model(model: str, compute: ComputeSettings, load: Loader | None) -> LanguageModel:
+    """Takes the model from the caller, unless device or precision are asked for that it may not have.
+
+    Raises:
+        ModelError: It cannot be loaded.
+    """
+    usual = ComputeSettings()
+    if load is not None and (compute.device, compute.dtype) == (usual.device, usual.dtype):
+        return load(model)
+    return load_language_model(model, device=compute.device, dtype=compute.dtype)
+
+
+def open_curved_model(source: Source, progress: Progress, load: Loader | None = None) -> CurvedModel:
+    """Loads the model, finds its units, and reads or estimates their curvature.
+
+    Args:
+        source: Model, samples and settings.
+        progress: Told at every batch.
+        load: Gives the model; None loads it with the device and precision of the settings.
+
+    Raises:
+        ModelError: The model cannot be loaded, its layout is unknown, or kept factors belong to another.
+        ConfigError: No unit is tracked, or the factors would not fit into memory.
+        NumericalError: The curvature is singular, all zero, or not finite.
+        DataError: No sample fits the model's context.
+    """
+    progress("Loading the model")
+    lm = load_model(source.model, source.settings.compute, load)
+    tokens = source.settings.compute.max_tokens or TOKENS_AT_ONCE[lm.device.type]
+    compute = replace(source.settings.compute, max_tokens=tokens)
+    source = replace(source, settings=replace(source.settings, compute=compute))
+    settings = source.settings
+    network = find_units(lm, settings.units)
+    key = fingerprint(lm.fingerprint, source.corpus, source.template, settings.gradient_key)
+    untracked = _untracked_note(network)
+    if settings.curvature.eigenvalues == IDENTITY:
+        nothing: dict[str, Preconditioner] = {unit.name: Identity() for unit in network.units}
+        return CurvedModel(source, network, nothing, key, untracked)
+    factors, count = _factors(network, source, progress)
+    precision = full_precision(lm.model.get_input_embeddings().weight).dtype
+    damped = preconditioners(factors, settings.solve, device=lm.device, dtype=precision)
+    widest = max(unit.inputs if unit.is_head else max(unit.inputs, unit.outputs) for unit in network.units)
+    few = (FEW_SAMPLES.format(count=count, width=widest),) if count < widest else ()
+    return CurvedModel(source, network, damped, key, (*few, *untracked))
+
+
+def _untracked_note(network: UnitModel) -> tuple[str, ...]:
+    """Names what no unit covers, with its share of the parameters; parts below a thousandth together."""
+    parts = list_untracked(network.lm.model, network.units)
+    named = [f"{part.name} {part.share:.1%}" for part in parts if part.share >= 0.001]
+    rest = sum(part.share for part in parts if part.share < 0.001)
+    listed = ", ".join([*named, *([f"others {rest:.1%}"] if rest else [])])
+    return (f"not tracked, share of the parameters: {listed}",) if listed else ()
+
+
+def find_units(lm: LanguageModel, settings: UnitSettings) -> UnitModel:
+    """Finds the units of a model that the settings track.
+
+    Raises:
+        ModelError: The model's layout is unknown.
+        ConfigError: No unit is tracked.
+    """
+    find = find_linears if settings.kind == LINEARS else find_sublayers
+    head = find_head(lm.model) if settings.has_head else []
+    units = select_units(
+        [*find(lm.model), *head],
+        tracked=settings.tracked,
+        last_blocks=settings.last_blocks,
+        merge_blocks=settings.merge_blocks,
+    )
+    return UnitModel(lm, tuple(units))
+
+
+def _factors(network: UnitModel, source: Source, progress: Progress) -> tuple[dict[str, EigenFactors], int]:
+    """Reads the factors that an earlier run kept, or estimates and keeps them; also says how many samples they come from."""
+    settings, lm = source.settings, network.lm
+    key = fingerprint(source.corpus, source.template, settings.factor_key)
+    file = fitting.FactorFile(Path(source.factors) if source.factors else None, lm.fingerprint, key)
+    factors = file.read()
+    if factors is not None:
+        return factors, min(settings.curvature.factor_samples or len(source.ids), len(source.ids))
+    require_memory(network.units, settings.curvature, queries=1, device=lm.device)
+    texts = _factor_texts(lm, source)
+    folder = source.folder / "shards" if len(texts) > fitting.SHARD_SAMPLES else None
+    shards = Shards(folder, "factors", fingerprint(lm.fingerprint, key))
+    factors = fitting.fit_factors(network, encoded=texts, settings=settings, shards=shards, progress=progress)
+    file.write(factors)
+    return factors, len(texts)
+
+
+def _factor_texts(lm: LanguageModel, source: Source) -> list[Encoded]:
+    """The samples that the curvature is estimated from, drawn by the seed."""
+    settings = source.settings.curvature
+    order = np.random.default_rng(settings.seed).permutation(len(source.ids))
+    return list(_encode_rows(lm, source, order[: settings.factor_samples or None]).values())
+
+
+def _encode_rows(lm: LanguageModel, source: Source, rows: NDArray[np.int64]) -> dict[int, Encoded]:
+    chosen = source.samples.iloc[rows]
+    texts = list(zip(chosen["prompt"], chosen["response"], strict=True))
+    encoded = encode_all(lm, texts, source.template)
+    return {int(row): text for row, text in zip(rows, encoded, strict=True) if text is not None}

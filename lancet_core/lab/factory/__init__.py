@@ -1,0 +1,1 @@
+"""The demo's factory: its models, scorers, queries and report, made from code."""

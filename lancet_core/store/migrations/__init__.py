@@ -1,1 +1,0 @@
-"""Steps that bring an older index up to the newest schema."""

@@ -1,0 +1,245 @@
+"""Makes a study of a model and its training samples, given as files or as objects."""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pandas as pd
+import pyarrow
+
+from lancet_core.acts.prepare import Prepared, PrepareRequest
+from lancet_core.acts.subject import Subject
+from lancet_core.data.adapters import AUTO, Loaded, load_samples
+from lancet_core.data.inputs import load_prompts, load_queries
+from lancet_core.data.samples import Query
+from lancet_core.errors import DataError, ModelError, StoreError
+from lancet_core.evaluation.scorer_cards import scorer_card
+from lancet_core.files import replacing_folder, write_json_lines, write_table
+from lancet_core.models.fingerprints import check_model_folder
+from lancet_core.runs import launcher
+from lancet_core.runs.launcher import Task
+from lancet_core.runs.run import OnStatus, Run
+from lancet_core.store import studies as store
+from lancet_core.store.queries import add_queries
+from lancet_core.store.studies import NewStudy, StudyRecord
+from lancet_core.workspace import Workspace
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+
+# HH prompts are whole dialogues that carry their own marks.
+TEMPLATES = {"hh": "raw"}
+GIVEN_MODEL = "model"
+
+
+@runtime_checkable
+class Saved(Protocol):
+    """A loaded model or tokenizer of transformers."""
+
+    def save_pretrained(self, save_directory: Any, **options: Any) -> Any:
+        """Writes it to a folder."""
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What a study is made of.
+
+    Attributes:
+        model: Folder or hub id of the causal language model, or a loaded model with its tokenizer.
+        train: Its training samples: a file, a DataFrame, or a Dataset.
+        format: Name of a data adapter, or `auto`.
+        harmful_scorer: Folder of the harmful scorer, empty for none.
+        helpful_scorer: Folder of the helpful scorer, empty for none.
+        template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
+        prompts: File of evaluation prompts, empty for none.
+        queries: File of influence queries, or queries; empty for none.
+    """
+
+    model: "str | Path | tuple[Saved, Saved]"
+    train: Any
+    format: str = AUTO
+    harmful_scorer: str | Path = ""
+    helpful_scorer: str | Path = ""
+    template: str = ""
+    prompts: str | Path = ""
+    queries: "str | Path | Sequence[Query]" = ""
+
+
+def create(
+    workspace: Workspace, name: str, materials: Materials, on_status: OnStatus | None = None
+) -> StudyRecord:
+    """Makes a study: reads the samples, measures each with the model, and scores them.
+
+    Args:
+        workspace: Where it will lie.
+        name: Its name.
+        materials: What it is made of.
+        on_status: Called whenever the run that measures the samples was looked at.
+
+    Returns:
+        The study; its counts say how many samples were kept, cut, rejected and doubled.
+
+    Raises:
+        StoreError: The name is taken or no name.
+        DataError: A file cannot be used.
+        ModelError: The model or a scorer cannot be used.
+        JobError: The run failed.
+        Cancelled: A person stopped it. Whatever goes wrong, no half-made study stays.
+    """
+    _check_free(workspace, name)
+    harmful, helpful = map(_scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
+    source = _model_source(materials.model)
+    loaded = _load(materials)
+    prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
+    queries, origin = _queries(materials)
+    folder = workspace.studies / name
+
+    def write() -> StudyRecord:
+        folder.mkdir(parents=True, exist_ok=True)
+        model = source if source is not None else _keep_model(materials.model, folder / GIVEN_MODEL)
+        template = materials.template or TEMPLATES.get(loaded.format, "auto")
+        read = folder / "read.parquet"
+        write_table(read, loaded.frame)
+        subject = Subject("", model, str(read), template, harmful, helpful)
+        run: Run[Prepared] = Run(
+            workspace, launcher.start(workspace, Task("prepare", subject, PrepareRequest()))
+        )
+        result = run.wait(on_status).result
+        counts = _write_samples(folder, loaded, result)
+        read.unlink()
+        if prompts is not None:
+            write_table(folder / "prompts.parquet", prompts)
+        run.refreshed().delete()
+        study = store.add_study(workspace, NewStudy(name, model, template, harmful, helpful, counts))
+        add_queries(study, queries, origin)
+        return study
+
+    with ExitStack() as undo:
+        undo.callback(_remove, workspace, name)
+        study = write()
+        undo.pop_all()
+    return study
+
+
+def _check_free(workspace: Workspace, name: str) -> None:
+    store.check_name(name)
+    if name in {study.name for study in store.list_studies(workspace)}:
+        raise StoreError(store.name_taken(name))
+    shutil.rmtree(workspace.studies / name, ignore_errors=True)  # left by a process that was killed half-way
+
+
+def _remove(workspace: Workspace, name: str) -> None:
+    """Takes a half-made study out of index and folder."""
+    known = {study.name: study for study in store.list_studies(workspace)}
+    if name in known:
+        store.delete_study(known[name])
+    shutil.rmtree(workspace.studies / name, ignore_errors=True)
+
+
+def _load(materials: Materials) -> Loaded:
+    """Reads the training samples; objects go through a file, so that they are read as a file would be.
+
+    Raises:
+        DataError: The file cannot be used, or the object is no table.
+    """
+    train = materials.train
+    if isinstance(train, str | Path):
+        return load_samples(Path(train).expanduser(), materials.format)
+    frame = train.to_pandas() if hasattr(train, "to_pandas") else train
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"the training samples are a {type(train).__name__}; give a file, a DataFrame or a Dataset"
+        )
+    name = f"a {type(train).__name__}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "samples.parquet"
+        try:
+            write_table(path, frame)
+            loaded = load_samples(path, materials.format)
+        except (pyarrow.ArrowException, ValueError, DataError) as error:
+            reason = " ".join(str(error).replace(str(path), name).split())
+            raise DataError(f"the training samples, {name}, cannot be used: {reason}") from error
+    return replace(loaded, frame=loaded.frame.assign(source_file=name))
+
+
+def _queries(materials: Materials) -> tuple[list[Query], str]:
+    """Takes queries as they are, or reads them.
+
+    Raises:
+        DataError: The file cannot be used, or something else than queries is given.
+    """
+    given = materials.queries
+    if isinstance(given, str | Path):
+        path = Path(given).expanduser()
+        return (load_queries(path), path.name) if given else ([], "")
+    if not all(isinstance(query, Query) for query in given):
+        raise DataError("the queries are given as a file, or as a list of Query(prompt, response)")
+    return list(given), "given"
+
+
+def _model_source(model: Any) -> str | None:
+    """Makes a model folder absolute and checks it; leaves a hub id as it is, and gives None for a loaded model.
+
+    Raises:
+        ModelError: It is neither a folder of safetensors, nor a hub id, nor a loaded model with its tokenizer.
+    """
+    if isinstance(model, tuple) and len(model) == 2 and all(isinstance(part, Saved) for part in model):
+        return None
+    if not isinstance(model, str | Path):
+        raise ModelError(
+            f"the model is a {type(model).__name__}; give a folder, a hub id, or a loaded model with its tokenizer: (model, tokenizer)"
+        )
+    folder, name = Path(model).expanduser(), str(model)
+    if folder.exists():
+        check_model_folder(folder)
+        return str(folder.resolve())
+    if HUB_ID.fullmatch(name):
+        return name
+    raise ModelError(f"there is no model folder {name}; give a folder saved by save_pretrained, or a hub id")
+
+
+def _keep_model(model: Any, folder: Path) -> str:
+    """Saves a loaded model and its tokenizer into the study, whole or not at all."""
+    with replacing_folder(folder) as temporary:
+        for part in model:
+            part.save_pretrained(temporary)
+    check_model_folder(folder)
+    return str(folder)
+
+
+def _scorer_folder(folder: str | Path) -> str:
+    """Makes a scorer folder absolute and checks its card; empty stays empty."""
+    if not folder:
+        return ""
+    place = Path(folder).expanduser()
+    scorer_card(place)
+    check_model_folder(place)
+    return str(place.resolve())
+
+
+def _write_samples(folder: Path, loaded: Loaded, prepared: Prepared) -> dict[str, int]:
+    """Writes the samples that fit the model, and the rows that were rejected with the reason of each."""
+    kept, too_long = prepared.table, prepared.rejected_rows
+    write_table(folder / "samples.parquet", kept)
+    rejected = [
+        *({"row": row.row, "reason": row.reason} for row in loaded.rejected),
+        *(
+            {"row": int(row), "reason": reason}
+            for row, reason in zip(too_long["row"], too_long["reason"], strict=True)
+        ),
+    ]
+    write_json_lines(folder / "rejected.jsonl", sorted(rejected, key=lambda row: row["row"]))
+    return {
+        "rows": loaded.rows,
+        "samples": len(kept),
+        "rejected": len(rejected),
+        "too_long": len(too_long),
+        "cut": prepared.cut,
+        "duplicates": loaded.duplicates,
+        "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
+        "labelled": int(kept["is_safe"].notna().sum()),
+    }

@@ -1,0 +1,290 @@
+"""The handle of a study: everything that can be done with it. Shell, screens and notebooks all work through it.
+
+import lancet_core as lancet
+
+study = lancet.open_study("demo")
+trace = study.attribute(["Why?", "Because."]).wait()
+trace.result.table.head()
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+
+from lancet_core.acts.attribute import Attribution
+from lancet_core.acts.cluster import Clustering
+from lancet_core.acts.compare import Comparison
+from lancet_core.acts.correct import Correction
+from lancet_core.acts.evaluate import Evaluation
+from lancet_core.acts.index import IndexBuilt
+from lancet_core.correction.pair_files import ReviewedPair
+from lancet_core.correction.settings import CorrectionSettings, PairSettings
+from lancet_core.data.samples import Query
+from lancet_core.errors import DataError
+from lancet_core.influence.settings import ClusterSettings, GradientSettings, IndexSettings, InfluenceSettings
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs.run import OnStatus, Run, list_runs
+from lancet_core.store import pairs as pair_store
+from lancet_core.store import studies as store
+from lancet_core.store.decisions import Decision
+from lancet_core.store.queries import list_queries
+from lancet_core.store.runs import RunFilter, queries_of
+from lancet_core.store.studies import StudyRecord
+from lancet_core.study import attributions, cases, corrections, indexes, proofs, review
+from lancet_core.study.creation import Materials, create
+from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
+from lancet_core.workspace import Workspace, open_workspace
+
+Asked = Query | Sequence[str] | Sequence[Query]
+
+
+class Study(StudyRecord):
+    """A model, its training samples, its scorers, and what was found out about them."""
+
+    def attribute(
+        self, query: Asked, settings: InfluenceSettings | None = None, *, batch: bool = False, top: int = 0
+    ) -> Run[Attribution]:
+        """Scores training samples by how much they push the model towards an answer (above 0) or away from it (below 0).
+
+        Args:
+            query: A query, `[prompt, response]`, or several queries.
+            settings: Method, recall, damping …: `lancet.preset("linfac-head", recall="all")`; None takes the default.
+            batch: Whether the queries of each group are attributed as one.
+            top: Scores kept of each sign for each query; 0 keeps all.
+
+        Raises:
+            DataError: There is no query, or recall needs a gradient index and there is none.
+            JobError: No worker can be started.
+        """
+        return attributions.attribute(self, as_queries(query), settings, batch=batch, top=top)
+
+    def cluster(
+        self, settings: ClusterSettings | None = None, *, queries: Sequence[Query] = ()
+    ) -> Run[Clustering]:
+        """Groups queries that resemble each other, so that each group can be attributed as one; arguments as in `attributions.cluster`."""
+        return attributions.cluster(self, settings, queries=queries)
+
+    def build_index(
+        self, influence: GradientSettings | None = None, index: IndexSettings | None = None
+    ) -> Run[IndexBuilt]:
+        """Keeps a few numbers of each sample, from which recall `index` finds any query's candidates; see `indexes.build_index`."""
+        return indexes.build_index(self, influence, index)
+
+    def generate(self, prompt: str, settings: GenerationSettings | None = None, *, model: str = "") -> str:
+        """Lets the model answer a prompt.
+
+        Args:
+            prompt: What is asked.
+            settings: Length, temperature and seed.
+            model: Folder of another model than the study's, as a corrected one.
+
+        Raises:
+            DataError: The prompt is empty.
+            JobError: The model host failed.
+        """
+        with closing(cases.stream_answer(self, prompt, settings, model=model)) as pieces:
+            return "".join(pieces)
+
+    def propose_pairs(
+        self, run: Run[Attribution], settings: PairSettings | None = None, *, picked: Sequence[str] = ()
+    ) -> "Pairs":
+        """Puts pairs up for review: for one query what its trace shows, for query clusters their pairs in turn.
+
+        Args:
+            run: A finished attribution; the review works from it from now on.
+            settings: How many pairs, and which samples may enter.
+            picked: Ids of samples that come first.
+
+        Raises:
+            DataError: No pair can be made.
+            JobError: The run is not done.
+        """
+        groups = queries_of(self.workspace, run.id)
+        if len(groups) == 1 and groups[0][0] == groups[0][1]:
+            count = settings.count if settings else review.PAIRS_OF_A_CASE
+            review.propose_for_case(self, run, groups[0][0], picked=tuple(picked), count=count)
+            return Pairs(self, Scope(groups[0][0]))
+        review.propose_for_clusters(self, run, settings)
+        return Pairs(self, Scope())
+
+    def pairs(self, case_id: str = "") -> "Pairs":
+        """The pairs of a case and its query cluster; without a case those of the study."""
+        return Pairs(self, Scope(case_id))
+
+    def correct(
+        self,
+        pairs: "Pairs | Run[Attribution] | str | Path | None" = None,
+        settings: CorrectionSettings | None = None,
+        *,
+        queries: Sequence[Query] = (),
+    ) -> Run[Correction]:
+        """Trains a copy of the model away from the first and towards the second sample of each pair, and leaves the rest as it is.
+
+        Args:
+            pairs: Reviewed pairs, whose approved ones are taken; a file of pairs; or an attribution whose pairs are taken unreviewed.
+                None takes all approved pairs of the study.
+            settings: Objective and training.
+            queries: Queries whose probability is followed; empty takes all of the study.
+
+        Raises:
+            DataError: There is no pair, or no sample to retain.
+            JobError: No worker can be started.
+        """
+        if isinstance(pairs, Run):
+            source = corrections.attribution_source(self, pairs)
+        elif isinstance(pairs, str | Path):
+            source = corrections.file_source(self, pairs)
+        else:
+            source = corrections.reviewed_source(self, pairs.scope if pairs is not None else Scope())
+        case_id = pairs.scope.case_id if isinstance(pairs, Pairs) else ""
+        return corrections.correct(self, source, settings, queries=queries, case_id=case_id)
+
+    def evaluate(
+        self,
+        *,
+        model: str | Path = "",
+        prompts: str | Path = "",
+        settings: proofs.ProofSettings | None = None,
+    ) -> Run[Evaluation]:
+        """Lets a model answer prompts and queries, and measures the answers; see `proofs.evaluate`."""
+        return proofs.evaluate(self, model=model, prompts=prompts, settings=settings)
+
+    def compare(
+        self,
+        after: Run[Correction] | str | Path,
+        case: "Query | Sequence[str] | None" = None,
+        *,
+        settings: proofs.ProofSettings | None = None,
+    ) -> Run[Comparison]:
+        """Compares a corrected model with the study's on the same prompts, and says whether it is corrected; see `proofs.compare`."""
+        chosen = None if case is None else as_queries(case)[0]
+        return proofs.compare(self, after, chosen, settings=settings)
+
+    def queries(self) -> pd.DataFrame:
+        """Lists its queries, oldest first: `id`, `prompt`, `response`, `polarity`, `source`, `category`, `group`, `created_at`."""
+        return list_queries(self)
+
+    def sample_cases(self, count: int = 3) -> pd.DataFrame:
+        """Picks bad answers that came with the study, each of another category where there are enough; columns as in `queries`."""
+        return cases.sample_cases(self, count)
+
+    def runs(self, act: str | None = None) -> list[Run[Any]]:
+        """Lists its runs, newest first; with an act (`attribute`, `correct` …) only those of it."""
+        return list_runs(self.workspace, RunFilter(study=self.name, act=act))
+
+    def delete(self) -> None:
+        """Deletes it with everything found out about it.
+
+        Raises:
+            StoreError: A run of it is going.
+        """
+        store.delete_study(self)
+
+
+class Pairs:
+    """Pairs of a case, or of a study, as they stand in the review."""
+
+    def __init__(self, study: StudyRecord, scope: Scope) -> None:
+        self.study, self.scope = study, scope
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """All of them, decided or not, with their verdicts and the reason why each stands for review."""
+        return queue(self.study, View(reviewer="", scope=self.scope, show="all"))
+
+    def approved(self) -> list[ReviewedPair]:
+        """The approved ones, with the texts of their samples.
+
+        Raises:
+            DataError: A sample is not in the study any more.
+        """
+        return review.approved_pairs(self.study, self.scope)
+
+    def approve(self, pair_ids: Sequence[str], *, reviewer: str) -> list[Decision]:
+        """Approves pairs by id.
+
+        Raises:
+            StoreError: There is no such pair, or somebody decided on it already.
+            ConfigError: The reviewer has no name.
+        """
+        return [
+            review.decide(self.study.workspace, pair_id, pair_store.APPROVE, reviewer=reviewer)
+            for pair_id in pair_ids
+        ]
+
+    def __len__(self) -> int:
+        return len(pairs_in_scope(self.study, self.scope))
+
+
+def as_queries(asked: Asked) -> list[Query]:
+    """Reads what is asked about: a query, `[prompt, response]`, or several queries.
+
+    Raises:
+        DataError: It is none of these.
+    """
+    if isinstance(asked, Query):
+        return [asked]
+    if len(asked) == 2 and all(isinstance(text, str) for text in asked):
+        return [Query(*cast(Sequence[str], asked))]
+    if asked and all(isinstance(query, Query) for query in asked):
+        return list(cast(Sequence[Query], asked))
+    raise DataError(
+        "a query is given as Query(prompt, response), as [prompt, response], or as a list of queries"
+    )
+
+
+def handle(record: StudyRecord) -> Study:
+    """Gives a study as the index knows it its acts."""
+    return Study(**{field.name: getattr(record, field.name) for field in fields(StudyRecord)})
+
+
+def open_study(name: str, *, workspace: str | Path | Workspace | None = None) -> Study:
+    """Opens a study by name.
+
+    Args:
+        name: Its name.
+        workspace: Where it lies; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
+
+    Raises:
+        StoreError: There is none of this name; the message lists those there are.
+    """
+    return handle(store.get_study(as_workspace(workspace), name))
+
+
+def list_studies(*, workspace: str | Path | Workspace | None = None) -> list[Study]:
+    """Lists the studies of a workspace, oldest first."""
+    return [handle(record) for record in store.list_studies(as_workspace(workspace))]
+
+
+def create_study(
+    name: str,
+    *,
+    workspace: str | Path | Workspace | None = None,
+    on_status: OnStatus | None = None,
+    **materials: Any,
+) -> Study:
+    """Makes a study of a model and the samples it was fine-tuned on.
+
+    Args:
+        name: Its name.
+        workspace: Where it will lie; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
+        on_status: Called whenever the run that measures the samples was looked at.
+        **materials: Fields of `creation.Materials`: `model` (a folder, a hub id, or a loaded model and tokenizer), `train` (a file,
+            a DataFrame or a Dataset), and further `harmful_scorer`, `helpful_scorer`, `template`, `prompts`, `queries`, `format`.
+
+    Raises:
+        StoreError: The name is taken or no name.
+        DataError: A file or table cannot be used.
+        ModelError: The model or a scorer cannot be used.
+        JobError: The run that measures the samples failed.
+    """
+    return handle(create(as_workspace(workspace), name, Materials(**materials), on_status))
+
+
+def as_workspace(workspace: str | Path | Workspace | None) -> Workspace:
+    """Opens a workspace unless it is open already."""
+    return workspace if isinstance(workspace, Workspace) else open_workspace(workspace)

@@ -1,1 +1,0 @@
-"""The acts of the workbench, shared by the screens and the command line."""

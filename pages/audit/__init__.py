@@ -1,0 +1,1 @@
+"""Audit: how well a ranking tells unsafe samples from safe ones."""

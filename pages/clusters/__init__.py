@@ -1,0 +1,1 @@
+"""Clusters: which queries belong together."""

@@ -1,0 +1,1 @@
+"""Home: start from a bad answer."""

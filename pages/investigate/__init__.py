@@ -1,1 +1,0 @@
-"""Trace, Audit and Clusters."""

@@ -1,0 +1,1 @@
+"""Prove: before and after, and the verdict."""

@@ -1,0 +1,1 @@
+"""Review: people decide on pairs of samples."""

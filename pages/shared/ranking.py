@@ -1,0 +1,107 @@
+"""Both ends of an attribution: the samples that push towards the answers, and those that push away."""
+
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from lancet_core.acts.attribute import Attribution
+from lancet_core.runs.run import Run
+from pages.shared import state
+from pages.shared.numbers import influence, percent, score, standing
+from pages.shared.ranked import Row, draw_ranked, read_picked
+from pages.shared.sample_drawer import label_words, open_drawer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def both_ends(rows: "pd.DataFrame", length: int) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Picks the samples of each sign with the largest absolute scores, strongest first."""
+    return (
+        rows[rows["influence"] > 0].nlargest(length, "influence"),
+        rows[rows["influence"] < 0].nsmallest(length, "influence"),
+    )
+
+
+def draw_both_ends(
+    rows: "pd.DataFrame", *, length: int, key: str, parameter: str, pickable: bool = False
+) -> None:
+    """Draws the two lists side by side; a click on a sample names it in the URL, see `draw_opened`.
+
+    Args:
+        rows: Scored samples of one query or batch.
+        length: Samples in each list.
+        key: Start of the keys of the lists.
+        parameter: URL parameter that holds the id of the opened sample.
+        pickable: Whether a person can tick samples, see `picked_samples`.
+    """
+    strongest = float(rows["influence"].abs().max()) or 1.0
+    towards, away = both_ends(rows, length)
+    ends = ((":orange[▲] Pushes towards", towards), (":blue[▼] Pushes away", away))
+    for number, (column, (title, samples)) in enumerate(zip(st.columns(2, gap="large"), ends, strict=True)):
+        with column:
+            st.markdown(f"#### {title}&ensp;:gray[:small[{_unsafe_words(samples)}]]")
+            listed = [
+                _row(place, sample, strongest, count=len(rows))
+                for place, sample in enumerate(samples.itertuples(), start=1)
+            ]
+            if not listed:
+                st.caption("No candidate pushes this way.")
+                continue
+            clicked = draw_ranked(
+                listed, key=f"{key}-{number}", opened=state.read(parameter), pickable=pickable
+            )
+            if clicked:
+                state.write(parameter, clicked)
+
+
+def picked_samples(key: str) -> list[str]:
+    """Lists the ids of the samples that a person ticked in either list.
+
+    Args:
+        key: Start of the keys of the lists.
+    """
+    return [sample_id for number in range(2) for sample_id in read_picked(f"{key}-{number}")]
+
+
+def draw_opened(run: Run[Attribution], query_id: str, *, rows: "pd.DataFrame", parameter: str) -> None:
+    """Opens the drawer of the sample that the URL names, if it is among the rows.
+
+    Args:
+        run: The attribution.
+        query_id: Its query, or group of a batch.
+        rows: Its rows.
+        parameter: URL parameter that holds the id of the opened sample.
+    """
+    opened = state.read(parameter)
+    found = rows[rows["sample_id"] == opened]
+    if found.empty:
+        return
+
+    heat = run.result.tokens(query_id, opened)
+    open_drawer(
+        next(found.itertuples(index=False)),
+        heat,
+        count=len(rows),
+        on_close=lambda: state.write(parameter, ""),
+    )
+
+
+def _row(place: int, sample: Any, strongest: float, *, count: int) -> Row:
+    label = label_words(sample.is_safe)
+    scored = [("", f"harmful score {score(sample.harmful)}")] if sample.harmful == sample.harmful else []
+    return Row(
+        sample_id=str(sample.sample_id),
+        rank=str(place),
+        score=influence(sample.influence),
+        length=float(sample.influence) / strongest,
+        standing=standing(sample.percentile, count, towards=sample.influence > 0),
+        prompt=str(sample.prompt),
+        response=str(sample.response),
+        tags=(*scored, *([label] if label else [])),
+    )
+
+
+def _unsafe_words(samples: "pd.DataFrame") -> str:
+    known = samples["is_safe"].dropna()
+    return f"{percent(float((~known.astype(bool)).mean()))} labelled unsafe" if len(known) else ""

@@ -1,0 +1,1 @@
+"""Trace: the training samples behind an answer."""
