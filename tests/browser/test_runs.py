@@ -19,7 +19,7 @@ def test_list_opens_a_run_and_a_cold_reload_shows_it_again(page: Page, written: 
     run_id = newest(written, "attribute")
     assert f"runs_run={run_id}" in page.url
     driver.visit(page, page.url)
-    expect(page.get_by_text('"candidates"')).to_be_visible()
+    expect(page.get_by_text('"candidates"').first).to_be_visible()
     expect(page.get_by_role("link", name="Made from")).to_be_visible()
 
 

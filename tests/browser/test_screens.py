@@ -109,6 +109,7 @@ def test_hostile_text_stays_text(page: Page, server: str):
 
 def test_audit_follows_its_threshold(page: Page, server: str, demo_workspace: Workspace):
     driver.visit(page, f"{server}/audit?study=demo&case={first_case(demo_workspace)}&a_methods=LinFAC")
+    page.get_by_role("button", name="Rank with LinFAC").click()
     expect(page.get_by_text("Where to cut")).to_be_visible(timeout=driver.LONG_MS)
     driver.settle(page)
     slider = page.get_by_role("slider").first
