@@ -75,5 +75,9 @@ def finish(run: Run[R]) -> Run[R]:
         JobError: It failed.
         Cancelled: A person cancelled it.
     """
-    with RunBar() as bar:
-        return run.wait(bar)
+    try:
+        with RunBar() as bar:
+            return run.wait(bar)
+    except KeyboardInterrupt:  # also while the bar is being made
+        run.cancel()
+        raise
