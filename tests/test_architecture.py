@@ -279,6 +279,17 @@ def test_torch_free_modules_start_without_torch():
     assert heavy_after(statement) == []
 
 
+@pytest.mark.parametrize("module", ["lancet_core.cli.main", "lancet_core.study.study"])
+def test_what_starts_often_starts_without_heavy_libraries(module):
+    """Each of these takes half a second and more; they are imported where they are used."""
+    heavy = ["torch", "transformers", "sklearn", "scipy", "nltk", "umap", "plotly"]
+    script = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    outcome = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert outcome.stdout.strip() == "[]"
+
+
 def test_pages_start_without_torch():
     parts = [name for name in MODULES if layer_of(name) == "pages" and not is_screen(name)]
     statement = f"import importlib\nfor name in {parts!r}:\n    importlib.import_module(name)"

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import TfidfVectorizer
 
 from lancet_core.errors import DataError
 
@@ -62,6 +61,8 @@ def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = (
 
 def _fit(towards: pd.DataFrame, away: pd.DataFrame) -> NDArray[np.float64]:
     """How well each sample away fits each sample towards, shape (towards, away)."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
     prompts = [*towards["prompt"], *away["prompt"]]
     try:
         vectors = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4)).fit_transform(prompts)

@@ -6,20 +6,27 @@ Tokens are nltk's word tokens in lower case. A model that gives one answer to ev
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import numpy as np
-from nltk.tokenize import NLTKWordTokenizer
 
 from lancet_core.errors import NumericalError
 
-_TOKENIZER = NLTKWordTokenizer()
 SMOOTHING_EPSILON = 0.1
 Words = Sequence[str]
 
 
 def words_of(text: str) -> list[str]:
     """Splits a text into nltk word tokens in lower case."""
-    return [word.lower() for word in _TOKENIZER.tokenize(text)]
+    return [word.lower() for word in _tokenizer().tokenize(text)]
+
+
+@cache
+def _tokenizer() -> Any:
+    from nltk.tokenize import NLTKWordTokenizer  # takes a second, and the list of acts needs none of it
+
+    return NLTKWordTokenizer()
 
 
 def msttr(texts: Sequence[Words], window: int = 50) -> float:
