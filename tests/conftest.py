@@ -1,5 +1,6 @@
 """Fixtures that all layers use."""
 
+import json
 import os
 from pathlib import Path
 
@@ -49,6 +50,34 @@ def tiny_model(tiny_model_folder):
         return loaded[key]
 
     return model_of
+
+
+@pytest.fixture
+def lancet(place, monkeypatch, capfd):
+    """Calls a command in this process, in the folder `place`: `lancet("study", "list")` gives exit code, stdout and stderr."""
+    from lancet_core.cli.main import run
+
+    monkeypatch.setenv("LANCET_WORKSPACE", str(place / "workspace"))
+    monkeypatch.chdir(place)
+
+    def call(*arguments):
+        capfd.readouterr()
+        code = run([str(argument) for argument in arguments])
+        return code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def lancet_json(lancet):
+    """Calls a command that must succeed; gives the JSON document that it prints."""
+
+    def call(*arguments):
+        code, out, err = lancet(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+    return call
 
 
 @pytest.fixture

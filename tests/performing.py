@@ -21,10 +21,12 @@ class Order:
     request: Any
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
-    def changed(self, *, subject: Mapping[str, Any] | None = None, **request: Any) -> "Order":
-        """The same order with other values of its subject or of its request."""
+    def changed(self, **values: Any) -> "Order":
+        """The same order with other values of its subject or of its request, by their names."""
+        subject = {name: value for name, value in values.items() if hasattr(self.subject, name)}
+        request = {name: value for name, value in values.items() if name not in subject}
         return replace(
-            self, subject=replace(self.subject, **subject or {}), request=replace(self.request, **request)
+            self, subject=replace(self.subject, **subject), request=replace(self.request, **request)
         )
 
 

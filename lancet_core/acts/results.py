@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from lancet_core.config import from_dict, to_dict
 from lancet_core.errors import ConfigError, DataError, JobError
@@ -21,12 +21,16 @@ class Result:
     """
 
     folder: Path = field(default=Path(), kw_only=True, compare=False, repr=False)
-    HIDDEN: ClassVar[tuple[str, ...]] = ("folder",)
 
     @classmethod
     def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
         """Gives values of `result.json`, also of an older version, the form of the fields."""
         return values
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was found, as JSON values, without the tables in the folder."""
+        return {name: value for name, value in to_dict(self).items() if name != "folder"}
 
     @property
     def outcome(self) -> str:
@@ -46,8 +50,7 @@ def write_result(folder: Path, result: Result) -> None:
     Raises:
         OSError: It cannot be written.
     """
-    values = to_dict(replace(result, folder=Path()))
-    write_json(folder / FILE, {name: value for name, value in values.items() if name not in Result.HIDDEN})
+    write_json(folder / FILE, result.facts)
 
 
 def read_result(kind: type[R], folder: Path) -> R:
@@ -58,7 +61,7 @@ def read_result(kind: type[R], folder: Path) -> R:
     """
     try:
         values: dict[str, Any] = kind.upgraded(read_json(folder / FILE))
-        known = {each.name for each in fields(kind)} - set(Result.HIDDEN)
+        known = {each.name for each in fields(kind)} - {"folder"}
         result = from_dict(kind, {name: value for name, value in values.items() if name in known})
     except (DataError, ConfigError, AttributeError, KeyError, TypeError) as error:
         raise JobError(

@@ -18,7 +18,7 @@ from lancet_core.cli.options import (
     with_settings,
     with_workspace,
 )
-from lancet_core.cli.output import print_line, print_note, print_table, summary
+from lancet_core.cli.output import print_line, print_note, print_table
 from lancet_core.data.inputs import load_queries
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
@@ -62,7 +62,7 @@ def attribute(
     table = result.table
     if out is not None:
         write_table(out.expanduser(), table)
-    yield {"run": run.id, "rows": len(table), "out": out, "summary": summary(result)}
+    yield {"run": run.id, "rows": len(table), "out": out, "summary": result.facts}
     for query_id, rows in table.groupby("query_id", sort=False):
         _print_query(str(query_id), rows)
     print_note(
@@ -90,7 +90,7 @@ def cluster(
     clusters, result = read_clusters(study, run), run.result
     if out is not None:
         write_table(out.expanduser(), clusters)
-    yield {"run": run.id, "summary": summary(result), "clusters": clusters}
+    yield {"run": run.id, "summary": result.facts, "clusters": clusters}
     sizes = Counter(clusters["cluster"])
     names = sorted(sizes, key=lambda name: (len(name), name))
     rows = [(name, sizes[name], ", ".join(result.terms.get(name, ()))) for name in names]

@@ -8,7 +8,7 @@ import typer
 
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import PresetOption, preset_from, with_settings, with_workspace
-from lancet_core.cli.output import print_line, print_note, summary
+from lancet_core.cli.output import print_line, print_note
 from lancet_core.correction.settings import (
     CORRECTION_PRESETS,
     PAIR_PRESETS,
@@ -59,7 +59,7 @@ def correct(
     print_note(f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain")
     run = finish(corrections.correct(study, source, settings, queries=followed, case_id=case))
     model = run.result.model if out is None else proofs.export_model(run, out)
-    yield {"run": run.id, "model": model, "summary": summary(run.result)}
+    yield {"run": run.id, "model": model, "summary": run.result.facts}
     print_line(f"corrected model: {model}")
     print_note(f"run {run.id}; prove it: lancet compare {study.name} --after {model}")
 

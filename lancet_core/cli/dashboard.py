@@ -13,7 +13,7 @@ import lancet_core
 from lancet_core.acts.build_demo import BuildDemoRequest
 from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import JsonOption, WorkspaceOption, settings_from, with_settings, with_workspace
-from lancet_core.cli.output import print_json, print_line, print_note, summary
+from lancet_core.cli.output import print_json, print_line, print_note
 from lancet_core.errors import ConfigError
 from lancet_core.lab.factory.remaking import remake_assets
 from lancet_core.study.demo import install_demo
@@ -76,7 +76,7 @@ def build(
     request = settings_from(BuildDemoRequest, values)
     with RunBar() as bar:
         run, folder = remake_assets(workspace, request, target=out, on_status=bar)
-    yield {"run": run.id, "folder": folder, "summary": summary(run.result)}
+    yield {"run": run.id, "folder": folder, "summary": run.result.facts}
     print_line(f"demo assets: {folder}")
 
 

@@ -1,6 +1,10 @@
 """Waits for a run on the terminal: step, count and time left on stderr."""
 
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from lancet_core.acts.results import Result
@@ -74,10 +78,24 @@ def finish(run: Run[R]) -> Run[R]:
     Raises:
         JobError: It failed.
         Cancelled: A person cancelled it.
+        KeyboardInterrupt: A person pressed Ctrl-C; it is cancelled by then.
     """
+    with _noted_interrupt() as interrupted, RunBar() as bar:
+
+        def look(status: Status) -> None:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            bar(status)
+
+        return run.wait(look)
+
+
+@contextmanager
+def _noted_interrupt() -> Iterator[Event]:
+    """Notes Ctrl-C instead of raising it anywhere: Python drops an exception that arrives inside an import's callback."""
+    interrupted = Event()
+    before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
     try:
-        with RunBar() as bar:
-            return run.wait(bar)
-    except KeyboardInterrupt:  # also while the bar is being made
-        run.cancel()
-        raise
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, before)

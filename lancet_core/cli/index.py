@@ -15,7 +15,7 @@ from lancet_core.cli.options import (
     with_settings,
     with_workspace,
 )
-from lancet_core.cli.output import print_line, print_note, print_table, summary
+from lancet_core.cli.output import print_line, print_note, print_table
 from lancet_core.influence.presets import USUAL
 from lancet_core.influence.settings import GradientSettings, IndexSettings
 from lancet_core.study import indexes
@@ -32,7 +32,7 @@ def build(study: Study, method: MethodOption = USUAL, *, values: dict[str, Any])
     settings = influence_from(method, values)
     run = finish(study.build_index(settings, settings_from(IndexSettings, values)))
     result, index = run.result, indexes.require_index(study, settings)
-    yield {"run": run.id, "folder": index.folder, "size": index.size, "summary": summary(result)}
+    yield {"run": run.id, "folder": index.folder, "size": index.size, "summary": result.facts}
     print_line(
         f"{result.samples:,} samples, {result.dimensions:,} dimensions and {result.bytes_per_sample:,.0f} bytes each, "
         f"{megabytes(index.size)} in all, {result.seconds:.1f} s"

@@ -21,8 +21,6 @@ from typing import Any, TextIO
 import pandas as pd
 import typer
 
-from lancet_core.acts.results import Result
-from lancet_core.config import to_dict
 from lancet_core.text import visible, visible_json, visible_line, visible_pieces
 
 LONGEST_CELL = 100
@@ -156,11 +154,6 @@ def cell(value: Any) -> str:
         return value.astimezone().strftime("%Y-%m-%d %H:%M:%S")
     text = visible_line(str(value))
     return text if len(text) <= LONGEST_CELL else text[: LONGEST_CELL - 1] + "…"
-
-
-def summary(result: Result) -> dict[str, Any]:
-    """What a run found, without the tables in its folder, for `print_json`."""
-    return {name: value for name, value in to_dict(result).items() if name != "folder"}
 
 
 def _plain(value: Any) -> Any:

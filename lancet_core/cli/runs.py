@@ -15,7 +15,6 @@ from lancet_core.cli.output import (
     print_note,
     print_table,
     print_text,
-    summary,
 )
 from lancet_core.errors import JobError
 from lancet_core.runs.run import Run, list_runs, open_run
@@ -142,7 +141,7 @@ def describe(run: Run[Any]) -> dict[str, object]:
 def _result(run: Run[Any]) -> dict[str, Any] | None:
     """What a run found, as plain values; None before it is done, and where another version did it."""
     try:
-        return summary(run.result) if run.record.is_done else None
+        return run.result.facts if run.record.is_done else None
     except JobError as error:
         print_note(str(error))
         return None

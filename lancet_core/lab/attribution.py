@@ -16,7 +16,7 @@ from lancet_core.evaluation.ranking import average_precision
 from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.influence.recall import build_tfidf, most_similar, similarities
 from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.lab.markdown import format_interval, format_number, format_seconds, table_of
 from lancet_core.lab.retraining import Bank
 from lancet_core.lab.scoring import Bench, CorpusScores, Floats, score_corpus
@@ -228,9 +228,9 @@ def measure_all(
 
         def measure(
             name: str = f"{place}/{len(rows)} {name}", settings: InfluenceSettings = settings
-        ) -> Result:
+        ) -> Kept:
             row = yardstick.measure(score_corpus(bench, settings, _named(progress, name)))
-            return Result(facts={"row": row.to_json()})
+            return Kept(facts={"row": row.to_json()})
 
         result = keeper.result(f"{bench.key(settings)}-{yardstick.key}", measure)
         measured[name] = Row.from_json(result.facts["row"])

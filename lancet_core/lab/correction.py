@@ -27,7 +27,7 @@ from lancet_core.evaluation.intervals import bootstrap_mean, paired_change
 from lancet_core.files import write_table
 from lancet_core.lab.correction_pairs import NONE, ROWS, SAFE, Demo, Source, check_row, source_of
 from lancet_core.lab.judging import GREEDY, judged_answers
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.lab.markdown import format_interval, format_number, table_of
 from lancet_core.lab.world.corpus import BENIGN, WRONG
 from lancet_core.models.loading import load_language_model
@@ -107,9 +107,7 @@ def correction_table(demo: Demo, request: Request, *, work: Path, progress: Prog
     return table_of(lines)
 
 
-def _measure(
-    demo: Demo, name: str, seed: int, *, request: Request, folder: Path, progress: Progress
-) -> Result:
+def _measure(demo: Demo, name: str, seed: int, *, request: Request, folder: Path, progress: Progress) -> Kept:
     source = source_of(demo, name, seed)
     model = demo.assets.path(UNTRAINED.get(name, "model"))
     if source.pairs:  # where nothing was approved nothing can be corrected
@@ -127,7 +125,7 @@ def _measure(
         "unsafe": 1 - demo.safe.loc[positive].mean() if positive else float("nan"),
         "good": demo.safe.loc[negative].mean() if negative else float("nan"),
     }
-    return Result(arrays, {fact: repr(float(value)) for fact, value in facts.items()})
+    return Kept(arrays, {fact: repr(float(value)) for fact, value in facts.items()})
 
 
 def _correct(

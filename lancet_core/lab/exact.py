@@ -26,7 +26,7 @@ from lancet_core.influence.presets import PRESETS
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.lab.corpora import MeasuredCorpus
 from lancet_core.lab.factory.training import TrainingSettings
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.lab.markdown import format_interval, table
 from lancet_core.lab.scoring import Bench, score_corpus, trained_on_all
 from lancet_core.models.encoding import Encoded, encode_all
@@ -259,7 +259,7 @@ def _exact_truths(bench: Bench, progress: Progress) -> dict[str, NDArray[np.floa
     truths: dict[str, NDArray[np.float64]] = {}
     for kind, provider in PARAMETERS.items():
 
-        def compute(provider: Provider = provider) -> Result:
+        def compute(provider: Provider = provider) -> Kept:
             lm = load_language_model(str(bench.model), device="cpu", dtype="float64")
             query_pairs = [(query.prompt, query.response) for query in bench.corpus.queries]
             samples, queries = (
@@ -267,7 +267,7 @@ def _exact_truths(bench: Bench, progress: Progress) -> dict[str, NDArray[np.floa
                 for pairs in (bench.corpus.pairs, query_pairs)
             )
             scores = exact_scores(lm, provider, samples=samples, queries=queries, progress=progress)
-            return Result(vars(scores))
+            return Kept(vars(scores))
 
         key = f"exact-{kind.replace(' ', '-')}-{bench.fingerprint}"
         arrays = Keeper(bench.work).result(key, compute).arrays

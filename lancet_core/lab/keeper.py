@@ -17,7 +17,7 @@ from lancet_core.files import replacing, replacing_folder, write_tensors
 
 
 @dataclass(frozen=True)
-class Result:
+class Kept:
     """What was computed.
 
     Attributes:
@@ -43,15 +43,15 @@ class Keeper:
         """Where the result of a key lies."""
         return self.folder / f"{key}.safetensors"
 
-    def read(self, key: str) -> Result | None:
+    def read(self, key: str) -> Kept | None:
         """Reads a result; None where there is none, or its file is broken."""
         try:
             with safe_open(self.path(key), framework="np") as file:
-                return Result({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
+                return Kept({name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {})  # noqa: SIM118
         except (SafetensorError, OSError):
             return None
 
-    def write(self, key: str, result: Result) -> None:
+    def write(self, key: str, result: Kept) -> None:
         """Writes a result, whole or not at all.
 
         Raises:
@@ -61,7 +61,7 @@ class Keeper:
         arrays = {name: np.ascontiguousarray(values) for name, values in result.arrays.items()}
         write_tensors(self.path(key), save_file, arrays, result.facts)
 
-    def result(self, key: str, compute: Callable[[], Result]) -> Result:
+    def result(self, key: str, compute: Callable[[], Kept]) -> Kept:
         """Reads a result, or computes and writes it."""
         result = self.read(key)
         if result is None:

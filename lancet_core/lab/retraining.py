@@ -19,7 +19,7 @@ from lancet_core.config import fingerprint
 from lancet_core.errors import Cancelled, DataError, JobError
 from lancet_core.lab.corpora import MeasuredCorpus
 from lancet_core.lab.factory.training import train_language_model
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.models.encoding import encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
@@ -162,7 +162,7 @@ def write_bank(truth: Keeper, corpus: MeasuredCorpus, bank: Bank) -> None:
         VALUES: bank.log_likelihoods.astype(np.float32),
         "again": bank.again.astype(np.float32),
     }
-    truth.write(corpus.name, Result(arrays, {"corpus": corpus.key}))
+    truth.write(corpus.name, Kept(arrays, {"corpus": corpus.key}))
 
 
 def read_bank(truth: Keeper, corpus: MeasuredCorpus) -> Bank:
@@ -212,9 +212,9 @@ def _workers(processes: int) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _measure_part(corpus: MeasuredCorpus, mask: Mask, keeper: Keeper, key: str) -> Result:
+def _measure_part(corpus: MeasuredCorpus, mask: Mask, keeper: Keeper, key: str) -> Kept:
     """Trains and measures one model in a process of its own."""
-    result = Result({VALUES: query_log_likelihoods(train_on(corpus, mask), corpus)})
+    result = Kept({VALUES: query_log_likelihoods(train_on(corpus, mask), corpus)})
     keeper.write(key, result)
     return result
 

@@ -18,7 +18,7 @@ from lancet_core.config import fingerprint, to_dict
 from lancet_core.influence import fitting
 from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.lab.corpora import DEMO, MeasuredCorpus, draw_named
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.lab.retraining import train_on
 from lancet_core.models import generation
 from lancet_core.models.fingerprints import fingerprint_model
@@ -163,7 +163,7 @@ def score_corpus(bench: Bench, settings: InfluenceSettings, progress: Progress =
     return CorpusScores(singles, batches, seconds["fit"], seconds["score"])
 
 
-def _attribute(bench: Bench, settings: InfluenceSettings, key: str, progress: Progress) -> Result:
+def _attribute(bench: Bench, settings: InfluenceSettings, key: str, progress: Progress) -> Kept:
     """Runs `attribute` in a folder of its own, so that a killed run goes on from its last whole shard.
 
     A query that belongs to no group is a batch of one, so that queries and batches share the pass.
@@ -190,7 +190,7 @@ def _attribute(bench: Bench, settings: InfluenceSettings, key: str, progress: Pr
     table = pd.read_parquet(folder / SCORES)
     arrays = {"singles": _pivot(bench, table, bench.singles), "batches": _pivot(bench, table, bench.batches)}
     shutil.rmtree(folder)
-    return Result(arrays, {"seconds": json.dumps(seconds)})
+    return Kept(arrays, {"seconds": json.dumps(seconds)})
 
 
 def _pivot(bench: Bench, table: pd.DataFrame, names: Iterable[str]) -> NDArray[np.float32]:

@@ -333,6 +333,6 @@ def _report(_run: Run[Attribution], run_id: str, query_id: str) -> RankingReport
     return _run.result.audit(query_id)
 
 
-place = frame.open_screen("audit")
-if frame.need_study(place) and place.study is not None:
+place = frame.open_study_screen("audit")
+if place is not None:
     show(place.study, place.case_id)

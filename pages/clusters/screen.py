@@ -258,6 +258,6 @@ def _start_batch(study: Study, clustering: Run[Clustering], members: "pd.DataFra
     return study.attribute(queries, preset(recall="all"), batch=True)
 
 
-place = frame.open_screen("clusters")
-if frame.need_study(place) and place.study is not None:
+place = frame.open_study_screen("clusters")
+if place is not None:
     show(place.study)

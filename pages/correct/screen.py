@@ -16,7 +16,6 @@ from lancet_core.study.corrections import (
     reviewed_source,
 )
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Scope
-from lancet_core.study.study import Study
 from pages.correct.settings_form import label, settings_form
 from pages.shared import frame, state
 from pages.shared.curves import draw_curves
@@ -32,22 +31,22 @@ PRESETS = {"usual": "Usual", "paper": "As in the paper"}
 REACH = {CASE_ONLY: "This case", EVERYTHING: "All cases"}
 
 
-def show(study: Study, here: state.Here) -> None:
+def show(here: state.Here) -> None:
     """Draws the run that the URL names, or the card before the start."""
     run_id = state.read(RUN)
     if run_id:
-        show_run(study, here, open_run(here.workspace, run_id, CORRECT))
+        show_run(here, open_run(here.study.workspace, run_id, CORRECT))
     else:
-        show_preflight(study, here)
+        show_preflight(here)
 
 
-def show_preflight(study: Study, here: state.Here) -> None:
+def show_preflight(here: state.Here) -> None:
     """Draws what will happen, the settings, and the start."""
     card = st.container(border=True, key="correct-preflight")
     scope = _choose_scope(here)
     st.markdown("### Settings", help="The defaults suit the demo study and models of its size.")
     settings = _choose_settings()
-    ready = preflight(study, settings, scope)
+    ready = preflight(here.study, settings, scope)
     with card:
         _show_facts(ready)
     if settings.form == "literal":
@@ -62,15 +61,15 @@ def show_preflight(study: Study, here: state.Here) -> None:
         why=plain(ready.blocked),
         help="Curves appear with the first step.",
     ):
-        run = correct(study, reviewed_source(study, scope), settings, case_id=here.case_id)
+        run = correct(here.study, reviewed_source(here.study, scope), settings, case_id=here.case_id)
         state.write(RUN, run.id)
         st.rerun()
     if ready.blocked:
         _link("review", "Go to Review", ":material/fact_check:")
-    show_earlier(study, here, current="")
+    show_earlier(here, current="")
 
 
-def show_run(study: Study, here: state.Here, run: Run[Correction]) -> None:
+def show_run(here: state.Here, run: Run[Correction]) -> None:
     """Draws a correction: live while it runs, with its result when it is over."""
 
     def details() -> None:
@@ -84,13 +83,13 @@ def show_run(study: Study, here: state.Here, run: Run[Correction]) -> None:
     if status.is_final:
         details()
     _show_settings(run)
-    _show_way_on(study, here, run, done=done, over=status.is_final)
-    show_earlier(study, here, current=run.id)
+    _show_way_on(here, run, done=done, over=status.is_final)
+    show_earlier(here, current=run.id)
 
 
-def show_earlier(study: Study, here: state.Here, *, current: str) -> None:
+def show_earlier(here: state.Here, *, current: str) -> None:
     """Lists the other corrections: those of this case first, then those of the rest of the study."""
-    others = [run for run in list_corrections(study) if run.id != current]
+    others = [run for run in list_corrections(here.study) if run.id != current]
     if not others:
         return
     mine = [run for run in others if here.case_id and run.record.case_id == here.case_id]
@@ -194,7 +193,7 @@ def _show_settings(run: Run[Correction]) -> None:
     st.caption(f"Settings: {words or 'all as by default'}. The run keeps them whole; Runs shows them.")
 
 
-def _show_way_on(study: Study, here: state.Here, run: Run[Correction], *, done: bool, over: bool) -> None:
+def _show_way_on(here: state.Here, run: Run[Correction], *, done: bool, over: bool) -> None:
     why = "Resume the run, or start another one." if over else "The correction has to finish first."
     if frame.next_step(
         "Prove it",
@@ -202,8 +201,8 @@ def _show_way_on(study: Study, here: state.Here, run: Run[Correction], *, done: 
         why=why,
         help="Lets both models answer the same prompts with the same seeds, and compares.",
     ):
-        case = get_query(study, here.case_id) if here.case_id else None
-        frame.go("prove", p_after=run.id, p_run=study.compare(run, case).id)
+        case = get_query(here.study, here.case_id) if here.case_id else None
+        frame.go("prove", p_after=run.id, p_run=here.study.compare(run, case).id)
     if over:
         _link("correct", "Start another correction", ":material/add:")
 
@@ -212,6 +211,6 @@ def _link(screen: str, words: str, icon: str) -> None:
     st.page_link(SCREENS[screen].path, label=words, icon=icon, query_params=state.carried())
 
 
-place = frame.open_screen("correct")
-if frame.need_study(place) and place.study is not None:
-    show(place.study, place)
+place = frame.open_study_screen("correct")
+if place is not None:
+    show(place)

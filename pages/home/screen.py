@@ -7,10 +7,10 @@ import streamlit as st
 from lancet_core.study.cases import list_cases
 from lancet_core.study.demo import install_demo
 from lancet_core.study.study import Study
+from lancet_core.workspace import open_workspace
 from pages.home.environment import environment
 from pages.shared import frame, reading, runs, tables
 from pages.shared.plain_text import plain
-from pages.shared.state import Here
 
 PURPOSE_STEPS = (
     ("Ask", "A prompt and the answer that should not have come."),
@@ -115,7 +115,7 @@ def environment_line(study: Study) -> None:
     st.caption(" · ".join(words))
 
 
-def show_first_visit(here: Here) -> None:
+def show_first_visit() -> None:
     """Draws Home of an empty workspace: what this is, and the demo study."""
     st.markdown(
         "A language model gave a bad answer. Find the training samples that made it do so, have a person look at "
@@ -129,14 +129,14 @@ def show_first_visit(here: Here) -> None:
         "Open the demo study", help="A small model that learned outdated advice; a few seconds to copy."
     ):
         with st.spinner("Copying the demo study into the workspace"):
-            study = install_demo(here.workspace)
+            study = install_demo(open_workspace())
         frame.go("home", study=study.name, case="")
     st.markdown("Or make a study of your own model and its training data:")
     st.code("lancet study create NAME --model FOLDER_OR_ID --train FILE.jsonl", language="shell")
 
 
 place = frame.open_screen("home")
-if place.study is None:
-    show_first_visit(place)
+if place is None:
+    show_first_visit()
 else:
     show(place.study)

@@ -9,7 +9,7 @@ from pages.shared import frame, reading
 from pages.shared.state import Here, read, write
 
 
-def show(here: Here) -> None:
+def show(here: Here | None) -> None:
     """Draws the tour, then the words and the numbers."""
     tour, words, numbers = st.tabs(
         ["Tour, four minutes", "The words", "How to read each number"],
@@ -28,7 +28,7 @@ def show(here: Here) -> None:
                     frame.go("home")
 
 
-def draw_tour(here: Here) -> None:
+def draw_tour(here: Here | None) -> None:
     """Draws one lesson, its screen beside it, and the way to the next."""
     named = read("l_lesson", "1")
     number = int(named) if named in {str(each) for each in range(1, len(LESSONS) + 1)} else 1
@@ -47,9 +47,9 @@ def draw_tour(here: Here) -> None:
     draw_steps(here, number)
 
 
-def draw_example(here: Here, lesson: Lesson) -> None:
+def draw_example(here: Here | None, lesson: Lesson) -> None:
     """Draws the first sample case of the study, the running example of the tour."""
-    if here.study is None:
+    if here is None:
         st.info("Open the demo study on Home, and the examples of this tour stand here.")
         return
 
@@ -68,7 +68,7 @@ def draw_example(here: Here, lesson: Lesson) -> None:
         frame.go(lesson.screen, case=case.id)
 
 
-def draw_steps(here: Here, number: int) -> None:
+def draw_steps(here: Here | None, number: int) -> None:
     """Draws the way back, and the primary button: the next lesson, at the end the first case."""
     with st.container(horizontal=True, vertical_alignment="center", key="lesson-steps"):
         if st.button("Back", icon=":material/arrow_back:", disabled=number == 1, key="lesson-back"):

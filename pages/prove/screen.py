@@ -30,9 +30,9 @@ ROW_PIXELS, HEADER_PIXELS, TABLE_PIXELS = 84, 37, 520
 VIEWS = ("The case", "Scores", "Regressions", "Ask both models")
 
 
-def show(study: Study, here: state.Here) -> None:
+def show(here: state.Here) -> None:
     """Draws the proof of a correction."""
-    corrections = [run for run in list_corrections(study) if run.record.is_done]
+    corrections = [run for run in list_corrections(here.study) if run.record.is_done]
     if not corrections:
         frame.empty(
             "There is no corrected model yet. Approve pairs, then start a correction.",
@@ -40,7 +40,7 @@ def show(study: Study, here: state.Here) -> None:
             "review",
         )
         return
-    comparisons = list_comparisons(study)
+    comparisons = list_comparisons(here.study)
     named = next((run for run in comparisons if run.id == state.read(RUN)), None)
     correction = choose_correction(corrections, here, compared=named)
     if named is not None and correction.id not in named.record.parents:
@@ -49,12 +49,12 @@ def show(study: Study, here: state.Here) -> None:
     chosen = named or next((run for run in mine if here.case_id in {"", run.record.case_id}), None)
     state.write(RUN, chosen.id if chosen else "")
     if chosen is None:
-        show_before_the_first(study, here, correction, others=mine)
+        show_before_the_first(here, correction, others=mine)
         return
     if here.case_id and chosen.record.case_id != here.case_id:
-        show_whose_proof(study, here, correction, chosen)
+        show_whose_proof(here, correction, chosen)
     if watch(chosen, title="Both models answer the same prompts").state == "done":
-        show_comparison(study, here, chosen.result, correction=correction)
+        show_comparison(here, chosen.result, correction=correction)
 
 
 def choose_correction(
@@ -90,7 +90,7 @@ def _title(run: Run[Correction]) -> str:
 
 
 def show_before_the_first(
-    study: Study, here: state.Here, correction: Run[Correction], *, others: list[Run[Comparison]]
+    here: state.Here, correction: Run[Correction], *, others: list[Run[Comparison]]
 ) -> None:
     """Draws the button that starts the comparison, and the way to proofs of other cases."""
     with st.container(border=True, key="prove-start"):
@@ -99,7 +99,7 @@ def show_before_the_first(
         if frame.next_step(
             "Compare before and after", help="Both models answer the same prompts with the same seeds."
         ):
-            _start(study, here, correction)
+            _start(here, correction)
     for run in others:
         st.page_link(
             SCREENS["prove"].path,
@@ -109,9 +109,7 @@ def show_before_the_first(
         )
 
 
-def show_whose_proof(
-    study: Study, here: state.Here, correction: Run[Correction], comparison: Run[Comparison]
-) -> None:
+def show_whose_proof(here: state.Here, correction: Run[Correction], comparison: Run[Comparison]) -> None:
     """Says that the proof is that of another case, and offers this one's."""
     with st.container(border=True, key="prove-other"):
         if comparison.record.case_id:
@@ -120,16 +118,14 @@ def show_whose_proof(
         else:
             st.markdown("**This comparison was made without a case.**")
         if st.button("Compare this case", key="prove-with-case", icon=":material/add:"):
-            _start(study, here, correction)
+            _start(here, correction)
 
 
-def show_comparison(
-    study: Study, here: state.Here, found: Comparison, *, correction: Run[Correction]
-) -> None:
+def show_comparison(here: state.Here, found: Comparison, *, correction: Run[Correction]) -> None:
     """Draws a finished comparison."""
     draw_verdict(found.verdict)
     draw_headline(found.changes)
-    show_blindness(study)
+    show_blindness(here.study)
     view = st.segmented_control(
         "View",
         VIEWS,
@@ -144,10 +140,10 @@ def show_comparison(
     elif view == "Scores":
         draw_changes(found.changes)
     elif view == "Regressions":
-        show_regressions(study, found)
+        show_regressions(here.study, found)
     else:
-        draw_both_models(study, after=found.after)
-    show_next(study, found, correction=correction)
+        draw_both_models(here.study, after=found.after)
+    show_next(here.study, found, correction=correction)
 
 
 def show_blindness(study: Study) -> None:
@@ -287,12 +283,12 @@ def save_model(study: Study, correction: Run[Correction]) -> None:
             st.code(str(saved), language=None, wrap_lines=True)
 
 
-def _start(study: Study, here: state.Here, correction: Run[Correction]) -> None:
-    case = get_query(study, here.case_id) if here.case_id else None
-    state.write(RUN, study.compare(correction, case).id)
+def _start(here: state.Here, correction: Run[Correction]) -> None:
+    case = get_query(here.study, here.case_id) if here.case_id else None
+    state.write(RUN, here.study.compare(correction, case).id)
     st.rerun()
 
 
-where = frame.open_screen("prove")
-if frame.need_study(where) and where.study is not None:
-    show(where.study, where)
+where = frame.open_study_screen("prove")
+if where is not None:
+    show(where)

@@ -4,7 +4,6 @@ import streamlit as st
 
 from lancet_core.study import review
 from lancet_core.study.queue import View, queue
-from lancet_core.study.study import Study
 from pages.review import deciding
 from pages.review.sample_texts import read_samples
 from pages.shared import state, tables
@@ -15,13 +14,13 @@ LOW_AGREEMENT = 0.7
 LINES_OF_TEXT, PIXELS_OF_A_LINE = 4, 21
 
 
-def draw_bulk_approval(study: Study, here: state.Here) -> None:
+def draw_bulk_approval(here: state.Here) -> None:
     """Draws nothing before the tenth decision."""
-    scope = deciding.scope(here)
-    agreement = review.agreement(study, scope)
+    scope = deciding.scope()
+    agreement = review.agreement(here.study, scope)
     if agreement.n < ENOUGH_DECISIONS:
         return
-    bulk = review.preview_bulk(study, here.reviewer, scope)
+    bulk = review.preview_bulk(here.study, here.reviewer, scope)
     with st.container(border=True, key="review-agreement"):
         st.markdown(
             f"**Review and harmful scorer agree on {agreement.agreeing} of {agreement.n} decisions ({percent(agreement.rate)}).**",
@@ -38,21 +37,21 @@ def draw_bulk_approval(study: Study, here: state.Here) -> None:
             st.caption(
                 ":material/info: So little agreement means that the scorer misses what you see. Deciding by hand is the better way."
             )
-        _show_examples(study, here, list(bulk.examples))
+        _show_examples(here, list(bulk.examples))
         st.button(
             f"Approve these {bulk.count:,} pairs",
             key="review-bulk",
             icon=":material/done_all:",
             help="One step in the log of decisions; one undo takes it back.",
             on_click=deciding.approve_rest,
-            args=(study,),
+            args=(here.study,),
         )
 
 
-def _show_examples(study: Study, here: state.Here, pair_ids: list[str]) -> None:
-    pairs = queue(study, View(here.reviewer, deciding.scope(here), show="all"))
+def _show_examples(here: state.Here, pair_ids: list[str]) -> None:
+    pairs = queue(here.study, View(here.reviewer, deciding.scope(), show="all"))
     pairs = pairs[pairs["pair_id"].isin(pair_ids)]
-    samples = read_samples(study)
+    samples = read_samples(here.study)
     samples = samples.assign(harmful=samples["harmful"].map(score))
     frame = pairs.join(samples, on="positive_id").join(samples.add_suffix("_negative"), on="negative_id")
     columns = {

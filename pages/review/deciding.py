@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from lancet_core.errors import LancetError
+from lancet_core.errors import LancetError, StoreError
 from lancet_core.study import review
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Scope, View, queue
 from lancet_core.study.study import Study
+from lancet_core.workspace import open_workspace
 from pages.shared import state
 
 NOTICE = "review-notice"
@@ -57,20 +58,20 @@ class Notice:
     pair_id: str = ""
 
 
-def scope(here: state.Here) -> Scope:
+def scope() -> Scope:
     """Whose pairs the screen shows: those of the case, or of the whole study."""
-    return Scope(here.case_id, str(st.session_state.get(REACH) or CASE_ONLY))
+    return Scope(state.read("case"), str(st.session_state.get(REACH) or CASE_ONLY))
 
 
-def read_queue(study: Study, here: state.Here) -> pd.DataFrame:
+def read_queue(here: state.Here) -> pd.DataFrame:
     """Reads the pairs that filters and order on the screen describe."""
     view = View(
         reviewer=here.reviewer,
-        scope=scope(here),
+        scope=scope(),
         show=str(st.session_state.get(SHOW) or "undecided"),
         order=str(st.session_state.get(ORDER) or "queue"),
     )
-    pairs = queue(study, view)
+    pairs = queue(here.study, view)
     cluster = str(st.session_state.get(CLUSTER) or "all")
     return pairs if cluster == "all" else pairs[pairs["cluster"] == cluster]
 
@@ -96,8 +97,11 @@ def pair_at_hand(pairs: pd.DataFrame) -> Shown | None:
 def act(action: str) -> None:
     """Does to the pair at hand what a key stands for; what has to be asked for first is remembered for the screen."""
     st.session_state.pop(NOTICE, None)
-    here = state.here()
-    if here.study is None:
+    try:
+        here = state.here()
+    except StoreError:  # the study is gone; the frame says so right after
+        return
+    if here is None:
         return
     if action in {"guidelines", "start"}:
         st.session_state[ASKED] = action
@@ -106,12 +110,12 @@ def act(action: str) -> None:
     elif action == "undo":
         undo(here.study)
     else:
-        pair = _pair_meant(here.study, here)
+        pair = _pair_meant(here)
         if pair is not None:
             _act_on(pair, action)
 
 
-def _pair_meant(study: Study, here: state.Here) -> Shown | None:
+def _pair_meant(here: state.Here) -> Shown | None:
     """Returns the pair on the screen as it was drawn, or the one that an earlier press of the same moment opened.
 
     None where that one has left the queue: a press must never decide on a pair that took its place.
@@ -119,7 +123,7 @@ def _pair_meant(study: Study, here: state.Here) -> Shown | None:
     wanted, drawn = _opened(), st.session_state.get(ON_SCREEN)
     if isinstance(drawn, Shown) and drawn.pair_id == wanted:
         return drawn
-    pair = pair_at_hand(read_queue(study, here))
+    pair = pair_at_hand(read_queue(here))
     return pair if pair is not None and pair.pair_id == wanted else None
 
 
@@ -175,13 +179,12 @@ def remember(pair: Shown) -> None:
 def decide(pair: Shown, verdict: str) -> None:
     """Keeps a decision and opens the next pair; where somebody else was faster, says who and what."""
     st.session_state.pop(NOTICE, None)
-    here = state.here()
     try:
         review.decide(
-            here.workspace,
+            open_workspace(),
             pair.pair_id,
             verdict,
-            reviewer=here.reviewer,
+            reviewer=state.reviewer(),
             seen_decision_id=pair.seen_decision_id,
             seconds=_seconds_on_screen(pair.pair_id),
         )
@@ -195,7 +198,7 @@ def decide(pair: Shown, verdict: str) -> None:
 def undo(study: Study) -> None:
     """Takes back the reviewer's last decision, or their last bulk approval, and opens its pair."""
     try:
-        undone = review.undo(study, state.here().reviewer)
+        undone = review.undo(study, state.reviewer())
     except LancetError as error:
         st.session_state[NOTICE] = Notice(str(error))
         return
@@ -216,9 +219,8 @@ def undo_words(verdict: str, count: int) -> str:
 
 def approve_rest(study: Study) -> None:
     """Approves the remaining pairs where the harmful scorer agrees, as one step that one undo takes back."""
-    here = state.here()
     try:
-        count = review.approve_bulk(study, here.reviewer, scope(here))
+        count = review.approve_bulk(study, state.reviewer(), scope())
     except LancetError as error:
         st.session_state[NOTICE] = Notice(str(error))
         return

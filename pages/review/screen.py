@@ -6,7 +6,6 @@ import streamlit as st
 
 from lancet_core.study.corrections import correct, reviewed_source
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Counts, Scope, counts
-from lancet_core.study.study import Study
 from pages.review import deciding, keys
 from pages.review.actions import draw_actions, draw_undo
 from pages.review.bulk_approval import ENOUGH_DECISIONS, draw_bulk_approval
@@ -37,21 +36,21 @@ DRAWN = "review-drawn"
 """Counts that the screen around the pair was drawn with."""
 
 
-def show(study: Study, here: state.Here) -> None:
+def show(here: state.Here) -> None:
     """Draws the review of a case, or of the study where no case is open."""
     deciding.widen_if_asked()
-    drawn = counts(study, deciding.scope(here))
-    everything = counts(study, Scope(here.case_id, EVERYTHING))
+    drawn = counts(here.study, deciding.scope())
+    everything = counts(here.study, Scope(here.case_id, EVERYTHING))
     if everything.total == 0 or (here.case_id and drawn.total == 0 and _reach() == CASE_ONLY):
         show_without_pairs(here, others=everything.total)
         return
     st.session_state[DRAWN] = drawn
-    draw_filters(deciding.read_queue(study, here), has_case=bool(here.case_id))
-    draw_pair_at_hand(study, here)
-    draw_bulk_approval(study, here)
+    draw_filters(deciding.read_queue(here), has_case=bool(here.case_id))
+    draw_pair_at_hand(here)
+    draw_bulk_approval(here)
     if here.case_id:
-        draw_similar(study, here.case_id)
-    draw_next(study, here, approved=drawn.approve)
+        draw_similar(here.study, here.case_id)
+    draw_next(here, approved=drawn.approve)
 
 
 def _reach() -> str:
@@ -117,10 +116,10 @@ def _draw_cluster_filter(pairs: "pd.DataFrame") -> None:
 
 @st.fragment
 @frame.guarded
-def draw_pair_at_hand(study: Study, here: state.Here) -> None:
+def draw_pair_at_hand(here: state.Here) -> None:
     """Draws progress and pair; a decision redraws this alone, the rest of the screen follows when the keys are quiet."""
-    now = counts(study, deciding.scope(here))
-    pairs = deciding.read_queue(study, here)
+    now = counts(here.study, deciding.scope())
+    pairs = deciding.read_queue(here)
     drawn = st.session_state[DRAWN]
     actions = {key: name for name, key in KEYS["review"].items()}
     if now.approve:
@@ -139,8 +138,8 @@ def draw_pair_at_hand(study: Study, here: state.Here) -> None:
         row = pairs.iloc[shown.place - 1]
         draw_evidence(
             row,
-            read_samples(study),
-            asked_for(study, row.to_dict(), here.case_id),
+            read_samples(here.study),
+            asked_for(here.study, row.to_dict(), here.case_id),
             marked=bool(st.session_state.get("r_diff")),
             swapped=state.read(deciding.SIDES) == "swapped",
         )
@@ -149,7 +148,7 @@ def draw_pair_at_hand(study: Study, here: state.Here) -> None:
                 f"{SHOW[row['verdict']]} by {plain(row['decided_by'])}, {row['decided_at']:%d %b %Y, %H:%M} UTC."
             )
         draw_actions(shown)
-    _open_what_was_asked_for(study, here, approved=now.approve)
+    _open_what_was_asked_for(here, approved=now.approve)
 
 
 def _outline(drawn: Counts) -> tuple[bool, bool]:
@@ -157,12 +156,12 @@ def _outline(drawn: Counts) -> tuple[bool, bool]:
     return drawn.approve > 0, drawn.approve + drawn.reject >= ENOUGH_DECISIONS
 
 
-def _open_what_was_asked_for(study: Study, here: state.Here, *, approved: int) -> None:
+def _open_what_was_asked_for(here: state.Here, *, approved: int) -> None:
     asked = st.session_state.pop(deciding.ASKED, "")
     if asked == "guidelines":
         show_guidelines()
     elif asked == "start":
-        ask_before_start(study, here, approved=approved)
+        ask_before_start(here, approved=approved)
 
 
 def show_without_pairs(here: state.Here, *, others: int) -> None:
@@ -205,7 +204,7 @@ def draw_empty_queue() -> None:
             st.markdown(f"**No pair is {SHOW[chosen].lower()}** in this queue.")
 
 
-def draw_next(study: Study, here: state.Here, *, approved: int) -> None:
+def draw_next(here: state.Here, *, approved: int) -> None:
     """Draws the step to the correction, and what else can be done with the pairs."""
     if frame.next_step(
         hinted("Start correction", "", "next") if approved else "Start correction",
@@ -214,7 +213,7 @@ def draw_next(study: Study, here: state.Here, *, approved: int) -> None:
         help=f"Trains on the {approved:,} approved pairs with the default settings and shows the curves live.",
         has_key=False,
     ):
-        _start_correction(study, here)
+        _start_correction(here)
     with st.container(horizontal=True, vertical_alignment="center", key="review-more"):
         st.page_link(
             SCREENS["correct"].path,
@@ -222,20 +221,20 @@ def draw_next(study: Study, here: state.Here, *, approved: int) -> None:
             icon=":material/tune:",
             query_params=state.carried(),
         )
-        draw_export(study, approved=approved)
+        draw_export(here.study, approved=approved)
 
 
 @st.dialog("Start the correction?")
-def ask_before_start(study: Study, here: state.Here, *, approved: int) -> None:
+def ask_before_start(here: state.Here, *, approved: int) -> None:
     """Asks before a key, which may have been the neighbour of another, starts minutes of training."""
     pairs = "1 approved pair" if approved == 1 else f"{approved:,} approved pairs"
     st.markdown(f"It trains on the {pairs} with the default settings, for some minutes. It can be cancelled.")
     if st.button("Start correction", key="review-start", icon=":material/play_arrow:"):
-        _start_correction(study, here)
+        _start_correction(here)
 
 
-def _start_correction(study: Study, here: state.Here) -> None:
-    run = correct(study, reviewed_source(study, deciding.scope(here)), case_id=here.case_id)
+def _start_correction(here: state.Here) -> None:
+    run = correct(here.study, reviewed_source(here.study, deciding.scope()), case_id=here.case_id)
     frame.go("correct", k_run=run.id)
 
 
@@ -245,6 +244,6 @@ def _number_first(name: str) -> tuple[bool, int, str]:
 
 if state.has_arrived():
     deciding.forget_opened()
-place = frame.open_screen("review")
-if frame.need_study(place) and place.study is not None:
-    show(place.study, place)
+place = frame.open_study_screen("review")
+if place is not None:
+    show(place)

@@ -12,6 +12,7 @@ from lancet_core.files import read_json_or_none
 from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.run_status import Status
 from lancet_core.store.runs import queries_of
+from lancet_core.workspace import open_workspace
 from pages.runs.run_comparison import differing_settings, results_side_by_side
 from pages.shared import frame, state, tables
 from pages.shared.curves import draw_curves
@@ -37,15 +38,19 @@ LOG_LINES, LOG_PIXELS = 200, 360
 MOST_COMPARED = 4
 
 
-def show(here: state.Here) -> None:
-    """Draws the list and the run that the URL names."""
-    runs = list_runs(here.workspace)
+def show(study: str) -> None:
+    """Draws the list and the run that the URL names.
+
+    Args:
+        study: Name of the study at hand, empty where there is none.
+    """
+    runs = list_runs(open_workspace())
     if not runs:
         frame.empty(
             "Nothing has been run in this workspace yet. Trace a bad answer to begin.", "Open a case", "home"
         )
         return
-    draw_table(here, [run.id for run in choose_runs(here, runs)])
+    draw_table([run.id for run in choose_runs(study, runs)])
     open_one = next((run for run in runs if run.id == state.read(RUN)), None)
     if open_one is not None:
         show_details(open_one)
@@ -53,7 +58,7 @@ def show(here: state.Here) -> None:
     show_next(open_one)
 
 
-def choose_runs(here: state.Here, runs: list[Run[Any]]) -> list[Run[Any]]:
+def choose_runs(study: str, runs: list[Run[Any]]) -> list[Run[Any]]:
     """Draws the filters; returns the runs that they leave."""
     with st.container(horizontal=True, vertical_alignment="bottom", key="runs-controls"):
         act = st.selectbox(
@@ -73,13 +78,12 @@ def choose_runs(here: state.Here, runs: list[Run[Any]]) -> list[Run[Any]]:
             width=160,
         )
         only = st.toggle("This study only", value=True, key="runs_mine", bind="query-params")
-    name = here.study.name if here.study is not None else None
     return [
         run
         for run in runs
         if act in {ALL, run.record.act}
         and status in {ALL, run.record.state}
-        and (not only or run.record.study == name)
+        and (not only or (run.record.study or "") == study)
     ]
 
 
@@ -90,12 +94,12 @@ def act_title(name: str) -> str:
 
 @st.fragment(run_every=2.0)
 @frame.guarded
-def draw_table(here: state.Here, ids: list[str]) -> None:
+def draw_table(ids: list[str]) -> None:
     """Draws the list, fresh every two seconds; a click opens a run."""
     if not ids:
         st.markdown("No run fits these filters.")
         return
-    runs = {run.id: run for run in list_runs(here.workspace)}
+    runs = {run.id: run for run in list_runs(open_workspace())}
     picked = tables.pick(
         pd.DataFrame([_row(runs[run_id]) for run_id in ids if run_id in runs]),
         {
@@ -304,4 +308,5 @@ def _address(run: Run[Any]) -> dict[str, str]:
     return {name: value for name, value in address.items() if value}
 
 
-show(frame.open_screen("runs"))
+place = frame.open_screen("runs")
+show(place.study.name if place is not None else "")

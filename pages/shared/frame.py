@@ -93,15 +93,15 @@ def draw_bar() -> None:
         state.keep_history()
 
 
-def open_screen(name: str) -> state.Here:
+def open_screen(name: str) -> state.Here | None:
     """Draws rail and purpose of a screen.
 
     Returns:
-        Where the person stands; on every screen but Home and Learn the study is there, or the screen says what to do.
+        Where the person stands; None where the workspace has no study yet.
     """
     screen = SCREENS[name]
     here = state.here()
-    if here.study is not None:
+    if here is not None:
         draw_rail(standing(here.study, here.case_id), current=screen.step)
     with st.container(key="purpose", gap=None):
         st.markdown(f"## {screen.title}")
@@ -109,11 +109,12 @@ def open_screen(name: str) -> state.Here:
     return here
 
 
-def need_study(here: state.Here) -> bool:
-    """Says what to do where no study is there; returns whether one is."""
-    if here.study is None:
+def open_study_screen(name: str) -> state.Here | None:
+    """Draws rail and purpose of a screen that needs a study; says what to do where the workspace has none yet."""
+    here = open_screen(name)
+    if here is None:
         empty("This workspace holds no study yet.", "Open the demo study on Home", "home")
-    return here.study is not None
+    return here
 
 
 def draw_rail(steps: list[Step], *, current: str) -> None:

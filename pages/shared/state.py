@@ -15,7 +15,7 @@ import streamlit as st
 from lancet_core.errors import StoreError
 from lancet_core.store.queries import get_query
 from lancet_core.study.study import Study, list_studies, open_study
-from lancet_core.workspace import Workspace, open_workspace
+from lancet_core.workspace import open_workspace
 
 REVIEWER = "reviewer"
 _REMEMBERED = ("study", "case")
@@ -26,16 +26,14 @@ class Here:
     """Where a person stands.
 
     Attributes:
-        study: The study at hand, None where the workspace has none.
+        study: The study at hand.
         case_id: Id of the query at hand, empty where none is chosen.
         reviewer: Name under which decisions are kept.
-        workspace: The workspace.
     """
 
-    study: Study | None
+    study: Study
     case_id: str
     reviewer: str
-    workspace: Workspace
 
 
 def read(name: str, default: str = "") -> str:
@@ -123,8 +121,8 @@ def forget_unknown() -> dict[str, str]:
     return {name: value for name, value in (("study", study), ("case", case)) if value}
 
 
-def here() -> Here:
-    """Reads where a person stands from URL and store.
+def here() -> Here | None:
+    """Reads where a person stands from URL and store; None where the workspace has no study yet.
 
     Raises:
         StoreError: The URL names a study that does not exist; the message lists those that do.
@@ -132,7 +130,7 @@ def here() -> Here:
     workspace = open_workspace()
     name = read("study")
     studies = [open_study(name, workspace=workspace)] if name else list_studies(workspace=workspace)
-    return Here(studies[0] if studies else None, read("case"), reviewer(), workspace)
+    return Here(studies[0], read("case"), reviewer()) if studies else None
 
 
 def reviewer() -> str:

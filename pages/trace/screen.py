@@ -147,6 +147,6 @@ def draw_distribution(rows: Any, towards: Any, away: Any) -> None:
     )
 
 
-place = frame.open_screen("trace")
-if frame.need_study(place) and place.study is not None:
+place = frame.open_study_screen("trace")
+if place is not None:
     show(place.study, place.case_id)

@@ -1,18 +1,7 @@
 import pytest
 
-from lancet_core.cli.main import run
-
 
 @pytest.fixture
-def lancet(tmp_path, monkeypatch, capfd):
-    """Calls a command in this process: `lancet("study", "list")` gives exit code, stdout and stderr."""
-    monkeypatch.setenv("LANCET_WORKSPACE", str(tmp_path / "workspace"))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return call
+def place(tmp_path):
+    """Where commands are called; a module with a `place` of its own keeps it, and the workspace in it, for all its tests."""
+    return tmp_path

@@ -14,7 +14,6 @@ import pandas as pd
 import pytest
 
 from lancet_core.acts.attribute import SCORES, AttributeRequest, Attribution
-from lancet_core.cli.main import run
 from lancet_core.data.samples import Query
 from lancet_core.influence.presets import preset
 from lancet_core.runs import launcher
@@ -50,19 +49,6 @@ def place(tmp_path_factory, tiny_model_folder):
     write_lines(folder / "train.jsonl", rows)
     yield folder
     stop_host(open_workspace(folder / "workspace"))
-
-
-@pytest.fixture
-def lancet(place, monkeypatch, capfd):
-    monkeypatch.setenv("LANCET_WORKSPACE", str(place / "workspace"))
-    monkeypatch.chdir(place)
-
-    def call(*arguments):
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        return code, *capfd.readouterr()
-
-    return call
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ import pytest
 import lancet_core.cli
 from lancet_core.cli import output
 from lancet_core.cli.following import RunBar
-from lancet_core.cli.main import run
 from lancet_core.runs.client import stop_host
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import RUNNING, Status
@@ -52,15 +51,11 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def lancet(place, monkeypatch, capfd):
+def lancet(lancet):
     """Calls a command; nothing that it prints may act."""
-    monkeypatch.setenv("LANCET_WORKSPACE", str(place / "workspace"))
-    monkeypatch.chdir(place)
 
     def call(*arguments):
-        capfd.readouterr()
-        code = run([str(argument) for argument in arguments])
-        out, err = capfd.readouterr()
+        code, out, err = lancet(*arguments)
         assert acting(out + err) == set()
         return code, out, err
 

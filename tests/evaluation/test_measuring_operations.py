@@ -65,7 +65,7 @@ def test_preparation_scores_each_sample(inputs, tmp_path):
 
 
 def test_a_scorer_that_measures_the_other_thing_is_refused(inputs, tmp_path):
-    order = asked(inputs, PrepareRequest()).changed(subject={"harmful_scorer": str(inputs / "helpful")})
+    order = asked(inputs, PrepareRequest()).changed(harmful_scorer=str(inputs / "helpful"))
     with pytest.raises(ConfigError, match="higher is helpful"):
         perform(prepare.run, order, tmp_path)
 

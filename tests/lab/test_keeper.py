@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lancet_core.lab.keeper import Keeper, Result
+from lancet_core.lab.keeper import Keeper, Kept
 
 
 @pytest.fixture
@@ -14,10 +14,10 @@ def keeper(tmp_path):
 @pytest.mark.parametrize(
     "result",
     [
-        Result({"a": np.arange(6.0).reshape(2, 3), "b": np.array([True, False])}, {"row": "{}"}),
-        Result({"a": np.zeros((0, 3))}),
-        Result({"a": np.arange(6.0).reshape(2, 3).T, "b": np.arange(9)[::2]}),
-        Result(facts={"text": "§ 1\n🙂"}),
+        Kept({"a": np.arange(6.0).reshape(2, 3), "b": np.array([True, False])}, {"row": "{}"}),
+        Kept({"a": np.zeros((0, 3))}),
+        Kept({"a": np.arange(6.0).reshape(2, 3).T, "b": np.arange(9)[::2]}),
+        Kept(facts={"text": "§ 1\n🙂"}),
     ],
     ids=["arrays and facts", "no rows", "arrays not contiguous", "facts only"],
 )
@@ -37,7 +37,7 @@ def test_a_result_is_computed_once(keeper):
 
     def compute():
         calls.append("computed")
-        return Result(facts={"value": "1"})
+        return Kept(facts={"value": "1"})
 
     assert keeper.result("key", compute).facts == keeper.result("key", compute).facts == {"value": "1"}
     assert calls == ["computed"]
@@ -45,7 +45,7 @@ def test_a_result_is_computed_once(keeper):
 
 @pytest.mark.parametrize("broken", ["cut", "no tensors", "empty", "a folder"])
 def test_a_broken_file_counts_as_not_there(keeper, broken):
-    keeper.write("key", Result({"a": np.arange(100.0)}))
+    keeper.write("key", Kept({"a": np.arange(100.0)}))
     path, content = keeper.path("key"), keeper.path("key").read_bytes()
     path.unlink()
     if broken == "a folder":

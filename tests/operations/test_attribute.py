@@ -44,12 +44,6 @@ def run(tmp_path):
     return run
 
 
-def with_values(order, **values):
-    """An order with other values of its subject or of its request, by their names."""
-    subject = {name: values.pop(name) for name in list(values) if hasattr(order.subject, name)}
-    return order.changed(subject=subject, **values)
-
-
 def with_influence(order, **changes):
     return order.changed(influence=changed(order.request.influence, **changes))
 
@@ -82,9 +76,9 @@ def test_tokens_and_units_add_up_and_read_as_the_text(order, run, written_sample
 
 
 def test_a_single_query_is_scored_and_spread_in_one_pass(order, run):
-    wide = with_values(order, detail=50)
+    wide = order.changed(detail=50)
     _, together, _ = run(order)
-    _, alone, tokens = run(with_values(wide, queries=order.request.queries[:1]), "alone")
+    _, alone, tokens = run(wide.changed(queries=order.request.queries[:1]), "alone")
     assert len(tokens) == 20
     first = together[together["query_id"] == order.request.queries[0].id]
     assert alone["sample_id"].tolist() == first["sample_id"].tolist()
@@ -96,7 +90,7 @@ def test_a_single_query_is_scored_and_spread_in_one_pass(order, run):
 def test_the_head_alone_gives_what_goes_through_it(order, run):
     """The curvature of each unit is its own: without the others the head's part stays as it is, at response tokens."""
     whole = preset("linfac-head", **CHOSEN | {"normalise": "none", "recall": "all"})
-    whole = with_values(order, influence=whole, detail=100)
+    whole = order.changed(influence=whole, detail=100)
     _, _, everything = run(whole)
     _, _, alone = run(with_influence(whole, tracked="head"), "alone")
     both = everything.merge(alone, on=["query_id", "sample_id"], suffixes=("", "_alone"))
@@ -112,7 +106,7 @@ def test_the_head_alone_gives_what_goes_through_it(order, run):
 def test_a_batch_is_the_mean_of_its_queries(order, run):
     whole = with_influence(order, recall="all")
     _, single, _ = run(whole)
-    result, batch, _ = run(with_values(whole, batch=True), "batch")
+    result, batch, _ = run(whole.changed(batch=True), "batch")
     assert [group.query_id for group in result.queries] == ["batch"]
     mean = single.groupby("sample_id")["influence"].mean()
     np.testing.assert_allclose(
@@ -139,7 +133,7 @@ def test_groups_are_named_and_never_mixed(order, run):
 def test_polarity_does_not_turn_the_score(order, run):
     _, undesirable, _ = run(order)
     _, desirable, _ = run(
-        with_values(order, queries=tuple(replace(q, polarity=DESIRABLE) for q in order.request.queries)),
+        order.changed(queries=tuple(replace(q, polarity=DESIRABLE) for q in order.request.queries)),
         "other",
     )
     pd.testing.assert_frame_equal(undesirable, desirable)
@@ -147,7 +141,7 @@ def test_polarity_does_not_turn_the_score(order, run):
 
 def test_top_keeps_both_ends(order, run):
     _, whole, _ = run(order)
-    _, kept, _ = run(with_values(order, top=2), "top")
+    _, kept, _ = run(order.changed(top=2), "top")
     for query, own in kept.groupby("query_id"):
         every = whole[whole["query_id"] == query]
         expected = [*every[every["influence"] > 0].index[:2], *every[every["influence"] < 0].index[-2:]]
@@ -156,23 +150,23 @@ def test_top_keeps_both_ends(order, run):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_ranks_the_same_candidates(order, run, method):
-    result, scores, _ = run(with_values(order, influence=preset(method, **CHOSEN)))
+    result, scores, _ = run(order.changed(influence=preset(method, **CHOSEN)))
     assert result.method == method
     assert len(scores) == 60
     assert scores["influence"].nunique() > 10
-    again = run(with_values(order, influence=preset(method, **CHOSEN)), "again")[1]
+    again = run(order.changed(influence=preset(method, **CHOSEN)), "again")[1]
     pd.testing.assert_frame_equal(scores, again)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_passes(order, run, tiny_model_folder, architecture):
-    _, scores, tokens = run(with_values(order, model=str(tiny_model_folder(architecture))))
+    _, scores, tokens = run(order.changed(model=str(tiny_model_folder(architecture))))
     assert np.isfinite(scores["influence"]).all()
     assert len(tokens.iloc[0]["units"]) == 4
 
 
 def test_factors_are_kept_and_used_again(order, run, tmp_path, monkeypatch):
-    keeping = with_values(order, factors=str(tmp_path / "factors"))
+    keeping = order.changed(factors=str(tmp_path / "factors"))
     _, first, _ = run(keeping)
     assert len(list((tmp_path / "factors").glob("*.safetensors"))) == 1
     monkeypatch.setattr(fitting, "fit_factors", None)  # would fail if it were called
@@ -185,7 +179,7 @@ def test_factors_are_kept_and_used_again(order, run, tmp_path, monkeypatch):
 
 
 def test_factors_of_another_model_are_refused(order, run, tmp_path):
-    keeping = with_values(order, factors=str(tmp_path / "factors"))
+    keeping = order.changed(factors=str(tmp_path / "factors"))
     run(keeping)
     other = str(save_tiny_model("llama", tmp_path / "other", seed=1))
     (kept,) = (tmp_path / "factors").glob("*.safetensors")
@@ -195,7 +189,7 @@ def test_factors_of_another_model_are_refused(order, run, tmp_path):
     )
     kept.rename(kept.with_name(kept.name.replace(ours, theirs)))
     with pytest.raises(ModelError, match="another model"):
-        run(with_values(keeping, model=other))
+        run(keeping.changed(model=other))
 
 
 class Killed(Exception):
@@ -227,18 +221,18 @@ def test_a_caller_may_keep_the_model_warm(order, run):
         calls.append(folder)
         return load_language_model(folder)
 
-    run(with_values(order, influence=changed(order.request.influence, device="auto")), load=load)
+    run(order.changed(influence=changed(order.request.influence, device="auto")), load=load)
     assert calls == [order.subject.model]
 
 
 def test_no_query_is_told(order, run):
     with pytest.raises(DataError, match="no query to attribute"):
-        run(with_values(order, queries=()))
+        run(order.changed(queries=()))
 
 
 def test_an_empty_recall_is_told(order, run):
     with pytest.raises(DataError, match="shares a word"):
-        run(with_values(order, queries=(Query("zebra", "quagga"),)))
+        run(order.changed(queries=(Query("zebra", "quagga"),)))
 
 
 def test_long_prompts_are_cut_and_long_responses_left_out(order, run, tmp_path):
@@ -250,14 +244,14 @@ def test_long_prompts_are_cut_and_long_responses_left_out(order, run, tmp_path):
     path = tmp_path / "long.parquet"
     samples_frame(samples).to_parquet(path)
     result, scores, _ = run(
-        with_influence(with_values(order, samples=str(path), queries=order.request.queries[:1]), recall="all")
+        with_influence(order.changed(samples=str(path), queries=order.request.queries[:1]), recall="all")
     )
     assert (result.candidates, result.too_long, result.cut, len(scores)) == (3, 1, 1, 2)
 
 
 def test_a_query_longer_than_the_context_is_told(order, run):
     with pytest.raises(DataError, match="context of 160 tokens"):
-        run(with_values(order, queries=(Query("kettle", "Yes. " * 400),)))
+        run(order.changed(queries=(Query("kettle", "Yes. " * 400),)))
 
 
 def test_what_a_person_should_know_is_told(order, run):
@@ -267,7 +261,7 @@ def test_what_a_person_should_know_is_told(order, run):
     assert "model.embed_tokens" in untracked
     (alone,) = run(with_influence(order, factor_samples=40), "more")[0].notes
     assert alone == untracked
-    (graddot,) = run(with_values(order, influence=preset("graddot", **CHOSEN)), "graddot")[0].notes
+    (graddot,) = run(order.changed(influence=preset("graddot", **CHOSEN)), "graddot")[0].notes
     assert graddot == untracked
 
 
@@ -320,7 +314,7 @@ def test_kept_shards_are_those_of_the_same_scores(order, run, monkeypatch, chang
     own = dict(changes)
     influence = changed(order.request.influence, **own.pop("influence", {}))
     queries = order.request.queries[:: own.pop("queries", 1)]
-    other = with_values(order, influence=influence, queries=queries, **own)
+    other = order.changed(influence=influence, queries=queries, **own)
     _, expected, _ = run(other, "empty")
     _, scores, _ = run(other, "used")
     pd.testing.assert_frame_equal(scores, expected)
@@ -336,7 +330,7 @@ def test_each_step_of_refinement_is_one_pass(order, run, method, steps):
             begun.append(step)
 
     refined = preset(method, **CHOSEN, refine_steps=steps)
-    run(with_values(order, influence=refined), progress=follow)
+    run(order.changed(influence=refined), progress=follow)
     assert begun == [f"{refinement.STAGE}, step {step} of {steps}" for step in range(1, steps + 1)]
 
 

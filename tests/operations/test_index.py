@@ -48,16 +48,10 @@ def build(tmp_path):
 def query(order, queries, tmp_path):
     def run(**changes):
         asked = Order(order.subject, AttributeRequest(queries, INFLUENCE, index="some"))
-        result = perform(attribute.run, with_values(asked, **changes), tmp_path / "run")
+        result = perform(attribute.run, asked.changed(**changes), tmp_path / "run")
         return result, result.scores
 
     return run
-
-
-def with_values(order, **values):
-    """An order with other values of its subject or of its request, by their names."""
-    subject = {name: values.pop(name) for name in list(values) if hasattr(order.subject, name)}
-    return order.changed(subject=subject, **values)
 
 
 def place_of(order):
@@ -76,7 +70,7 @@ def test_candidates_of_the_index_are_the_exact_top_of_all_samples(order, query, 
     """
     asked = preset(method, recall="index", **CHOSEN)
     everything = replace(order.request.index, sketch_dimensions=1 << 18)
-    summary = build(with_values(order, influence=asked.of_gradients, index=everything))
+    summary = build(order.changed(influence=asked.of_gradients, index=everything))
     count = summary.samples
     assert summary.dimensions <= count
     assert summary.bytes_per_sample > 0
@@ -97,7 +91,7 @@ def test_norms_that_the_index_keeps_are_not_measured_again(
     order, query, queries, tmp_path, monkeypatch, build
 ):
     asked = INFLUENCE
-    build(with_values(order, influence=asked.of_gradients))
+    build(order.changed(influence=asked.of_gradients))
     _, whole = query(influence=changed(asked, recall="all"), queries=queries[:1])
     monkeypatch.setattr(UnitPreconditioner, "score", None)
     for detail in (50, 0):
@@ -112,8 +106,8 @@ def test_samples_beyond_the_basis_are_read_too(order, tmp_path, monkeypatch, bui
     monkeypatch.setattr(index, "SHARD_SAMPLES", 16)
     found = []
     for name, count in (("few", 16), ("all", 512)):
-        own = with_values(
-            order, indexes=str(tmp_path / name), index=replace(order.request.index, basis_samples=count)
+        own = order.changed(
+            indexes=str(tmp_path / name), index=replace(order.request.index, basis_samples=count)
         )
         summary = build(own)
         shards = [load_file(shard) for shard in shards_of(own)]
@@ -189,7 +183,7 @@ def test_a_smaller_index_leaves_no_shards_of_the_larger(order, tmp_path, monkeyp
     build(order)
     many = len(shards_of(order))
     monkeypatch.setattr(index, "SHARD_SAMPLES", 4096)
-    build(with_values(order, index=replace(order.request.index, precision="float16")))
+    build(order.changed(index=replace(order.request.index, precision="float16")))
     assert len(shards_of(order)) == 1 < many
     manifest = json.loads((place_of(order) / index.MANIFEST).read_text(encoding="utf-8"))
     assert manifest["shards"] == 1
@@ -199,7 +193,7 @@ def test_methods_without_gradients_or_curvature_have_no_index(order, query, tmp_
     with pytest.raises(ConfigError, match="needs gradients"):
         query(influence=preset("tfidf", recall="index"))
     with pytest.raises(ConfigError, match="needs a curvature"):
-        build(with_values(order, influence=preset("graddot", **CHOSEN).of_gradients))
+        build(order.changed(influence=preset("graddot", **CHOSEN).of_gradients))
     with pytest.raises(ConfigError, match="lancet index build"):
         query(index="")
 
