@@ -4,6 +4,7 @@ import ast
 import importlib.metadata
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,13 @@ DECLARED = names(PROJECT["dependencies"])
 DEV = names(PROJECT["optional-dependencies"]["dev"])
 
 
+@cache
+def known():
+    """Modules of what is installed, each with the packages that bring it."""
+    return importlib.metadata.packages_distributions()
+
+
+@cache
 def imported(path):
     """Packages that a file's text imports, inside functions too, by the names that pip knows."""
     modules = set()
@@ -36,8 +44,7 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom):
             modules.add(node.module.partition(".")[0])
     others = modules - set(sys.stdlib_module_names) - OURS
-    known = importlib.metadata.packages_distributions()
-    return {canonicalize_name(known[module][0]) for module in others if module in known}
+    return {canonicalize_name(known()[module][0]) for module in others if module in known()}
 
 
 PRODUCT = [

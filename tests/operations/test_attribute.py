@@ -1,5 +1,6 @@
 """The operation `attribute`: result files, batches, resume, kept factors, bad input."""
 
+import shutil
 from dataclasses import replace
 from functools import partial
 
@@ -42,6 +43,19 @@ def run(tmp_path):
         return result, result.scores, pd.read_parquet(result.folder / "tokens.parquet")
 
     return run
+
+
+@pytest.fixture(scope="module")
+def used(tmp_path_factory):
+    """Gives the folder of a finished run, the same one every time."""
+    folder = tmp_path_factory.mktemp("used")
+
+    def folder_of(order):
+        if not (folder / "run").exists():
+            perform(attribute.run, order, folder / "run")
+        return folder / "run"
+
+    return folder_of
 
 
 def with_influence(order, **changes):
@@ -307,10 +321,10 @@ def test_every_setting_moves_the_scores(order, run, chosen):
     ],
     ids=str,
 )
-def test_kept_shards_are_those_of_the_same_scores(order, run, monkeypatch, changes):
+def test_kept_shards_are_those_of_the_same_scores(order, run, used, tmp_path, monkeypatch, changes):
     """A run folder that holds whole shards of other scores gives what an empty one does."""
     monkeypatch.setattr(attribute, "SHARD_SAMPLES", 4)
-    run(order, "used")
+    shutil.copytree(used(order), tmp_path / "used")
     own = dict(changes)
     influence = changed(order.request.influence, **own.pop("influence", {}))
     queries = order.request.queries[:: own.pop("queries", 1)]

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = ROOT / "pages"
 
 
+@cache
 def imported(path: Path) -> set[str]:
     """Names of the modules of `pages` that a file imports."""
     names = set()
