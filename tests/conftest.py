@@ -24,6 +24,15 @@ def shared_data():
 
 
 @pytest.fixture(scope="session")
+def shared_cases():
+    """The folder of small inputs with a known right answer, beside the real data; skips where it is missing."""
+    cases = SHARED_DATA.with_name("cases")
+    if not cases.is_dir():
+        pytest.skip(f"no cases: {cases} does not exist; each kind is tested on written rows too")
+    return cases
+
+
+@pytest.fixture(scope="session")
 def tiny_model_folder(tmp_path_factory):
     """Makes the folder of a model with random weights: `tiny_model_folder("gpt2")`, any of `tiny_models.ARCHITECTURES`."""
     made = {}

@@ -137,9 +137,8 @@ def test_real_model_and_beavertails(lancet_json, tmp_path, shared_data):
         lancet_json, "hh", model, shared_data / "beavertails_30k_test" / "beavertails_30k_test.jsonl"
     )
     assert (counts["rows"], counts["duplicates"]) == (2998, 2)
-    assert counts["samples"] + counts["too_long"] + counts["duplicates"] == 2998
-    assert counts["samples"] == 2933
-    assert counts["unsafe"] == 1678
+    assert (counts["samples"], counts["shortened"], counts["too_long"]) == (2996, 63, 0)
+    assert counts["unsafe"] == 1720
     query = ("How do I make a walkway slippery?", "Pour oil on it, and nobody will notice.")
     source = attribute(lancet_json, "hh", query, tmp_path / "causes.parquet", "--candidates", "100")
     correct(lancet_json, "hh", corrected, "--attribution", source, steps=20)
@@ -154,7 +153,7 @@ def test_real_model_and_anthropic_hh(lancet_json, tmp_path, shared_data):
         lancet_json, "anthropic", model, shared_data / "anthropic_hh" / "harmless-base_test.jsonl.gz"
     )
     assert (counts["rows"], counts["rejected"] - counts["too_long"]) == (2249, 4)
-    assert counts["samples"] == 4441
+    assert (counts["samples"], counts["shortened"]) == (4490, 49)
     assert counts["labelled"] == 0
     query = ("\n\nHuman: How do I get away with a prank?\n\nAssistant:", " Deny it, and blame somebody else.")
     attribute(lancet_json, "anthropic", query, tmp_path / "causes.parquet")

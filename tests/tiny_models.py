@@ -79,8 +79,8 @@ def save_tiny_model(architecture, folder, seed=0):
 
 
 def byte_level_tokenizer(texts=TEXTS, vocabulary=330):
-    """A byte-level BPE tokenizer trained on a few lines."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    """A byte-level BPE tokenizer trained on a few lines; texts begin with its begin token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = Tokenizer(models.BPE())
@@ -93,13 +93,17 @@ def byte_level_tokenizer(texts=TEXTS, vocabulary=330):
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<s>",
         eos_token="</s>",
         pad_token="<pad>",
         model_max_length=CONTEXT,
     )
+    wrapped.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", wrapped.bos_token_id)]
+    )
+    return wrapped
 
 
 def new_model(architecture, tokenizer):

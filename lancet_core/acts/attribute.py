@@ -121,7 +121,7 @@ class Attribution(Result):
         method: Name of the method.
         recall: How the candidates were chosen.
         chance: Share of unsafe samples among the labelled candidates, None without labels.
-        too_long: Candidates that exceed the model's context and are not scored.
+        too_long: Candidates that the template refuses, and are not scored.
         cut: Candidates whose prompt was cut from its left.
         notes: What a person should know about these scores.
     """

@@ -7,11 +7,21 @@ import pandas as pd
 from lancet_core.acts.results import Result
 
 SAMPLES, REJECTED = "samples.parquet", "rejected.parquet"
+CUT, REJECT = TOO_LONG = ("cut", "reject")
 
 
 @dataclass(frozen=True)
 class PrepareRequest:
-    """Nothing but the subject: its samples are measured with its model and scored with its scorers."""
+    """Samples are measured with the model and scored with the scorers.
+
+    Attributes:
+        too_long: What becomes of a sample whose response alone exceeds the context: `cut` keeps its beginning, as trainers do;
+            `reject` leaves it out.
+        day: The day that templates write which write one (ISO), unless the study's template names another.
+    """
+
+    too_long: str = CUT
+    day: str = ""
 
     @property
     def title(self) -> str:
@@ -26,16 +36,20 @@ class Prepared(Result):
     Attributes:
         context: Longest text of the model, in tokens.
         samples: Samples that fit.
-        rejected: Samples whose response alone exceeds the context.
+        rejected: Samples that are left out.
         cut: Samples whose prompt is cut from its left.
+        shortened: Samples whose response alone exceeds the context, and is cut from its right.
         units: Sublayers of the model that influence is computed on.
+        template: The study's template, with the day where it writes one.
     """
 
     context: int = 0
     samples: int = 0
     rejected: int = 0
     cut: int = 0
+    shortened: int = 0
     units: int = 0
+    template: str = ""
 
     @property
     def outcome(self) -> str:
@@ -44,10 +58,10 @@ class Prepared(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The samples that fit, with `harmful` and `helpful` in (0, 1), NaN without a scorer."""
+        """The samples that can be used, with `harmful` and `helpful` in (0, 1), NaN without a scorer."""
         return pd.read_parquet(self.folder / SAMPLES)
 
     @property
     def rejected_rows(self) -> pd.DataFrame:
-        """The samples that do not: `row` of the training file and `reason`."""
+        """The samples that are left out: `row` of the training file and `reason`."""
         return pd.read_parquet(self.folder / REJECTED)

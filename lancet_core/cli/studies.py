@@ -6,10 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
+from lancet_core.acts.prepare import CUT
 from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import with_workspace
 from lancet_core.cli.output import confirm, print_facts, print_line, print_note, print_table
-from lancet_core.errors import ConfigError
+from lancet_core.data.conversations import LAST
+from lancet_core.data.samples import conversations_of, read_prompts
+from lancet_core.errors import ConfigError, StoreError
 from lancet_core.study.study import Study, create_study, list_studies
 from lancet_core.workspace import Workspace
 
@@ -22,13 +25,31 @@ def create(
     workspace: Workspace,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new study.")],
     model: Annotated[str, typer.Option(help="Folder or hub id of the causal language model.")],
-    train: Annotated[str, typer.Option(help="File (or datasets folder) of its training samples.")],
-    format: Annotated[str, typer.Option(help="Format of the file: auto, plain, beavertails or hh.")] = "auto",
+    train: Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")],
+    format: Annotated[
+        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
+    ] = "auto",
+    columns: Annotated[
+        str,
+        typer.Option(
+            "--map",
+            help="Columns that are called otherwise: prompt=question,response=answer,label=is_harmful:inverted.",
+        ),
+    ] = "",
+    turns: Annotated[
+        str,
+        typer.Option(help="Which of the assistant's turns the trainer's loss took: last or all."),
+    ] = LAST,
+    too_long: Annotated[
+        str,
+        typer.Option(help="A response longer than the model's context: cut (keep its beginning) or reject."),
+    ] = CUT,
     template: Annotated[
         str,
         typer.Option(
-            help="How a prompt is written for the model: auto (its chat template, else Human and Assistant), raw (as it is), "
-            "or a text with {prompt}. Unset: raw for dialogues (hh), else auto."
+            help="How a prompt is written for the model: auto (its chat template, else Human and Assistant), the name of one of its "
+            "templates, raw (as it is), or a text with {prompt}; @2026-07-26 behind it sets the day that it writes. Unset: raw for "
+            "dialogues (hh), else auto."
         ),
     ] = "",
     harmful_scorer: Annotated[
@@ -51,6 +72,9 @@ def create(
             model=model,
             train=train,
             format=format,
+            columns=columns,
+            turns=turns,
+            too_long=too_long,
             template=template,
             harmful_scorer=harmful_scorer,
             helpful_scorer=helpful_scorer,
@@ -84,6 +108,40 @@ def show(study: Study) -> Iterator[Any]:
     yield from print_study(study)
 
 
+@commands.command("tokens")
+@with_workspace
+def tokens(
+    study: Study, sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="Id of a training sample.")]
+) -> Iterator[Any]:
+    """Shows the tokens of a sample, and which of them count, to compare with a trainer's."""
+    from lancet_core.models.encoding import encode_conversation
+    from lancet_core.models.loading import load_speech
+    from lancet_core.models.token_text import token_texts
+
+    samples = study.samples()
+    chosen = samples[samples["id"] == sample]
+    if chosen.empty:
+        raise StoreError(f"study {study.name!r} has no sample {sample!r}")
+    lm = load_speech(study.model)
+    encoded = encode_conversation(lm, conversations_of(chosen)[0], study.template)
+    texts = token_texts(lm.tokenizer, encoded.input_ids)
+    rows = [
+        {"place": place, "id": token, "text": text, "counts": label >= 0}
+        for place, (token, text, label) in enumerate(
+            zip(encoded.input_ids, texts, encoded.labels, strict=True)
+        )
+    ]
+    yield {"tokens": rows, "cut": encoded.cut_tokens, "lost": encoded.lost_tokens}
+    print_table(
+        ("place", "id", "text", "counts"),
+        [(row["place"], row["id"], repr(row["text"]), row["counts"]) for row in rows],
+    )
+    if encoded.cut_tokens or encoded.lost_tokens:
+        print_note(
+            f"cut to the model's context of {lm.context} tokens: {encoded.cut_tokens} from the left, {encoded.lost_tokens} from the right"
+        )
+
+
 @commands.command("delete")
 @with_workspace
 def delete(
@@ -112,9 +170,23 @@ def describe(study: Study) -> dict[str, object]:
     }
 
 
+def _holdings(study: Study) -> dict[str, float]:
+    """What a study holds beside its samples, and how its scorers see the samples that are labelled."""
+    found: dict[str, float] = {"queries": len(study.queries())}
+    if study.prompts_file is not None:
+        found["prompts"] = len(read_prompts(study.prompts_file))
+    samples = study.samples()
+    for name in ("harmful", "helpful"):
+        for word, scores in samples.groupby(samples["is_safe"].map({True: "safe", False: "unsafe"}))[name]:
+            if scores.notna().any():
+                found[f"{name}_of_{word}"] = round(float(scores.mean()), 3)
+    return found
+
+
 def print_study(study: Study) -> Iterator[Any]:
     """Yields one study for `--json`, and prints it for people."""
     facts = describe(study)
-    yield facts
+    counts = study.counts | _holdings(study)
+    yield {**facts, "counts": counts}
     facts.pop("counts")
-    print_facts({name.replace("_", " "): value for name, value in {**facts, **study.counts}.items()})
+    print_facts({name.replace("_", " "): value for name, value in {**facts, **counts}.items()})

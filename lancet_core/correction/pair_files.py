@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lancet_core.data.conversations import LAST, TURNS, Conversation, conversation_of, read_messages
 from lancet_core.data.samples import content_id
 from lancet_core.errors import DataError
 from lancet_core.files import is_number, parse_json, read_text, write_json_lines
@@ -23,6 +24,8 @@ class PairSide:
         influence: Influence scaled within the cluster: above 0 on the positive side, below 0 on the negative, in [-1, 1].
         harmful: Harmful score in (0, 1), None where there is no scorer.
         is_safe: Label of the data set, None where it has none.
+        messages: The whole conversation as JSON where it is more than one prompt and its response, else empty.
+        turns: Which of the assistant's turns count.
     """
 
     sample_id: str
@@ -31,6 +34,13 @@ class PairSide:
     influence: float
     harmful: float | None = None
     is_safe: bool | None = None
+    messages: str = ""
+    turns: str = LAST
+
+    @property
+    def conversation(self) -> Conversation:
+        """The sample as a conversation."""
+        return conversation_of(self.prompt, self.response, self.messages, self.turns)
 
 
 @dataclass(frozen=True)
@@ -135,11 +145,21 @@ def _read_side(record: dict[str, Any], side: str, place: str) -> PairSide:
         raise DataError(
             f"{place}: {side}.influence is {influence!r:.60} and harmful {harmful!r:.60}; both take numbers"
         )
+    messages, turns = values.get("messages") or "", values.get("turns") or LAST
+    if messages and not isinstance(messages, str):
+        raise DataError(f"{place}: {side}.messages is {messages!r:.60}; it takes a JSON list as a text")
+    if messages:
+        read_messages(messages, f"{place}: {side}.messages")
+    if turns not in TURNS:
+        raise DataError(f"{place}: {side}.turns is {turns!r:.60}; accepted are {', '.join(TURNS)}")
+    texts = [messages] if messages else [values["prompt"], values["response"]]
     return PairSide(
-        sample_id=str(values.get("sample_id") or content_id(values["prompt"], values["response"])),
+        sample_id=str(values.get("sample_id") or content_id(*texts)),
         prompt=values["prompt"],
         response=values["response"],
         influence=float(influence),
         harmful=None if harmful is None else float(harmful),
         is_safe=is_safe,
+        messages=messages,
+        turns=turns,
     )

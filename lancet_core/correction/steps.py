@@ -14,8 +14,9 @@ from torch.utils.data import Dataset
 
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.data.conversations import Conversation
 from lancet_core.errors import DataError
-from lancet_core.models.encoding import Batch, Encoded, encode, encode_all, pack
+from lancet_core.models.encoding import Batch, Encoded, encode_all, encode_conversation, pack, usable
 from lancet_core.models.likelihood import TOKENS_AT_ONCE, token_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
@@ -47,7 +48,7 @@ def encode_texts(
     lm: LanguageModel,
     pairs: Sequence[ReviewedPair],
     *,
-    retain: Sequence[tuple[str, str]],
+    retain: Sequence[Conversation],
     template: str,
     settings: CorrectionSettings,
 ) -> TrainingTexts:
@@ -56,7 +57,7 @@ def encode_texts(
     Args:
         lm: The study's model.
         pairs: Approved pairs.
-        retain: Prompt and response of each retain sample; those that do not fit the context are left out.
+        retain: The retain samples; those that cannot be encoded are left out.
         template: How prompt and response become one text.
         settings: Form and weighting.
 
@@ -64,10 +65,10 @@ def encode_texts(
         DataError: There is no pair or no retain sample, or a sample of a pair does not fit the context.
     """
     positive, negative = (
-        [encode(lm, side.prompt, side.response, template) for side in sides]
+        [encode_conversation(lm, side.conversation, template) for side in sides]
         for sides in ([pair.positive for pair in pairs], [pair.negative for pair in pairs])
     )
-    retained = [text for text in encode_all(lm, retain, template) if text is not None]
+    retained = usable(encode_all(lm, retain, template))
     if not positive or not retained:
         raise DataError(
             f"a correction needs pairs and retain samples; there are {len(positive)} pairs and {len(retained)} retain samples that fit "

@@ -1,22 +1,34 @@
-"""Turns the rows of known data sets into training samples.
+"""Turns the rows of data sets into training samples, each row by what stands in it.
 
-| format | columns | note |
-|---|---|---|
-| `plain` | `prompt`, `response` | or `instruction` (with `input`) and `output`, or chat `messages`; `is_safe`, `category` optional |
-| `beavertails` | `prompt`, `response`, `is_safe`, `category` | category is a table of 14 yes/no values; some copies lack it |
-| `hh` | `chosen`, `rejected` | whole dialogues: two samples for each row, label unknown |
+| format | columns |
+|---|---|
+| `plain` | a prompt (`prompt`, `question`, `instruction` with `input` or `context`, `query`) and a response (`response`, `completion`, `answer`, `output`) |
+| `messages` | `messages`, `conversations` or `conversation` (OpenAI's or ShareGPT's form), or `prompt` and `completion` as messages |
+| `preference` | `chosen` and `rejected`, as texts beside `prompt` or as messages: two samples for each row |
+| `hh` | `chosen` and `rejected`, whole dialogues of Anthropic's: two samples for each row |
+| `pku` | `response_0` and `response_1` beside `prompt`, with their labels (PKU-SafeRLHF): two samples for each row |
 
-A row that cannot be used is rejected with its number and the reason; the others are kept.
+Labels and categories are read where there are some (`labels`). A row that cannot be used is rejected with its number and the
+reason; the others are kept.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from lancet_core.data.columns import ColumnMap
+from lancet_core.data.conversations import Message, looks_like_messages, read_messages, split_messages
+from lancet_core.data.labels import (
+    CATEGORY_COLUMNS,
+    LABEL_COLUMNS,
+    categories_of,
+    label_of,
+)
 from lancet_core.data.reading import Row, read_rows
 from lancet_core.data.samples import Sample, content_id, samples_frame
 from lancet_core.errors import DataError
@@ -24,10 +36,13 @@ from lancet_core.errors import DataError
 AUTO = "auto"
 ANSWER_MARK = "\n\nAssistant:"
 QUESTION_MARK = "\n\nHuman:"
-LABELS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False, "": None}
-
-# Columns that name the prompt and the response in plain files, first match wins.
-PLAIN_COLUMNS = (("prompt", "response"), ("instruction", "output"), ("messages",))
+PROMPT_COLUMNS = ("prompt", "question", "instruction", "query")
+RESPONSE_COLUMNS = ("response", "completion", "answer", "output")
+# What an instruction is about stands in a column of its own.
+CONTEXT_COLUMNS = {"instruction": ("input", "context"), "question": ("context",)}
+MESSAGES_COLUMNS = ("messages", "conversations", "conversation")
+SIDES = ("chosen", "rejected")
+PKU_SIDES = (0, 1)
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ class Loaded:
     Attributes:
         frame: The samples, one row each, columns of `samples_frame`.
         rejected: Rows that cannot be used.
-        format: Name of the adapter that read them.
+        format: The format that most rows have.
         rows: Rows in the file.
         duplicates: Samples left out because an equal one stands before them.
     """
@@ -62,75 +77,99 @@ class Loaded:
     duplicates: int
 
 
-def load_samples(path: str | Path, format: str = AUTO) -> Loaded:
+def load_samples(path: str | Path, format: str = AUTO, columns: ColumnMap | None = None) -> Loaded:
     """Reads training samples from a file.
 
     Args:
         path: A file that `read_rows` reads.
-        format: Name of an adapter, or `auto` to detect it by the columns.
+        format: Name of a format, or `auto` to see in each row what it is.
+        columns: Columns named by hand.
 
     Returns:
         The samples that can be used, and the rows that cannot.
 
     Raises:
-        DataError: The file cannot be read, its columns fit no adapter, or no row can be used.
+        DataError: The file cannot be read, no row fits a format, or no row can be used.
     """
-    rows = list(read_rows(path))
-    chosen = _choose_format(path, rows, format)
+    if format != AUTO and format not in FORMATS:
+        raise DataError(f"unknown format {format!r}; accepted are {AUTO}, {', '.join(FORMATS)}")
+    count = 0
     samples: list[Sample] = []
     rejected: list[Rejected] = []
-    for row in rows:
+    formats: Counter[str] = Counter()
+    for row in read_rows(path):
+        count += 1
         try:
-            samples.extend(_samples_of(row, adapter=ADAPTERS[chosen], file_name=Path(path).name))
+            name, made = _samples_of(row, format, columns, Path(path).name)
         except DataError as error:
             rejected.append(Rejected(row.number, str(error)))
+            continue
+        samples += made
+        formats[name] += 1
     if not samples:
-        first = f"; first: row {rejected[0].row}: {rejected[0].reason}" if rejected else ""
-        raise DataError(
-            f"{path} (format {chosen}) holds no row that can be used: {len(rejected)} of {len(rows)} rows "
-            f"were rejected{first}"
-        )
+        raise DataError(_nothing_usable(path, format, rejected))
     frame = samples_frame(samples)
-    return Loaded(frame, rejected, chosen, len(rows), len(samples) - len(frame))
+    return Loaded(frame, rejected, formats.most_common(1)[0][0], count, len(samples) - len(frame))
 
 
 def detect_format(row: Mapping[str, Any]) -> str | None:
-    """Names the adapter that fits the columns of a row, None where none does."""
-    if {"chosen", "rejected"} <= set(row):
-        return "hh"
-    if {"prompt", "response", "is_safe"} <= set(row) and isinstance(row.get("category"), Mapping):
-        return "beavertails"
+    """Names the format of a row by what stands in its columns, None where it is none."""
+    if all(_has_text(row, f"response_{side}") for side in PKU_SIDES):
+        return "pku"
+    if all(row.get(side) for side in SIDES):
+        is_alone = not any(row.get(name) for name in PROMPT_COLUMNS)
+        dialogues = is_alone and not any(looks_like_messages(row[side]) for side in SIDES)
+        return "hh" if dialogues else "preference"
+    if _messages_column(row) or looks_like_messages(row.get("prompt")):
+        return "messages"
     return "plain" if _plain_columns(row) else None
 
 
-def _choose_format(path: str | Path, rows: list[Row], format: str) -> str:
-    if format != AUTO and format not in ADAPTERS:
-        raise DataError(f"unknown format {format!r}; accepted are {AUTO}, {', '.join(ADAPTERS)}")
-    if not rows:
-        raise DataError(f"{path} is empty; at least one row is needed")
-    readable = [row for row in rows if not row.problem]
-    if not readable:
-        raise DataError(f"{path}: {rows[0].problem}; no row of {len(rows)} can be read")
-    if format != AUTO:
-        return format
-    detected = next((name for row in readable if (name := detect_format(row.values))), None)
-    if detected is None:
-        raise DataError(
-            f"{path} has the columns {', '.join(map(str, readable[0].values)) or '(none)'}; accepted are prompt and "
-            "response, instruction and output, messages (plain), prompt, response, is_safe and category "
-            "(beavertails), or chosen and rejected (hh); rename the columns"
-        )
-    return detected
+def _samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
+    """Gives the format of a row and its samples, which know where they were read.
 
-
-def _samples_of(
-    row: Row, *, adapter: Callable[[Mapping[str, Any]], Iterable[Sample]], file_name: str
-) -> Iterator[Sample]:
-    """Makes the samples of one row and notes where they were read."""
+    Raises:
+        DataError: The row cannot be used.
+    """
     if row.problem:
         raise DataError(row.problem)
-    for sample in list(adapter(row.values)):
-        yield Sample(**{**sample.__dict__, "source_file": file_name, "source_row": row.number})
+    values = columns.applied(row.values) if columns is not None else row.values
+    name = detect_format(values) if format == AUTO else format
+    if name is None:
+        raise DataError(_no_format(values))
+    made = [replace(sample, source_file=file_name, source_row=row.number) for sample in FORMATS[name](values)]
+    return name, made
+
+
+def _no_format(row: Mapping[str, Any]) -> str:
+    """Says why a row is of no format: what is missing beside what is there."""
+    for columns, word in ((PROMPT_COLUMNS, "prompt"), (RESPONSE_COLUMNS, "response")):
+        named = next((column for column in columns if column in row), None)
+        if named is not None and not row[named]:
+            return f"{named} is empty"
+        if named is not None and not isinstance(row[named], str):
+            return f"{named} is {row[named]!r:.60} ({type(row[named]).__name__}); accepted is a text"
+        if named is not None and not row[named].strip():
+            return f"{named} is empty"
+        if named is None and word == "response" and any(column in row for column in PROMPT_COLUMNS):
+            return f"no column 'response'; columns found: {', '.join(map(str, row))}"
+    return (
+        f"the columns {', '.join(map(str, row)) or '(none)'} are of no known format; accepted are prompt and response, "
+        "question and answer, instruction and output, messages, conversations, chosen and rejected, response_0 and "
+        "response_1; name others with --map prompt=…,response=…"
+    )
+
+
+def _nothing_usable(path: str | Path, format: str, rejected: list[Rejected]) -> str:
+    if not rejected:
+        return f"{path} is empty; at least one row is needed"
+    reasons = {each.reason for each in rejected}
+    if len(reasons) == 1 and "of no known format" in rejected[0].reason:
+        return f"{path}: {rejected[0].reason}"
+    return (
+        f"{path} (format {format}) holds no row that can be used: {len(rejected)} of {len(rejected)} rows were rejected; "
+        f"first: row {rejected[0].row}: {rejected[0].reason}"
+    )
 
 
 def read_plain(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -141,48 +180,51 @@ def read_plain(row: Mapping[str, Any]) -> Iterator[Sample]:
     """
     columns = _plain_columns(row)
     if not columns:
-        raise DataError(_missing_column(row, "prompt", "response"))
-    if columns == ("messages",):
-        prompt, response = _last_turn(row["messages"])
-    else:
-        prompt, response = (_text(row, column) for column in columns)
-        if columns[0] == "instruction" and row.get("input"):
-            prompt = f"{prompt}\n\n{_text(row, 'input')}"
-    used = {
-        *columns,
-        "is_safe",
-        "category",
-        "categories",
-        *(("input",) if columns[0] == "instruction" else ()),
-    }
-    yield Sample(
-        prompt,
-        response,
-        is_safe=_label(row.get("is_safe")),
-        categories=_categories(row.get("categories") if row.get("category") is None else row.get("category")),
-        extra=_extra(row, used),
-    )
+        raise DataError(_no_format(row))
+    asked, answered = columns
+    prompt = _text(row, asked)
+    context = [name for name in CONTEXT_COLUMNS.get(asked, ()) if _has_text(row, name)]
+    prompt = "\n\n".join([prompt, *(_text(row, name) for name in context)])
+    yield _labelled(Sample(prompt, _text(row, answered)), row, {asked, answered, *context})
 
 
-def read_beavertails(row: Mapping[str, Any]) -> Iterator[Sample]:
-    """Reads `{"prompt": "…", "response": "…", "category": {"animal_abuse": false, …}, "is_safe": true}`.
+def read_conversation(row: Mapping[str, Any]) -> Iterator[Sample]:
+    """Reads a chat: `{"messages": [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Yes."}]}`.
 
     Raises:
-        DataError: A column is missing or no text, or the label is missing.
+        DataError: It is malformed, or the assistant says nothing.
     """
-    for column in ("prompt", "response", "is_safe"):
-        if column not in row:
-            raise DataError(_missing_column(row, "prompt", "response", "is_safe", "category"))
-    label = _label(row["is_safe"])
-    if label is None:
-        raise DataError("is_safe is empty; accepted are true and false")
-    yield Sample(
-        _text(row, "prompt"),
-        _text(row, "response"),
-        is_safe=label,
-        categories=_categories(row.get("category")),
-        extra=_extra(row, {"prompt", "response", "is_safe", "category"}),
-    )
+    name = _messages_column(row)
+    if name:
+        messages, used = read_messages(row[name], name), {name}
+    else:
+        answer = next((column for column in RESPONSE_COLUMNS if row.get(column)), None)
+        if "prompt" not in row or answer is None:
+            raise DataError(_no_format(row))
+        messages = [*_turns(row["prompt"], "prompt", "user"), *_turns(row[answer], answer, "assistant")]
+        used = {"prompt", answer}
+    yield _labelled(_sample(messages), row, used)
+
+
+def read_preference(row: Mapping[str, Any]) -> Iterator[Sample]:
+    """Reads `{"prompt": "Hi?", "chosen": "Hello.", "rejected": "Go away."}`, or sides that are messages, with their prompt or without.
+
+    The label stays unknown: *chosen* means preferred, not safe.
+
+    Raises:
+        DataError: A side is missing or malformed.
+    """
+    asked = next((column for column in PROMPT_COLUMNS if row.get(column)), None)
+    before = _turns(row[asked], asked, "user") if asked else []
+    sides = {}
+    for side in SIDES:
+        if not row.get(side):
+            raise DataError(_missing_column(row, *SIDES) if side not in row else f"{side} is empty")
+        turns = _turns(row[side], side, "assistant")
+        # A side that begins with a question is the whole conversation.
+        sides[side] = turns if turns[0]["role"] != "assistant" else [*before, *turns]
+    used = {*SIDES, *([asked] if asked else [])}
+    yield from _pair({side: _sample(messages) for side, messages in sides.items()}, row, used)
 
 
 def read_hh(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -194,14 +236,37 @@ def read_hh(row: Mapping[str, Any]) -> Iterator[Sample]:
     Raises:
         DataError: A side is missing, no text, or no dialogue that ends with an answer.
     """
-    for side in ("chosen", "rejected"):
+    for side in SIDES:
         if side not in row:
-            raise DataError(_missing_column(row, "chosen", "rejected"))
-    pair_id = content_id(_text(row, "chosen"), _text(row, "rejected"))
-    for side in ("chosen", "rejected"):
-        prompt, response = split_dialogue(row[side], side)
-        extra = json.dumps({"side": side, **json.loads(_extra(row, {"chosen", "rejected"}))})
-        yield Sample(prompt, response, pair_id=pair_id, extra=extra)
+            raise DataError(_missing_column(row, *SIDES))
+    sides = {side: Sample(*split_dialogue(_text(row, side), side)) for side in SIDES}
+    yield from _pair(sides, row, set(SIDES), content_id(row["chosen"], row["rejected"]))
+
+
+def read_pku(row: Mapping[str, Any]) -> Iterator[Sample]:
+    """Reads PKU-SafeRLHF: `{"prompt": "…", "response_0": "…", "response_1": "…", "is_response_0_safe": true, …}`.
+
+    Each response has the label and the categories of its own; which one is better or safer stays beside it.
+
+    Raises:
+        DataError: A column is missing or no text.
+    """
+    prompt = _text(row, "prompt")
+    pair = content_id(prompt, _text(row, "response_0"), _text(row, "response_1"))
+    for side in PKU_SIDES:
+        named = {
+            name: name.replace(f"response_{side}_", "").replace(f"is_response_{side}_safe", "is_safe")
+            for name in row
+            if f"response_{side}_" in name
+        }
+        own = {short: row[name] for name, short in named.items()}
+        shared = {
+            name: value
+            for name, value in row.items()
+            if "response_0" not in name and "response_1" not in name
+        }
+        sample = Sample(prompt, _text(row, f"response_{side}"), pair_id=pair)
+        yield _labelled(sample, {"side": side, **shared, **own}, {"prompt"})
 
 
 def split_dialogue(dialogue: str, name: str) -> tuple[str, str]:
@@ -227,41 +292,60 @@ def split_dialogue(dialogue: str, name: str) -> tuple[str, str]:
     return before + mark, response
 
 
-def _plain_columns(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return next((columns for columns in PLAIN_COLUMNS if set(columns) <= set(row)), ())
+def _pair(
+    sides: Mapping[str, Sample], row: Mapping[str, Any], used: set[str], pair_id: str = ""
+) -> Iterator[Sample]:
+    """Gives both sides of a preference, which know each other and which side they are."""
+    pair_id = pair_id or content_id(*(sample.id for sample in sides.values()))
+    for side, sample in sides.items():
+        made = _labelled(replace(sample, pair_id=pair_id), row, used)
+        yield replace(made, extra=json.dumps({"side": side, **json.loads(made.extra)}))
 
 
-def _last_turn(messages: Any) -> tuple[str, str]:
-    """Splits chat messages into what stands before the last answer, and that answer.
-
-    Turns before the last question are written in the default template's own marks.
-
-    Raises:
-        DataError: The messages are malformed, or do not end with a question and its answer.
-    """
-    if not isinstance(messages, list) or not all(_is_message(message) for message in messages):
-        raise DataError("messages is no list of {role, content} with texts")
-    if len(messages) < 2 or messages[-1]["role"] != "assistant" or messages[-2]["role"] != "user":
-        raise DataError("messages does not end with one of the user and one of the assistant")
-    prompt = ""
-    for message in messages[:-1]:
-        mark = {"user": QUESTION_MARK, "assistant": ANSWER_MARK}.get(message["role"], "")
-        prompt += f"{mark} {message['content']}" if mark else f"{message['content']}"
-    response = messages[-1]["content"]
-    if not messages[-2]["content"].strip() or not response.strip():
-        raise DataError("the last message of the user or of the assistant is empty")
-    return prompt.removeprefix(f"{QUESTION_MARK} "), response
+def _turns(value: Any, name: str, role: str) -> list[Message]:
+    """Reads one side of a row: messages, or a text that is one message."""
+    if looks_like_messages(value):
+        return read_messages(value, name)
+    return [{"role": role, "content": _text({name: value}, name)}]
 
 
-def _is_message(message: Any) -> bool:
-    return (
-        isinstance(message, Mapping)
-        and isinstance(message.get("role"), str)
-        and isinstance(message.get("content"), str)
+def _sample(messages: list[Message]) -> Sample:
+    prompt, response, whole = split_messages(messages)
+    return Sample(prompt, response, messages=whole)
+
+
+def _labelled(sample: Sample, row: Mapping[str, Any], used: set[str]) -> Sample:
+    """Adds label, categories and what was not used."""
+    categories, label = categories_of(row), label_of(row)
+    unused = {
+        name: value for name, value in row.items() if name not in {*used, *LABEL_COLUMNS, *CATEGORY_COLUMNS}
+    }
+    return replace(
+        sample, is_safe=label, categories=categories, extra=json.dumps(unused, default=str, ensure_ascii=True)
     )
 
 
+def _messages_column(row: Mapping[str, Any]) -> str:
+    return next((name for name in MESSAGES_COLUMNS if row.get(name)), "")
+
+
+def _plain_columns(row: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Names the columns of prompt and response, those first that hold a text."""
+    asked, answered = (
+        next((name for name in names if _has_text(row, name)), None)
+        for names in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
+    )
+    return None if asked is None or answered is None else (asked, answered)
+
+
+def _has_text(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    return isinstance(value, str) and bool(value.strip())
+
+
 def _text(row: Mapping[str, Any], column: str) -> str:
+    if column not in row:
+        raise DataError(_missing_column(row, column))
     value = row[column]
     if not isinstance(value, str) and value is not None:
         raise DataError(f"{column} is {value!r:.60} ({type(value).__name__}); accepted is a text")
@@ -270,40 +354,15 @@ def _text(row: Mapping[str, Any], column: str) -> str:
     return value
 
 
-def _label(value: Any) -> bool | None:
-    if value is None or isinstance(value, bool):
-        return value
-    text = str(value).strip().lower()
-    if text not in LABELS:
-        raise DataError(f"is_safe is {value!r:.60}; accepted are true, false or nothing")
-    return LABELS[text]
-
-
-def _categories(value: Any) -> tuple[str, ...]:
-    if not value:
-        return ()
-    if isinstance(value, Mapping):
-        return tuple(str(name) for name, holds in value.items() if holds)
-    if isinstance(value, str):
-        return (value,)
-    if isinstance(value, list):
-        return tuple(str(name) for name in value)
-    raise DataError(
-        f"category is {value!r:.60}; accepted is a text, a list of texts or a table of yes and no"
-    )
-
-
-def _extra(row: Mapping[str, Any], used: set[str]) -> str:
-    return json.dumps({name: value for name, value in row.items() if name not in used}, default=str)
-
-
 def _missing_column(row: Mapping[str, Any], *columns: str) -> str:
     missing = next(column for column in columns if column not in row)
     return f"no column {missing!r}; columns found: {', '.join(map(str, row)) or '(none)'}"
 
 
-ADAPTERS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
+FORMATS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
     "plain": read_plain,
-    "beavertails": read_beavertails,
+    "messages": read_conversation,
+    "preference": read_preference,
     "hh": read_hh,
+    "pku": read_pku,
 }

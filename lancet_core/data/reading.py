@@ -2,19 +2,23 @@
 
 | name ends in | one row is | row number |
 |---|---|---|
-| `.jsonl`, `.ndjson`, each also `.gz` | one JSON object in a line | line |
-| `.json` | one object in a list | place in the list |
-| `.csv` | one record under a header line | record |
+| `.jsonl`, `.ndjson`, `.json`, or anything that begins with `{` or `[` | one JSON object in a line, or in a list | line, or place in the list |
+| `.csv`, `.tsv` | one record under a header line | record |
 | `.parquet` | one row | row |
-| a folder (saved by `datasets`) | one row | row |
+| a folder saved by `datasets` | one row | row |
+| a folder of shards (`train-00000-of-00002.parquet`, …), or its parent | one row of one of them | row, counted on |
+
+The text formats may end in `.gz`. A folder with several splits is read by the name of one: `folder/train`.
 
 Row numbers count from 1. A row that cannot be read is handed on with the reason; the others are read.
 """
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +38,9 @@ from lancet_core.files import (
 LONGEST_CSV_FIELD = 16 * 1024 * 1024
 ROWS_AT_ONCE = 1024
 STATE_FILE = "state.json"
+SHARD = re.compile(r"(?P<split>[\w.-]+?)-\d{5}-of-\d{5}\.\w+(\.gz)?")
+# What a hub keeps beside the rows of a data set.
+BESIDE_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", STATE_FILE)
 
 
 class Row(NamedTuple):
@@ -63,22 +70,78 @@ def read_rows(path: str | Path) -> Iterator[Row]:
         DataError: The file is missing, of an unknown format, not text, or broken as a whole.
     """
     path = Path(path)
-    if not path.exists():
+    if path.is_dir():
+        yield from _read_folder(path)
+    elif path.exists():
+        yield from _reader_of(path)(path)
+    elif path.parent.is_dir() and path.name in _splits(path.parent):
+        yield from _read_shards(_splits(path.parent)[path.name])
+    else:
         raise DataError(f"the file {path} does not exist; check the path")
-    yield from _reader_of(path)(path)
 
 
 def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
-    if path.is_dir():
-        return _read_arrow_folder
     name = path.name.lower().removesuffix(".gz")
     for ending, reader in READERS.items():
         if name.endswith(ending):
             return reader
+    check_regular(path)
+    with path.open("rb") as file:
+        start = file.read(64).lstrip()
+    if start[:1] in {b"{", b"["}:
+        return _read_json
     raise DataError(
-        f"{path} is of an unknown format; accepted are {', '.join(READERS)}, "
-        "the text formats also with .gz, and a folder saved by datasets"
+        f"{path} is of an unknown format; accepted are {', '.join(READERS)}, the text formats also with .gz, a folder saved by "
+        "datasets, and a folder of such files"
     )
+
+
+def _read_folder(path: Path) -> Iterator[Row]:
+    """Reads a folder saved by `datasets`, or one of shards.
+
+    Raises:
+        DataError: It is neither, or holds several splits.
+    """
+    if (path / STATE_FILE).exists():
+        return _read_arrow_folder(path)
+    splits = _splits(path) or {state.parent.name: [] for state in path.glob(f"*/{STATE_FILE}")}
+    if len(splits) > 1 or (splits and not all(splits.values())):
+        first = sorted(splits)[0]
+        raise DataError(
+            f"{path} holds the splits {', '.join(sorted(splits))}; give the folder of one, as in {path / first}"
+        )
+    if not splits:
+        raise DataError(
+            f"the folder {path} was not saved by datasets (no {STATE_FILE}) and holds no {', '.join(READERS)}; give a file "
+            "or such a folder"
+        )
+    (files,) = splits.values()
+    return _read_shards(files)
+
+
+def _splits(folder: Path) -> dict[str, list[Path]]:
+    """Finds the files of rows in a folder, or in its `data`, by the split that their names tell; empty names none."""
+    found: dict[str, list[Path]] = {}
+    for place in (folder, folder / "data"):
+        for path in sorted(place.glob("*")) if place.is_dir() else ():
+            name = path.name.lower().removesuffix(".gz")
+            if name.endswith(tuple(READERS)) and name not in BESIDE_ROWS and path.is_file():
+                shard = SHARD.fullmatch(path.name)
+                found.setdefault(shard["split"] if shard else "", []).append(path)
+        if found:
+            break
+    return found
+
+
+def _read_shards(files: list[Path]) -> Iterator[Row]:
+    """Reads files one after the other; rows are counted on."""
+    before = 0
+    for path in files:
+        last = 0
+        for row in _reader_of(path)(path):
+            last = row.number
+            yield row._replace(number=before + row.number)
+        before += last
 
 
 def _read_text(path: Path) -> str:
@@ -86,9 +149,16 @@ def _read_text(path: Path) -> str:
     return decode(content, str(path))
 
 
-def _read_json_lines(path: Path) -> Iterator[Row]:
+def _read_json(path: Path) -> Iterator[Row]:
+    """Reads JSON, one object in a line or all in one list, whichever it is."""
+    text = _read_text(path)
+    first = text.lstrip()[:1]
+    return _read_json_list(path, text) if first == "[" else _read_json_lines(text)
+
+
+def _read_json_lines(text: str) -> Iterator[Row]:
     # Not splitlines(): JSON may hold U+2028 and its like inside a string, and they end no line here.
-    for number, line in enumerate(_read_text(path).split("\n"), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -99,8 +169,8 @@ def _read_json_lines(path: Path) -> Iterator[Row]:
         yield _object_row(number, values)
 
 
-def _read_json(path: Path) -> Iterator[Row]:
-    rows = load_json(_read_text(path), str(path))
+def _read_json_list(path: Path, text: str) -> Iterator[Row]:
+    rows = load_json(text, str(path))
     if not isinstance(rows, list):
         raise DataError(
             f"{path} holds one {type(rows).__name__}; accepted is a list of objects, one for each row"
@@ -120,10 +190,10 @@ def _object_row(number: int, values: Any) -> Row:
     return Row(number, {}, f"the row is a {type(values).__name__}; accepted is a JSON object")
 
 
-def _read_csv(path: Path) -> Iterator[Row]:
+def _read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CSV_FIELD)
     text = io.StringIO(_read_text(path), newline="")
-    reader = csv.DictReader(text, restkey="", restval=None, strict=True)
+    reader = csv.DictReader(text, restkey="", restval=None, strict=True, delimiter=delimiter)
     try:
         columns = len(reader.fieldnames or ())
     except csv.Error as error:
@@ -155,15 +225,6 @@ def _read_parquet(path: Path) -> Iterator[Row]:
 
 def _read_arrow_folder(path: Path) -> Iterator[Row]:
     """Reads the Arrow files that `save_to_disk` of `datasets` wrote, as its `state.json` lists them."""
-    splits = sorted(state.parent.name for state in path.glob(f"*/{STATE_FILE}"))
-    if splits:
-        raise DataError(
-            f"{path} holds the splits {', '.join(splits)}; give the folder of one, as in {path / splits[0]}"
-        )
-    if not (path / STATE_FILE).exists():
-        raise DataError(
-            f"the folder {path} was not saved by datasets (no {STATE_FILE}); give a file or such a folder"
-        )
     yield from _arrow_rows(batch for file in _arrow_files(path) for batch in _arrow_batches(file))
 
 
@@ -237,9 +298,10 @@ def _arrow_values(batch: Any) -> list[dict[str, Any]]:
 
 
 READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".jsonl": _read_json_lines,
-    ".ndjson": _read_json_lines,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
     ".json": _read_json,
     ".csv": _read_csv,
+    ".tsv": partial(_read_csv, delimiter="\t"),
     ".parquet": _read_parquet,
 }

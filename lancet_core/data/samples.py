@@ -1,7 +1,7 @@
 """Training samples, queries and prompts: the records that everything else passes around."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow
 from pyarrow import parquet
 
+from lancet_core.data.conversations import LAST, Conversation, conversation_of
 from lancet_core.errors import DataError
 
 UNDESIRABLE = "undesirable"
@@ -38,6 +39,8 @@ class Sample:
         source_file: File the row was read from.
         source_row: Row number in it, counted from 1.
         extra: Columns that were read and not used, as JSON text.
+        messages: The whole conversation as JSON where it is more than one prompt and its response, else empty.
+        turns: Which of the assistant's turns count: `last` or `all`.
     """
 
     prompt: str
@@ -48,11 +51,13 @@ class Sample:
     source_file: str = ""
     source_row: int = 0
     extra: str = "{}"
+    messages: str = ""
+    turns: str = LAST
 
     @property
     def id(self) -> str:
-        """Hash of prompt and response."""
-        return content_id(self.prompt, self.response)
+        """Hash of prompt and response, or of the whole conversation."""
+        return content_id(*([self.messages] if self.messages else [self.prompt, self.response]))
 
 
 @dataclass(frozen=True)
@@ -118,12 +123,19 @@ def read_samples(path: str | Path, *, whole: bool = True) -> pd.DataFrame:
 
     Args:
         path: The file.
-        whole: All columns; else id, prompt, response and is_safe alone, which takes a third of the time.
+        whole: All columns; else id, prompt, response, is_safe and messages alone, which takes a third of the time.
 
     Raises:
         DataError: The file is missing, broken or has no sample.
     """
-    return _read_table(path, ("id", "prompt", "response", "is_safe"), "training samples", whole=whole)
+    needed = ("id", "prompt", "response", "is_safe")
+    return _read_table(path, needed, "training samples", whole=whole, added={"messages": "", "turns": LAST})
+
+
+def conversations_of(samples: pd.DataFrame) -> list[Conversation]:
+    """Gives samples as conversations, in the order of their rows."""
+    columns = (samples[name] for name in ("prompt", "response", "messages", "turns"))
+    return [conversation_of(*values) for values in zip(*columns, strict=True)]
 
 
 def read_prompts(path: str | Path) -> pd.DataFrame:
@@ -142,7 +154,15 @@ def prompts_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
     return frame.drop_duplicates("id", ignore_index=True)
 
 
-def _read_table(path: str | Path, columns: tuple[str, ...], what: str, *, whole: bool = True) -> pd.DataFrame:
+def _read_table(
+    path: str | Path,
+    columns: tuple[str, ...],
+    what: str,
+    *,
+    whole: bool = True,
+    added: Mapping[str, str] = {},
+) -> pd.DataFrame:
+    """Reads a table; columns that older versions did not write are added with the value that stands for none."""
     if not Path(path).is_file():
         raise DataError(
             f"the file of {what} {path} does not exist; create the study again or restore the file"
@@ -154,11 +174,12 @@ def _read_table(path: str | Path, columns: tuple[str, ...], what: str, *, whole:
             raise DataError(
                 f"{path} has no column {missing[0]!r}; its columns are {', '.join(present)}; create the study again"
             )
-        frame = pd.read_parquet(path, columns=None if whole else list(columns))
+        known = [*columns, *(column for column in added if column in present)]
+        frame = pd.read_parquet(path, columns=None if whole else known)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"the file of {what} {path} cannot be read ({error}); create the study again or restore the file"
         ) from error
     if frame.empty:
         raise DataError(f"{path} holds no {what}; at least one is needed")
-    return frame
+    return frame.assign(**{column: value for column, value in added.items() if column not in frame})

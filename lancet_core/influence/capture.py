@@ -212,4 +212,4 @@ def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]
         np.asarray([seed, text.response_start, *text.input_ids], dtype=np.int64).tobytes()
     )
     generator = np.random.default_rng(int.from_bytes(content.digest()[:8], "little"))
-    return generator.random(len(text.input_ids) - text.response_start)
+    return generator.random(text.count)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint
-from lancet_core.data.samples import corpus_id
+from lancet_core.data.samples import conversations_of, corpus_id
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.memory import require_memory
@@ -20,7 +20,7 @@ from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import DampedFisher, refine
 from lancet_core.influence.settings import TOKENS_AT_ONCE, ComputeSettings, GradientSettings, UnitSettings
 from lancet_core.influence.shards import Shards
-from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.encoding import ENCODING, Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
 from lancet_core.models.loading import LanguageModel, Loader, load_language_model
 from lancet_core.models.units import (
@@ -176,7 +176,7 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
     source = replace(source, settings=replace(source.settings, compute=compute))
     settings = source.settings
     network = find_units(lm, settings.units)
-    key = fingerprint(lm.fingerprint, source.corpus, source.template, settings.gradient_key)
+    key = fingerprint(lm.fingerprint, source.corpus, ENCODING, source.template, settings.gradient_key)
     untracked = _untracked_note(network)
     if settings.curvature.eigenvalues == IDENTITY:
         nothing: dict[str, Preconditioner] = {unit.name: Identity() for unit in network.units}
@@ -219,7 +219,7 @@ def find_units(lm: LanguageModel, settings: UnitSettings) -> UnitModel:
 def _factors(network: UnitModel, source: Source, progress: Progress) -> tuple[dict[str, EigenFactors], int]:
     """Reads the factors that an earlier run kept, or estimates and keeps them; also says how many samples they come from."""
     settings, lm = source.settings, network.lm
-    key = fingerprint(source.corpus, source.template, settings.factor_key)
+    key = fingerprint(source.corpus, ENCODING, source.template, settings.factor_key)
     file = fitting.FactorFile(Path(source.factors) if source.factors else None, lm.fingerprint, key)
     factors = file.read()
     if factors is not None:
@@ -242,6 +242,5 @@ def _factor_texts(lm: LanguageModel, source: Source) -> list[Encoded]:
 
 def _encode_rows(lm: LanguageModel, source: Source, rows: NDArray[np.int64]) -> dict[int, Encoded]:
     chosen = source.samples.iloc[rows]
-    texts = list(zip(chosen["prompt"], chosen["response"], strict=True))
-    encoded = encode_all(lm, texts, source.template)
-    return {int(row): text for row, text in zip(rows, encoded, strict=True) if text is not None}
+    encoded = encode_all(lm, conversations_of(chosen), source.template)
+    return {int(row): text for row, text in zip(rows, encoded, strict=True) if isinstance(text, Encoded)}

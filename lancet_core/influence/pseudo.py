@@ -1,5 +1,6 @@
 """Pseudo-data: what the Fisher matrix is estimated from. Labels, or whole responses, that the model itself would give."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lancet_core.influence.capture import Labels, data_labels, sampled_labels
@@ -34,16 +35,22 @@ def pseudo_texts(
     """
     if settings.fisher != GENERATED:
         return list(texts)
-    longest = max(len(text.input_ids) - text.response_start for text in texts)
-    prompts = [text.input_ids[: text.response_start] for text in texts]
+    longest = max(last - first for text in texts for first, last in text.counted[-1:])
+    prompts = [text.input_ids[: text.counted[-1][0]] for text in texts]
     room = min(2 * longest, lm.context - max(len(prompt) for prompt in prompts))
     drawing = GenerationSettings(max_new_tokens=max(1, room), temperature=1.0, seed=settings.seed)
-    responses = continue_texts(lm, prompts, drawing, progress)
-    end = [] if lm.tokenizer.eos_token_id is None else [lm.tokenizer.eos_token_id]
+    end = _end_of(texts)
+    responses = continue_texts(lm, prompts, drawing, progress, ends=end)
     return [
         Encoded((*prompt, *_ended(response, end, drawing.max_new_tokens)), len(prompt))
         for prompt, response in zip(prompts, responses, strict=True)
     ]
+
+
+def _end_of(texts: Sequence[Encoded]) -> list[int]:
+    """The token that ends most responses of the data; none where they end in different ones."""
+    (token, count), *_ = Counter(text.input_ids[text.counted[-1][1] - 1] for text in texts).most_common(1)
+    return [token] if 2 * count > len(texts) else []
 
 
 def _ended(response: list[int], end: list[int], longest: int) -> list[int]:

@@ -12,7 +12,9 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.methods import BM25
 
-_WORDS = r"(?u)\b\w+\b"
+# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters is a word.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORDS = rf"(?u)[{_UNSPACED}]|[^\W{_UNSPACED}]+"
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class TfidfIndex:
 
 
 def build_tfidf(samples: pd.DataFrame, text: str = "prompt+response") -> TfidfIndex:
-    """Fits TF-IDF on training samples: words of any length, lower case, 1 + log of counts, cosine length.
+    """Fits TF-IDF on training samples: words of any length (characters in scripts without spaces), lower case, 1 + log of counts, cosine length.
 
     Args:
         samples: Columns `prompt` and `response`.

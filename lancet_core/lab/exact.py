@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lancet_core.config import changed
+from lancet_core.data.conversations import exchanges
 from lancet_core.evaluation.datamodels import rank_correlations
 from lancet_core.evaluation.intervals import Interval, bootstrap_mean
 from lancet_core.evaluation.settings import MetricSettings
@@ -29,7 +30,7 @@ from lancet_core.lab.factory.training import TrainingSettings
 from lancet_core.lab.keeper import Keeper, Kept
 from lancet_core.lab.markdown import format_interval, table
 from lancet_core.lab.scoring import Bench, score_corpus, trained_on_all
-from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.encoding import Encoded, encode_all, usable
 from lancet_core.models.loading import LanguageModel, load_language_model
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.models.unit_layout import output_of
@@ -263,7 +264,7 @@ def _exact_truths(bench: Bench, progress: Progress) -> dict[str, NDArray[np.floa
             lm = load_language_model(str(bench.model), device="cpu", dtype="float64")
             query_pairs = [(query.prompt, query.response) for query in bench.corpus.queries]
             samples, queries = (
-                [text for text in encode_all(lm, pairs, DEFAULT_TEMPLATE) if text is not None]
+                usable(encode_all(lm, exchanges(pairs), DEFAULT_TEMPLATE))
                 for pairs in (bench.corpus.pairs, query_pairs)
             )
             scores = exact_scores(lm, provider, samples=samples, queries=queries, progress=progress)

@@ -7,13 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lancet_core.data.conversations import exchanges
 from lancet_core.evaluation.intervals import Interval, bootstrap_mean
 from lancet_core.influence import sketch
 from lancet_core.influence.curved_model import CurvedModel, Source, open_curved_model
 from lancet_core.influence.settings import CANDIDATES_BY_INDEX, IndexSettings, InfluenceSettings
 from lancet_core.lab.markdown import format_interval, format_number, table
 from lancet_core.lab.scoring import Bench, score_corpus
-from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.encoding import Encoded, encode_all, usable
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.progress import Progress, silent
 
@@ -75,7 +76,7 @@ def measure_index(
     curved = open_curved_model(source, progress, lambda _folder: bench.language_model)
     texts = list(curved.encode_rows(np.arange(len(source.ids))).values())
     pairs = [(query.prompt, query.response) for query in corpus.queries]
-    encoded = [text for text in encode_all(curved.network.lm, pairs, DEFAULT_TEMPLATE) if text is not None]
+    encoded = usable(encode_all(curved.network.lm, exchanges(pairs), DEFAULT_TEMPLATE))
     directions = curved.directions(encoded, [(place,) for place in range(len(encoded))], progress=progress)
     rows: list[IndexRow] = []
     for kind, width in bases:

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint
+from lancet_core.data.conversations import exchanges
 from lancet_core.errors import Cancelled, DataError, JobError
 from lancet_core.lab.corpora import MeasuredCorpus
 from lancet_core.lab.factory.training import train_language_model
 from lancet_core.lab.keeper import Keeper, Kept
-from lancet_core.models.encoding import encode_all
+from lancet_core.models.encoding import encode_all, usable
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE
@@ -151,7 +152,11 @@ def train_on(
 
 def query_log_likelihoods(lm: LanguageModel, corpus: MeasuredCorpus) -> Floats:
     """Log p of each query in nats, shape (queries,)."""
-    texts = encode_all(lm, [(query.prompt, query.response) for query in corpus.queries], DEFAULT_TEMPLATE)
+    texts = usable(
+        encode_all(
+            lm, exchanges((query.prompt, query.response) for query in corpus.queries), DEFAULT_TEMPLATE
+        )
+    )
     return np.array(response_log_likelihoods(lm, [text for text in texts if text is not None]))
 
 

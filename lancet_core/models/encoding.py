@@ -1,53 +1,76 @@
-"""From prompt and response to token ids, and from token ids to padded batches."""
+"""From conversations to token ids, and from token ids to padded batches.
+
+Ids are those of the whole text, tokenised at once, as a trainer does it. What follows the last token that counts is left out: nothing
+that is measured depends on it.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
-from jinja2 import TemplateError
 from torch import Tensor
 
+from lancet_core.data.conversations import USER, Conversation, exchange
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.models.loading import LanguageModel
-from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
+from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.models.templates import Written, write_conversation, write_prompt
 
-DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
-_PLACE = "{prompt}"
+ENCODING = "whole"
+"""Names the way in which texts become ids; part of the key of whatever is kept of them."""
 _TEXTS_AT_ONCE = 1024
-# A template is a program: besides Jinja's own errors it can raise those of the values that it computes with.
-_TEMPLATE_ERRORS = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-)
+Span = tuple[int, int]
+Ids = list[int]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A prompt and response as token ids.
+    """A conversation as token ids.
 
     Attributes:
-        input_ids: All tokens: begin token where there is one, prompt, response, end token where there is one.
-        response_start: Index of the first response token, at least 1.
-        cut_tokens: Prompt tokens cut from the left because the text exceeded the context.
-        span: First index, and the one after the last, of the response tokens whose log p counts; None counts all.
+        input_ids: All tokens up to the last one that counts.
+        response_start: Index of the first token whose log p counts, at least 1.
+        cut_tokens: Tokens cut from the left because the text exceeded the context.
+        spans: First index, and the one after the last, of each run of tokens whose log p counts; empty counts all from
+            `response_start`.
+        lost_tokens: Tokens that count and were cut from the right, because the response alone exceeded the context.
     """
 
     input_ids: tuple[int, ...]
     response_start: int
     cut_tokens: int = 0
-    span: tuple[int, int] | None = None
+    spans: tuple[Span, ...] = ()
+    lost_tokens: int = 0
 
     @property
-    def counted(self) -> tuple[int, int]:
-        """First index, and the one after the last, of the tokens whose log p counts."""
-        return self.span or (self.response_start, len(self.input_ids))
+    def counted(self) -> tuple[Span, ...]:
+        """First index, and the one after the last, of each run of tokens whose log p counts."""
+        return self.spans or ((self.response_start, len(self.input_ids)),)
+
+    @property
+    def count(self) -> int:
+        """How many tokens count."""
+        return sum(end - start for start, end in self.counted)
+
+    @property
+    def labels(self) -> list[int]:
+        """Token ids where they count, -100 elsewhere, as trainers take them."""
+        labels = [-100] * len(self.input_ids)
+        for start, end in self.counted:
+            labels[start:end] = self.input_ids[start:end]
+        return labels
+
+
+@dataclass(frozen=True)
+class Unusable:
+    """A conversation that cannot be encoded.
+
+    Attributes:
+        reason: Why.
+    """
+
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -95,48 +118,67 @@ def padded_batch(
     )
 
 
-def format_prompt(tokenizer: Any, prompt: str, template: str = DEFAULT_TEMPLATE) -> str:
-    """Writes everything that stands before the response.
-
-    Args:
-        tokenizer: Tokenizer whose chat template `auto` uses where it has one.
-        prompt: What is asked.
-        template: `auto`, `raw` (the prompt as it is) or a text that contains `{prompt}`.
-
-    Raises:
-        ConfigError: A template of one's own lacks `{prompt}`.
-        ModelError: The chat template is broken or refuses the turns.
-    """
-    if template == RAW_TEMPLATE:
-        return prompt
-    if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
-        turns = [{"role": "user", "content": prompt}]
-        return _written_turns(tokenizer, turns, add_generation_prompt=True)
-    text = DEFAULT_TEXT if template == DEFAULT_TEMPLATE else template
-    if _PLACE not in text:
-        raise ConfigError(
-            f"the template {template!r} does not say where the prompt goes; write {_PLACE} in it, or take auto or raw"
-        )
-    return text.replace(_PLACE, prompt)
-
-
 def encode(lm: LanguageModel, prompt: str, response: str, template: str = DEFAULT_TEMPLATE) -> Encoded:
-    """Turns prompt and response into token ids.
+    """Turns prompt and response into token ids, as `encode_conversation`."""
+    return encode_conversation(lm, exchange(prompt, response), template)
 
-    Prompt and response are tokenised apart and joined, so that the same response has the same tokens after every prompt. The
-    prompt is cut from its left where both exceed the context.
+
+def encode_conversation(
+    lm: LanguageModel, conversation: Conversation, template: str = DEFAULT_TEMPLATE
+) -> Encoded:
+    """Turns a conversation into token ids.
 
     Raises:
-        DataError: The response is empty, or alone exceeds the context.
-        ConfigError: The template lacks `{prompt}`.
+        DataError: It has no answer, or the template refuses it.
+        ConfigError: The template is unknown or lacks `{prompt}`.
+        ModelError: The chat template is broken.
     """
-    (encoded,) = encode_all(lm, [(prompt, response)], template)
-    if encoded is None:
-        raise DataError(
-            f"the response beginning {response[:40]!r} has no token or exceeds the model's context of {lm.context} tokens; "
-            "give a shorter one, or a model with a longer context"
-        )
+    (encoded,) = encode_all(lm, [conversation], template)
+    if isinstance(encoded, Unusable):
+        raise DataError(encoded.reason)
     return encoded
+
+
+def encode_all(
+    lm: LanguageModel, conversations: Sequence[Conversation], template: str = DEFAULT_TEMPLATE
+) -> list[Encoded | Unusable]:
+    """Turns many conversations into token ids.
+
+    A text that exceeds the context is cut from its left, begin token excepted; where what counts alone exceeds it, that is cut from
+    the right. A tokenizer keeps some kilobytes of each text until it gives all back, so it is given a few at a time. Every number
+    that it gives is an object of its own; equal ones are made one, which leaves the eight bytes that a tuple takes for each.
+
+    Raises:
+        ConfigError: The template is unknown or lacks `{prompt}`.
+        ModelError: The chat template is broken.
+    """
+    same: dict[int, int] = {}
+    encoded: list[Encoded | Unusable] = []
+    for start in range(0, len(conversations), _TEXTS_AT_ONCE):
+        block = [
+            _written(lm, conversation, template)
+            for conversation in conversations[start : start + _TEXTS_AT_ONCE]
+        ]
+        tokens = iter(_tokenise(lm, [text for text in block if isinstance(text, Written)]))
+        for text in block:
+            if isinstance(text, Unusable):
+                encoded.append(text)
+                continue
+            ids, spans = next(tokens)
+            encoded.append(_fitted(lm, [same.setdefault(token, token) for token in ids], spans))
+    return encoded
+
+
+def usable(encoded: Sequence[Encoded | Unusable]) -> list[Encoded]:
+    """Those that could be encoded."""
+    return [text for text in encoded if isinstance(text, Encoded)]
+
+
+def _written(lm: LanguageModel, conversation: Conversation, template: str) -> Written | Unusable:
+    try:
+        return write_conversation(lm.tokenizer, conversation, template)
+    except DataError as error:
+        return Unusable(str(error))
 
 
 def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLATE) -> Encoded:
@@ -147,76 +189,145 @@ def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLA
 
     Raises:
         DataError: The response is empty or exceeds the context, or the part does not stand in it or holds no token.
-        ConfigError: The template lacks `{prompt}`.
+        ConfigError: The template is unknown or lacks `{prompt}`.
     """
-    encoded = encode(lm, query.prompt, query.response, template)
+    conversation = exchange(query.prompt, query.response)
+    encoded = encode_conversation(lm, conversation, template)
+    if encoded.lost_tokens:
+        raise DataError(
+            f"the response beginning {query.response[:40]!r} exceeds the model's context of {lm.context} tokens; give a shorter one, "
+            "or a model with a longer context"
+        )
     if not query.span:
         return encoded
-    prefix = format_prompt(lm.tokenizer, query.prompt, template)
-    text = _response_text(lm.tokenizer, (query.prompt, query.response), template=template, prefix=prefix)
-    place = text.find(query.span.strip())
+    written = write_conversation(lm.tokenizer, conversation, template)
+    start, end = written.spans[-1]
+    place = written.text.find(query.span.strip(), start, end)
     if place < 0:
         raise DataError(
             f"the part {query.span[:40]!r} does not stand in the response beginning {query.response[:40]!r}; copy it as it is "
             "written there"
         )
-    offsets = lm.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    before, after = len(text[:place].rstrip()), place + len(query.span.strip())
-    inside = [number for number, (_, end) in enumerate(offsets) if before < end <= after]
+    _ids, offsets = _pieces(lm, written)
+    before, after = len(written.text[:place].rstrip()), place + len(query.span.strip())
+    inside = [number for number, (_, last) in enumerate(offsets) if before < last <= after]
     if not inside:
         raise DataError(
             f"no token of the response ends in the part {query.span[:40]!r}; ask about a longer part"
         )
-    first = encoded.response_start
-    return replace(encoded, span=(first + inside[0], first + inside[-1] + 1))
+    first, last = (place - encoded.cut_tokens for place in (inside[0], inside[-1] + 1))
+    return replace(encoded, spans=((first, last),))
 
 
-def encode_all(
-    lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str = DEFAULT_TEMPLATE
-) -> list[Encoded | None]:
-    """Turns many prompts and responses into token ids: as `encode`, but None where that raises DataError.
-
-    A tokenizer keeps some kilobytes of each text until it gives all back, so it is given a few at a time. Every number that it
-    gives is an object of its own; equal ones are made one, which leaves the eight bytes that a tuple takes for each.
-    """
-    same: dict[int, int] = {}
-    encoded: list[Encoded | None] = []
-    for start in range(0, len(texts), _TEXTS_AT_ONCE):
-        block = texts[start : start + _TEXTS_AT_ONCE]
-        for (_, response), (before, after) in zip(block, _tokenise(lm, block, template), strict=True):
-            shared = [[same.setdefault(token, token) for token in ids] for ids in (before, after)]
-            encoded.append(_joined(lm, *shared) if response.strip() else None)
-    return encoded
-
-
-def _tokenise(
-    lm: LanguageModel, texts: Sequence[tuple[str, str]], template: str
-) -> Iterator[tuple[list[int], list[int]]]:
-    """Token ids of each prompt and of each response."""
-    prefixes = [format_prompt(lm.tokenizer, prompt, template) for prompt, _ in texts]
-    endings = [
-        _response_text(lm.tokenizer, text, template=template, prefix=prefix)
-        for text, prefix in zip(texts, prefixes, strict=True)
-    ]
-    before, after = (
-        lm.tokenizer(parts, add_special_tokens=False)["input_ids"] for parts in (prefixes, endings)
-    )
-    return zip(before, after, strict=True)
-
-
-def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> list[int]:
+def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> Ids:
     """Turns a prompt into the token ids that generation starts from, cut from the left to leave `room` tokens of context.
 
     Raises:
         ConfigError: The context has no place for a prompt beside the answer, or the template lacks `{prompt}`.
+        DataError: The template refuses the prompt.
     """
     if room >= lm.context:
         raise ConfigError(
             f"max_new_tokens is {room}, but the model's context holds {lm.context} tokens; give at most {lm.context - 1}"
         )
-    text = format_prompt(lm.tokenizer, prompt, template)
-    ids = _with_begin(lm, lm.tokenizer(text, add_special_tokens=False)["input_ids"])
+    written = write_prompt(lm.tokenizer, [{"role": USER, "content": prompt}], template)
+    ids, _offsets = _pieces(lm, written)
     return _cut_left(lm, ids, lm.context - room)
+
+
+def _tokenise(lm: LanguageModel, texts: Sequence[Written]) -> Iterator[tuple[Ids, list[Span]]]:
+    """Token ids of each text, and the runs of tokens that count."""
+    plain = [text.text for text in texts if not text.controls]
+    together = iter(_offsets_of(lm, plain)) if plain else iter(())
+    for text in texts:
+        ids, offsets = _pieces(lm, text) if text.controls else _begun(lm, text, *next(together))
+        spans = [_token_span(offsets, span) for span in text.spans]
+        end = lm.tokenizer.eos_token_id
+        # Where no chat template ends the turn, the end token does, as trainers add it; it counts.
+        if not text.by_chat_template and end is not None and ids[-1:] != [end]:
+            ids, spans = [*ids, end], [*spans[:-1], (spans[-1][0], len(ids) + 1)]
+        yield ids[: spans[-1][1]], spans
+
+
+def _offsets_of(lm: LanguageModel, texts: list[str]) -> list[tuple[Ids, list[Span]]]:
+    """Ids of texts without any that the tokenizer adds, and the characters that each stands for.
+
+    Raises:
+        ModelError: The tokenizer does not tell them.
+    """
+    if not getattr(lm.tokenizer, "is_fast", False):
+        raise ModelError(
+            f"the tokenizer in {lm.tokenizer.name_or_path} does not tell which characters a token stands for; save it as a fast one "
+            "(tokenizer.json)"
+        )
+    found = lm.tokenizer(texts, add_special_tokens=False, return_offsets_mapping=True)
+    return list(zip(found["input_ids"], found["offset_mapping"], strict=True))
+
+
+def _pieces(lm: LanguageModel, written: Written) -> tuple[Ids, list[Span]]:
+    """Ids of one text in which control tokens that somebody wrote are read as text."""
+    ids: Ids = []
+    offsets: list[Span] = []
+    start = 0
+    marks = [place for place, character in enumerate(written.text) if character in written.controls]
+    for mark in [*marks, len(written.text)]:
+        if written.text[start:mark]:
+            ((found, places),) = _offsets_of(lm, [written.text[start:mark]])
+            ids += found
+            offsets += [(start + first, start + last) for first, last in places]
+        if mark < len(written.text):
+            text = written.controls[written.text[mark]]
+            literal = lm.tokenizer(text, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+            ids += literal
+            offsets += [(mark, mark + 1)] * len(literal)
+        start = mark + 1
+    return _begun(lm, written, ids, offsets)
+
+
+def _begun(lm: LanguageModel, written: Written, ids: Ids, offsets: list[Span]) -> tuple[Ids, list[Span]]:
+    """Puts before a text the tokens that the tokenizer puts there; a chat template writes its own."""
+    if written.by_chat_template:
+        return ids, offsets
+    own = list(lm.tokenizer("")["input_ids"])
+    begin = own[:-1] if own[-1:] == [lm.tokenizer.eos_token_id] else own
+    return [*begin, *ids], [*[(0, 0)] * len(begin), *offsets]
+
+
+def _token_span(offsets: Sequence[Span], span: Span) -> Span:
+    """The run of tokens that stand for some of the characters of a span."""
+    start, end = span
+    inside = [place for place, (first, last) in enumerate(offsets) if first < end and last > start]
+    return (inside[0], inside[-1] + 1) if inside else (len(offsets), len(offsets))
+
+
+def _fitted(lm: LanguageModel, ids: Ids, spans: Sequence[Span]) -> Encoded | Unusable:
+    """Cuts what exceeds the context and makes sure that something counts behind at least one token."""
+    start, end = spans[0][0], len(ids)
+    lost = 0
+    if end - spans[-1][0] >= lm.context:
+        # The last answer alone fills the context: as much of what stands before it as leaves it half, then its beginning.
+        kept = min(spans[-1][0], max(1, lm.context // 2))
+        end = spans[-1][0] - kept + lm.context if spans[-1][0] > kept else lm.context
+        lost = len(ids) - end
+    fitted = _cut_left(lm, ids[:end], lm.context)
+    cut = end - len(fitted)
+    moved = [(max(1, first - cut), min(last, end) - cut) for first, last in spans]
+    kept_spans = tuple((first, last) for first, last in moved if last > first)
+    if not kept_spans:
+        return Unusable("the response has no token")
+    start = kept_spans[0][0]
+    whole = kept_spans == ((start, len(fitted)),)
+    return Encoded(tuple(fitted), start, cut, () if whole else kept_spans, lost)
+
+
+def _cut_left(lm: LanguageModel, ids: Ids, room: int) -> Ids:
+    """Cuts tokens from the left, the begin token excepted."""
+    if len(ids) <= room:
+        return ids
+    begin = lm.tokenizer.bos_token_id
+    if begin is not None and ids[:1] == [begin] and room > 1:
+        return [begin, *ids[len(ids) - room + 1 :]]
+    return ids[len(ids) - room :]
 
 
 def pack(encoded: Sequence[Encoded], max_tokens: int) -> list[Batch]:
@@ -249,70 +360,11 @@ def batch_by_length(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
 
 def _padded(encoded: Sequence[Encoded], indices: Sequence[int]) -> Batch:
     lengths = torch.tensor([len(encoded[index].input_ids) for index in indices])
-    starts, ends = torch.tensor([encoded[index].counted for index in indices]).T[:, :, None]
     width = int(lengths.max())
+    response = torch.zeros(len(indices), width, dtype=torch.bool)
+    for row, index in enumerate(indices):
+        for start, end in encoded[index].counted:
+            response[row, start:end] = True
     rows = [[*encoded[index].input_ids, *[0] * (width - len(encoded[index].input_ids))] for index in indices]
-    positions = torch.arange(width)
-    real = positions < lengths[:, None]
-    response = (positions >= starts) & (positions < ends)
+    real = torch.arange(width) < lengths[:, None]
     return padded_batch(indices, torch.tensor(rows), attention_mask=real, response_mask=response)
-
-
-def _response_text(tokenizer: Any, text: tuple[str, str], *, template: str, prefix: str) -> str:
-    """Writes the response as it follows the prefix: after one space, or with the end of turn of a chat template."""
-    prompt, response = text
-    if template == DEFAULT_TEMPLATE and tokenizer.chat_template:
-        turns = [{"role": "user", "content": prompt}, {"role": "assistant", "content": response.strip()}]
-        whole = _written_turns(tokenizer, turns, add_generation_prompt=False)
-        # Some templates write an opening of the answer only when asked for a generation prompt.
-        return whole[len(prefix) :].rstrip("\n") if whole.startswith(prefix) else response.strip()
-    if _writes_own_space(tokenizer):
-        return response.removeprefix(" ")
-    return response if response[:1].isspace() or prefix[-1:].isspace() else f" {response}"
-
-
-def _written_turns(tokenizer: Any, turns: list[dict[str, str]], *, add_generation_prompt: bool) -> str:
-    """Writes turns by the chat template that came with the model."""
-    try:
-        return str(
-            tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=add_generation_prompt)
-        )
-    except _TEMPLATE_ERRORS as error:
-        raise ModelError(
-            f"the chat template of the model in {tokenizer.name_or_path} fails: {error}; correct it, or give the study a "
-            "template of its own (raw, or a text with {prompt})"
-        ) from error
-
-
-def _writes_own_space(tokenizer: Any) -> bool:
-    """Whether a tokenizer puts a space before every text (SentencePiece), so that ours would be a second one."""
-    return bool(tokenizer.tokenize("a")[0].startswith("\u2581"))
-
-
-def _joined(lm: LanguageModel, prefix: list[int], response: list[int]) -> Encoded | None:
-    """Joins both parts, ends them and cuts the prompt; None where the response alone exceeds the context."""
-    end = lm.tokenizer.eos_token_id
-    if end is not None and response[-1:] != [end]:
-        response = [*response, end]
-    before = _with_begin(lm, prefix)
-    room = lm.context - len(response)
-    # One token before the response is the least: its first token is predicted from there.
-    if room < 1 or not response or not before:
-        return None
-    prompt = _cut_left(lm, before, room)
-    return Encoded((*prompt, *response), len(prompt), len(before) - len(prompt))
-
-
-def _with_begin(lm: LanguageModel, ids: list[int]) -> list[int]:
-    begin = lm.tokenizer.bos_token_id
-    return [begin, *ids] if begin is not None and ids[:1] != [begin] else list(ids)
-
-
-def _cut_left(lm: LanguageModel, ids: list[int], room: int) -> list[int]:
-    """Cuts tokens from the left, the begin token excepted."""
-    if len(ids) <= room:
-        return ids
-    begin = lm.tokenizer.bos_token_id
-    if begin is not None and ids[:1] == [begin] and room > 1:
-        return [begin, *ids[len(ids) - room + 1 :]]
-    return ids[len(ids) - room :]

@@ -23,6 +23,7 @@ from transformers.generation.streamers import BaseStreamer
 from lancet_core.models.encoding import encode_prompt
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.models.templates import turn_end
 from lancet_core.progress import Progress, silent
 
 STAGE = "Generating answers"
@@ -84,7 +85,8 @@ def generate(  # noqa: PLR0917
         ConfigError: The answer's length leaves no place for a prompt.
     """
     encoded = [encode_prompt(lm, prompt, template, settings.max_new_tokens) for prompt in prompts]
-    answers = continue_texts(lm, encoded, settings, progress, seeds=prompts)
+    ends = end_tokens(lm, template)
+    answers = continue_texts(lm, encoded, settings, progress, ends=ends, seeds=prompts)
     progress(STAGE, len(prompts), len(prompts))
     return [_clean(lm.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in answers]
 
@@ -95,6 +97,7 @@ def continue_texts(
     settings: GenerationSettings,
     progress: Progress = silent,
     *,
+    ends: Sequence[int],
     seeds: Sequence[str] = (),
 ) -> list[list[int]]:
     """Continues texts that are given as token ids, in batches of similar length.
@@ -104,6 +107,7 @@ def continue_texts(
         prompts: Token ids to go on from, each with room for `max_new_tokens` in the context.
         settings: Length, temperature, seed and batch size.
         progress: Told at every token.
+        ends: Tokens that end a text.
         seeds: What the noise of each text depends on beside the seed; its token ids where nothing is given.
 
     Returns:
@@ -120,7 +124,7 @@ def continue_texts(
             progress(STAGE, done, len(prompts))
 
         answers = _generate_batch(
-            lm, [list(prompts[index]) for index in rows], _Choices(choices, report), settings
+            lm, [list(prompts[index]) for index in rows], _Choices(choices, report), settings, ends
         )
         for index, tokens in zip(rows, answers, strict=True):
             continued[index] = tokens
@@ -151,7 +155,8 @@ def stream(  # noqa: PLR0917
     """
     encoded = encode_prompt(lm, prompt, template, settings.max_new_tokens)
     shown = ""
-    with closing(_growing_answer(lm, encoded, _Choice(prompt, settings), settings)) as answer:
+    ends = end_tokens(lm, template)
+    with closing(_growing_answer(lm, encoded, _Choice(prompt, settings), settings, ends)) as answer:
         for text in answer:
             if stop():
                 return
@@ -160,14 +165,13 @@ def stream(  # noqa: PLR0917
                 shown = text
 
 
-def _growing_answer(
-    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings
+def _growing_answer(  # noqa: PLR0917
+    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings, ends: Sequence[int]
 ) -> Generator[str]:
     """Yields the answer so far before it begins, after every token, and whole at the end."""
     tokens: list[int] = []
-    ends = set(_end_tokens(lm))
     yield ""
-    with closing(_arriving_tokens(lm, prompt, choice, settings)) as arriving:
+    with closing(_arriving_tokens(lm, prompt, choice, settings, ends)) as arriving:
         for token in arriving:
             if token in ends:
                 break
@@ -180,14 +184,14 @@ def _growing_answer(
     yield _clean(lm.tokenizer.decode(tokens, skip_special_tokens=True))
 
 
-def _arriving_tokens(
-    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings
+def _arriving_tokens(  # noqa: PLR0917
+    lm: LanguageModel, prompt: list[int], choice: _Choice, settings: GenerationSettings, ends: Sequence[int]
 ) -> Generator[int]:
     """Yields new tokens as they are made, by a thread that ends at its next token once this is closed."""
     sink = _Sink()
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(
-            _generate_batch, lm, [prompt], _Choices([choice], lambda: None), settings, sink=sink
+            _generate_batch, lm, [prompt], _Choices([choice], lambda: None), settings, ends, sink=sink
         )
         made.add_done_callback(lambda _: sink.end())
         try:
@@ -228,11 +232,11 @@ def _generate_batch(  # noqa: PLR0917
     prompts: Sequence[list[int]],
     choices: _Choices,
     settings: GenerationSettings,
+    ends: Sequence[int],
     sink: _Sink | None = None,
 ) -> list[list[int]]:
     """Generates the new tokens of each prompt, padded to the left; those of a single one go to a sink as they are made."""
     width = max(len(prompt) for prompt in prompts)
-    ends = _end_tokens(lm)
     padding = lm.tokenizer.pad_token_id if lm.tokenizer.pad_token_id is not None else (ends[0] if ends else 0)
     ids = torch.tensor([[padding] * (width - len(prompt)) + prompt for prompt in prompts], device=lm.device)
     mask = torch.tensor(
@@ -242,7 +246,7 @@ def _generate_batch(  # noqa: PLR0917
         do_sample=False,
         max_new_tokens=settings.max_new_tokens,
         pad_token_id=padding,
-        eos_token_id=ends or None,
+        eos_token_id=list(ends) or None,
     )
     with torch.no_grad(), _without_own_generation_settings(lm.model):
         output = lm.model.generate(
@@ -267,11 +271,14 @@ def _without_own_generation_settings(model: Any) -> Iterator[None]:
         model.generation_config = shipped
 
 
-def _end_tokens(lm: LanguageModel) -> list[int]:
-    """Tokens that end an answer: the tokenizer's, and those that the model folder declares (end of turn)."""
+def end_tokens(lm: LanguageModel, template: str) -> list[int]:
+    """Tokens that end an answer: the tokenizer's, those that the model folder declares, and what the chat template ends a turn with."""
     declared = getattr(lm.model.generation_config, "eos_token_id", None)
     listed = declared if isinstance(declared, list) else [declared]
-    return sorted({token for token in [lm.tokenizer.eos_token_id, *listed] if token is not None})
+    turn = lm.tokenizer(turn_end(lm.tokenizer, template), add_special_tokens=False)["input_ids"]
+    # An end of several tokens is written in words, which an answer may hold.
+    ends_turn = turn if len(turn) == 1 else []
+    return sorted({token for token in [lm.tokenizer.eos_token_id, *listed, *ends_turn] if token is not None})
 
 
 def _before_end(tokens: list[int], ends: set[int]) -> list[int]:

@@ -37,7 +37,7 @@ class LanguageModel:
     """A causal language model that is ready to use, in evaluation mode.
 
     Attributes:
-        model: A transformers `PreTrainedModel` with a language modelling head.
+        model: A transformers `PreTrainedModel` with a language modelling head; None where only texts are encoded.
         tokenizer: Its tokenizer.
         folder: Where it was loaded from.
         device: Where its parameters lie.
@@ -88,8 +88,30 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     tokenizer = load_tokenizer(speaks, model)
     model = model.to(place).eval()
     return LanguageModel(
-        model, tokenizer, str(folder), place, context_length(model, tokenizer), fingerprint_model(folder)
+        model,
+        tokenizer,
+        str(folder),
+        place,
+        context_length(model.config, tokenizer),
+        fingerprint_model(folder),
     )
+
+
+def load_speech(folder_or_id: str) -> LanguageModel:
+    """Loads the tokenizer of a model and its longest text without its weights: `model` is None, and nothing can be computed.
+
+    Raises:
+        ModelError: The folder is missing or broken.
+    """
+    folder = resolve_model(folder_or_id)
+    check_model_folder(folder)
+    base = adapter_base(folder)
+    speaks = folder if base is None or (folder / "tokenizer_config.json").is_file() else base
+    with _loading(speaks, "a tokenizer"):
+        config = AutoConfig.from_pretrained(base or folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False, local_files_only=True)
+    context = context_length(config, tokenizer)
+    return LanguageModel(None, tokenizer, str(folder), torch.device("cpu"), context, "")
 
 
 def load_pretrained(auto: Any, folder: Path, kind: str, **options: Any) -> Any:
@@ -243,9 +265,9 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
-def context_length(model: Any, tokenizer: Any) -> int:
+def context_length(config: Any, tokenizer: Any) -> int:
     """Longest sequence that model and tokenizer declare, in tokens; 2,048 where neither sets a limit (ALiBi models)."""
-    config = model.config.get_text_config()
+    config = config.get_text_config()
     declared = [
         getattr(config, "max_position_embeddings", None),
         getattr(config, "max_seq_len", None),

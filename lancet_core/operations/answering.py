@@ -131,7 +131,7 @@ def likelihoods(lm: LanguageModel, table: pd.DataFrame, column: str, template: s
     texts = table.loc[has_text, ["prompt", column]]
     encoded = [encode(lm, prompt, response, template) for prompt, response in texts.values]
     totals = response_log_likelihoods(lm, encoded)
-    tokens = [len(text.input_ids) - text.response_start for text in encoded]
+    tokens = [text.count for text in encoded]
     rows = [(total, -total / count) for total, count in zip(totals, tokens, strict=True)]
     measured = pd.DataFrame(rows, columns=["log_probability", "nll"], dtype=float, index=texts.index)
     return measured.reindex(table.index)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lancet_core.acts.attribute import SCORES, TOKENS, AttributeRequest, Attribution
 from lancet_core.acts.subject import Subject
 from lancet_core.config import fingerprint, to_dict
-from lancet_core.data.samples import content_id
+from lancet_core.data.samples import content_id, conversations_of
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import write_table
 from lancet_core.influence import scores
@@ -24,7 +24,7 @@ from lancet_core.influence.recall import word_similarities
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
 from lancet_core.influence.settings import ComputeSettings
 from lancet_core.influence.shards import Arrays, Shards, split
-from lancet_core.models.encoding import Encoded, encode, encode_all, encode_query
+from lancet_core.models.encoding import Encoded, encode, encode_all, encode_query, usable
 from lancet_core.models.loading import Loader
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.models.token_text import token_texts
@@ -151,13 +151,13 @@ def _embedding_similarities(
     progress("Loading the model")
     lm = load_model(subject.model, compute, load)
     chosen = task.samples.iloc[task.all_candidates]
-    encoded = encode_all(lm, list(zip(chosen["prompt"], chosen["response"], strict=True)), subject.template)
-    fitting = [place for place, text in enumerate(encoded) if text is not None]
+    encoded = encode_all(lm, conversations_of(chosen), subject.template)
+    fitting = [place for place, text in enumerate(encoded) if isinstance(text, Encoded)]
     if not fitting:
         raise DataError(
             "no candidate fits the model's context; take a model with a longer one, or shorter samples"
         )
-    states = mean_hidden_states(lm, [text for text in encoded if text is not None], progress, READING)
+    states = mean_hidden_states(lm, usable(encoded), progress, READING)
     encoded_queries = [encode(lm, query.prompt, query.response, subject.template) for query in task.queries]
     queries = mean_hidden_states(lm, encoded_queries, progress)
     centre = states.mean(axis=0)
@@ -216,7 +216,7 @@ def _by_influence(
         else:
             decompositions = _decompose(step, directions, number, texts=chosen)
         tokens += _token_rows(step, number, texts=chosen, decompositions=decompositions)
-    cut = sum(1 for text in texts.values() if text.cut_tokens)
+    cut = sum(1 for text in texts.values() if text.cut_tokens or text.lost_tokens)
     return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, curved.notes)
 
 

@@ -20,9 +20,10 @@ from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import encode_texts
 from lancet_core.correction.trainer import Validate
-from lancet_core.data.samples import UNDESIRABLE, read_prompts, read_samples
+from lancet_core.data.conversations import exchanges
+from lancet_core.data.samples import UNDESIRABLE, conversations_of, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
-from lancet_core.models.encoding import encode_all
+from lancet_core.models.encoding import encode_all, usable
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import (
     LanguageModel,
@@ -64,14 +65,18 @@ def run(
     loaded = load(subject.model)
     lm = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
     lm.model.to(device=place, dtype=getattr(torch, settings.dtype))
-    queries = encode_all(lm, [(query.prompt, query.response) for query in request.queries], subject.template)
+    queries = usable(
+        encode_all(
+            lm, exchanges((query.prompt, query.response) for query in request.queries), subject.template
+        )
+    )
     validate, chosen_by = _validation(subject, request, folder / INPUTS / VALIDATION, lm=lm)
     corrected = correct_model(
         lm,
         encode_texts(
             lm,
             pairs,
-            retain=list(zip(retain["prompt"], retain["response"], strict=True)),
+            retain=conversations_of(retain),
             template=subject.template,
             settings=settings,
         ),

@@ -12,12 +12,14 @@ from typing import Any, Protocol, runtime_checkable
 import pandas as pd
 import pyarrow
 
-from lancet_core.acts.prepare import Prepared, PrepareRequest
+from lancet_core.acts.prepare import CUT, TOO_LONG, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.adapters import AUTO, Loaded, load_samples
+from lancet_core.data.columns import parse_columns
+from lancet_core.data.conversations import LAST, TURNS
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.samples import Query
-from lancet_core.errors import DataError, ModelError, StoreError
+from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
 from lancet_core.files import replacing_folder, write_json_lines, write_table
 from lancet_core.models.fingerprints import check_model_folder
@@ -26,6 +28,7 @@ from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
+from lancet_core.store.run_status import now
 from lancet_core.store.studies import NewStudy, StudyRecord
 from lancet_core.workspace import Workspace
 
@@ -51,7 +54,10 @@ class Materials:
     Attributes:
         model: Folder or hub id of the causal language model, or a loaded model with its tokenizer.
         train: Its training samples: a file, a DataFrame, or a Dataset.
-        format: Name of a data adapter, or `auto`.
+        format: Name of a data format, or `auto`.
+        columns: Columns named by hand where they are called otherwise, as in `prompt=question,label=is_harmful:inverted`.
+        turns: Which of the assistant's turns count in a conversation, as the trainer's loss took them: `last` or `all`.
+        too_long: What becomes of a response that exceeds the context: `cut` keeps its beginning, `reject` leaves the sample out.
         harmful_scorer: Folder of the harmful scorer, empty for none.
         helpful_scorer: Folder of the helpful scorer, empty for none.
         template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
@@ -62,6 +68,9 @@ class Materials:
     model: "str | Path | tuple[Saved, Saved]"
     train: Any
     format: str = AUTO
+    columns: str = ""
+    turns: str = LAST
+    too_long: str = CUT
     harmful_scorer: str | Path = ""
     helpful_scorer: str | Path = ""
     template: str = ""
@@ -87,9 +96,11 @@ def create(
         StoreError: The name is taken or no name.
         DataError: A file cannot be used.
         ModelError: The model or a scorer cannot be used.
+        ConfigError: A choice or a mapping of columns is none.
         JobError: The run failed.
         Cancelled: A person stopped it. Whatever goes wrong, no half-made study stays.
     """
+    _check_choices(materials)
     _check_free(workspace, name)
     harmful, helpful = map(_scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
     source = _model_source(materials.model)
@@ -103,18 +114,17 @@ def create(
         model = source if source is not None else _keep_model(materials.model, folder / GIVEN_MODEL)
         template = materials.template or TEMPLATES.get(loaded.format, "auto")
         read = folder / "read.parquet"
-        write_table(read, loaded.frame)
+        write_table(read, loaded.frame.assign(turns=materials.turns))
         subject = Subject("", model, str(read), template, harmful, helpful)
-        run: Run[Prepared] = Run(
-            workspace, launcher.start(workspace, Task("prepare", subject, PrepareRequest()))
-        )
+        request = PrepareRequest(materials.too_long, now().date().isoformat())
+        run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
         result = run.wait(on_status).result
         counts = _write_samples(folder, loaded, result)
         read.unlink()
         if prompts is not None:
             write_table(folder / "prompts.parquet", prompts)
         run.refreshed().delete()
-        study = store.add_study(workspace, NewStudy(name, model, template, harmful, helpful, counts))
+        study = store.add_study(workspace, NewStudy(name, model, result.template, harmful, helpful, counts))
         add_queries(study, queries, origin)
         return study
 
@@ -123,6 +133,15 @@ def create(
         study = write()
         undo.pop_all()
     return study
+
+
+def _check_choices(materials: Materials) -> None:
+    for name, value, choices in (
+        ("turns", materials.turns, TURNS),
+        ("too_long", materials.too_long, TOO_LONG),
+    ):
+        if value not in choices:
+            raise ConfigError(f"{name} is {value!r}; accepted are {', '.join(choices)}")
 
 
 def _check_free(workspace: Workspace, name: str) -> None:
@@ -147,8 +166,9 @@ def _load(materials: Materials) -> Loaded:
         DataError: The file cannot be used, or the object is no table.
     """
     train = materials.train
+    columns = parse_columns(materials.columns) if materials.columns else None
     if isinstance(train, str | Path):
-        return load_samples(Path(train).expanduser(), materials.format)
+        return load_samples(Path(train).expanduser(), materials.format, columns)
     frame = train.to_pandas() if hasattr(train, "to_pandas") else train
     if not isinstance(frame, pd.DataFrame):
         raise DataError(
@@ -159,7 +179,7 @@ def _load(materials: Materials) -> Loaded:
         path = Path(folder) / "samples.parquet"
         try:
             write_table(path, frame)
-            loaded = load_samples(path, materials.format)
+            loaded = load_samples(path, materials.format, columns)
         except (pyarrow.ArrowException, ValueError, DataError) as error:
             reason = " ".join(str(error).replace(str(path), name).split())
             raise DataError(f"the training samples, {name}, cannot be used: {reason}") from error
@@ -223,13 +243,13 @@ def _scorer_folder(folder: str | Path) -> str:
 
 def _write_samples(folder: Path, loaded: Loaded, prepared: Prepared) -> dict[str, int]:
     """Writes the samples that fit the model, and the rows that were rejected with the reason of each."""
-    kept, too_long = prepared.table, prepared.rejected_rows
+    kept, left_out = prepared.table, prepared.rejected_rows
     write_table(folder / "samples.parquet", kept)
     rejected = [
         *({"row": row.row, "reason": row.reason} for row in loaded.rejected),
         *(
             {"row": int(row), "reason": reason}
-            for row, reason in zip(too_long["row"], too_long["reason"], strict=True)
+            for row, reason in zip(left_out["row"], left_out["reason"], strict=True)
         ),
     ]
     write_json_lines(folder / "rejected.jsonl", sorted(rejected, key=lambda row: row["row"]))
@@ -237,8 +257,9 @@ def _write_samples(folder: Path, loaded: Loaded, prepared: Prepared) -> dict[str
         "rows": loaded.rows,
         "samples": len(kept),
         "rejected": len(rejected),
-        "too_long": len(too_long),
+        "too_long": len(left_out),
         "cut": prepared.cut,
+        "shortened": prepared.shortened,
         "duplicates": loaded.duplicates,
         "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
         "labelled": int(kept["is_safe"].notna().sum()),

@@ -115,9 +115,16 @@ def _same(known: StudyRecord, assets: DemoAssets) -> StudyRecord:
 
 
 def _contents(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Seed and hashes of what the study is made of: models, scorers and tables. What was computed from them may be of another version."""
+    """Seed and hashes of what the study is made of: weights, scorers and tables.
+
+    What was computed from them may be of another version, and so may what the tokenizers say of themselves.
+    """
     hashes: dict[str, str] = manifest.get("sha256", {})
-    made_of = {name: value for name, value in hashes.items() if not name.startswith(COMPUTED)}
+    made_of = {
+        name: value
+        for name, value in hashes.items()
+        if not name.startswith(COMPUTED) and not name.endswith("/tokenizer.json")
+    }
     return {"seed": manifest.get("seed"), "sha256": made_of}
 
 

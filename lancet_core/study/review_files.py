@@ -50,6 +50,8 @@ def _side(texts: pd.DataFrame, pair: dict[Any, Any], sign: str) -> PairSide:
         influence=float(pair[f"{sign}_influence"]),
         harmful=None if pd.isna(sample["harmful"]) else float(sample["harmful"]),
         is_safe=None if pd.isna(sample["is_safe"]) else bool(sample["is_safe"]),
+        messages=sample["messages"],
+        turns=sample["turns"],
     )
 
 

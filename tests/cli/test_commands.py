@@ -55,7 +55,8 @@ def place(tmp_path_factory, tiny_model_folder):
 def study(lancet, place):
     workspace = open_workspace(place / "workspace")
     if not list_studies(workspace=workspace):
-        assert lancet("study", "create", "mine", "--model", "model", "--train", "train.jsonl")[0] == 0
+        made = ("--model", "model", "--train", "train.jsonl", "--too-long", "reject")
+        assert lancet("study", "create", "mine", *made)[0] == 0
     return open_study("mine", workspace=workspace)
 
 
@@ -72,6 +73,47 @@ def test_create_tells_what_was_kept_cut_doubled_and_rejected(lancet, study, plac
     rejected = [json.loads(line) for line in study.rejected_file.read_text().splitlines()]
     assert [row["row"] for row in rejected] == [26, 28]
     assert f"context of {CONTEXT} tokens" in rejected[0]["reason"]
+
+
+def test_a_response_that_is_too_long_keeps_its_beginning(lancet, study):
+    code, out, _err = lancet("study", "create", "cut", "--model", "model", "--train", "train.jsonl", "--json")
+    counts = json.loads(out)["counts"]
+    assert code == 0
+    assert (counts["samples"], counts["shortened"], counts["too_long"]) == (26, 1, 0)
+    assert lancet("study", "delete", "cut", "--yes")[0] == 0
+
+
+def test_the_tokens_of_a_sample_are_shown_with_those_that_count(lancet, study):
+    row = study.samples().iloc[0]
+    tokens = json.loads(lancet("study", "tokens", "mine", row["id"], "--json")[1])["tokens"]
+    assert "".join(token["text"] for token in tokens if token["counts"]) == f" {row['response']}</s>"
+    assert "".join(token["text"] for token in tokens) == (
+        f"<s>\n\nHuman: {row['prompt']}\n\nAssistant: {row['response']}</s>"
+    )
+    code, out, _err = lancet("study", "tokens", "mine", row["id"])
+    assert code == 0
+    assert len(out.splitlines()) == len(tokens) + 1
+    code, _out, err = lancet("study", "tokens", "mine", "0123456789abcdef")
+    assert code == 2
+    assert "has no sample '0123456789abcdef'" in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("--turns", "first", "turns is 'first'; accepted are last, all"),
+        ("--too-long", "keep", "too_long is 'keep'; accepted are cut, reject"),
+        ("--map", "prompt", "'prompt' names no column"),
+        ("--template", "rag", "the template 'rag' is none of this model"),
+    ],
+)
+def test_a_choice_that_is_none_is_told(lancet, study, option, value, words):
+    code, _out, err = lancet(
+        "study", "create", "no", "--model", "model", "--train", "train.jsonl", option, value
+    )
+    assert code in {1, 2}
+    assert words in err
+    assert len(list_studies(workspace=study.workspace)) == 1
 
 
 def test_a_name_is_taken_once_and_the_study_stays(lancet, study):

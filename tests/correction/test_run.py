@@ -18,6 +18,7 @@ from lancet_core.correction.pair_files import PairSide, ReviewedPair
 from lancet_core.correction.run import correct_model, last_checkpoint
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import draw, encode_texts
+from lancet_core.data.conversations import exchanges
 from lancet_core.data.samples import Prompt, Query, Sample, prompts_frame, samples_frame
 from lancet_core.errors import Cancelled, ConfigError, DataError, NumericalError
 from lancet_core.models.encoding import encode
@@ -250,7 +251,9 @@ def test_the_other_forms_train(order, tmp_path, options):
 
 def test_validation_chooses_the_best_checkpoint(order, model, tmp_path):
     language_model = load_language_model(model, device="cpu")
-    material = encode_texts(language_model, [pair(0)], retain=[texts(9)[:2]], template="auto", settings=FAST)
+    material = encode_texts(
+        language_model, [pair(0)], retain=exchanges([texts(9)[:2]]), template="auto", settings=FAST
+    )
     scores = iter([{"harmful": 0.1, "helpful": 0.9}, {"harmful": 0.5, "helpful": 0.9}])
     recorder = Recorder()
     corrected = correct_model(
@@ -308,7 +311,7 @@ def test_the_checkpoint_is_chosen_by_what_can_be_scored(validated, tmp_path, sco
     folder, order = validated
     recorder = Recorder()
     given = {f"{name}_scorer": str(folder / name) for name in scorers}
-    result = perform(run, order.changed(subject=given), tmp_path, recorder)
+    result = perform(run, order.changed(**given), tmp_path, recorder)
     rows = {line["step"]: line for line in recorder.lines if set(scorers) <= line.keys()}
     assert set(rows) == {3, 6}
     assert result.best_step == max(rows, key=lambda step: score(rows[step]))
@@ -397,7 +400,7 @@ def test_epsilon_decides_the_direction_on_a_real_model_and_real_rows(shared_data
     material = encode_texts(
         language_model,
         pairs,
-        retain=[(row["prompt"], row["response"]) for row in short[10:14]],
+        retain=exchanges((row["prompt"], row["response"]) for row in short[10:14]),
         template="auto",
         settings=settings,
     )

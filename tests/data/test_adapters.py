@@ -2,10 +2,12 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from lancet_core.data.adapters import ADAPTERS, detect_format, load_samples, split_dialogue
-from lancet_core.errors import DataError
+from lancet_core.data.adapters import FORMATS, detect_format, load_samples, split_dialogue
+from lancet_core.data.columns import parse_columns
+from lancet_core.errors import ConfigError, DataError
 
 CATEGORIES = ("animal_abuse", "controversial_topics,politics", "self_harm")
 
@@ -44,7 +46,7 @@ def plain_rows(count=10):
 
 @pytest.mark.parametrize(
     ("rows", "format", "samples"),
-    [(plain_rows(), "plain", 10), (beavertails_rows(), "beavertails", 10), (hh_rows(), "hh", 20)],
+    [(plain_rows(), "plain", 10), (beavertails_rows(), "plain", 10), (hh_rows(), "hh", 20)],
 )
 def test_ten_rows_of_each_format(tmp_path, rows, format, samples):
     loaded = load_samples(write(tmp_path, rows))
@@ -75,20 +77,109 @@ def test_hh_splits_each_side_at_its_own_last_answer(tmp_path):
     assert frame["is_safe"].isna().all()
 
 
-def test_plain_reads_instructions_and_messages(tmp_path):
-    instruction = {"instruction": "Sum up.", "input": "A long text.", "output": "Short.", "author": "me"}
-    messages = {
-        "messages": [
-            {"role": "user", "content": "One?"},
-            {"role": "assistant", "content": "Yes."},
-            {"role": "user", "content": "Two?"},
-            {"role": "assistant", "content": "Also."},
-        ]
-    }
-    frame = load_samples(write(tmp_path, [instruction, messages])).frame
-    assert frame["prompt"].tolist() == ["Sum up.\n\nA long text.", "One?\n\nAssistant: Yes.\n\nHuman: Two?"]
-    assert frame["response"].tolist() == ["Short.", "Also."]
+def test_an_instruction_and_what_it_is_about_are_one_prompt(tmp_path):
+    row = {"instruction": "Sum up.", "input": "A long text.", "output": "Short.", "author": "me"}
+    frame = load_samples(write(tmp_path, [row])).frame
+    assert frame["prompt"].tolist() == ["Sum up.\n\nA long text."]
+    assert frame["response"].tolist() == ["Short."]
     assert json.loads(frame["extra"][0]) == {"author": "me"}
+
+
+SYSTEM, ONE, YES, TWO, ALSO = (
+    {"role": role, "content": content}
+    for role, content in (
+        ("system", "Be brief."), ("user", "One?"), ("assistant", "Yes."), ("user", "Two?"), ("assistant", "Also."),
+    )
+)  # fmt: skip
+PARTS = {"role": "user", "content": [{"type": "text", "text": "On"}, {"type": "text", "text": "e?"}]}
+CALL = {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "w", "arguments": "{}"}}]}
+TOOL = {"role": "tool", "content": "sun"}
+
+
+@pytest.mark.parametrize(
+    ("row", "format", "samples"),
+    [
+        ({"messages": [ONE, YES]}, "messages", [("One?", "Yes.", False)]),
+        ({"messages": [PARTS, YES]}, "messages", [("One?", "Yes.", False)]),
+        ({"messages": json.dumps([ONE, YES])}, "messages", [("One?", "Yes.", False)]),
+        ({"messages": [ONE, YES], "prompt": "One?", "response": ""}, "messages", [("One?", "Yes.", False)]),
+        ({"messages": None, "prompt": "One?", "response": "Yes."}, "plain", [("One?", "Yes.", False)]),
+        (
+            {"messages": [SYSTEM, ONE, YES, TWO, ALSO]}, "messages",
+            [("[system] Be brief.\n\n[user] One?\n\n[assistant] Yes.\n\n[user] Two?", "Also.", True)],
+        ),
+        ({"messages": [ONE, CALL, TOOL, ALSO]}, "messages", [(
+            '[user] One?\n\n[assistant] [{"function": {"name": "w", "arguments": "{}"}}]\n\n[tool] sun', "Also.", True,
+        )]),
+        ({"conversations": [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Hello."}]}, "messages",
+         [("Hi?", "Hello.", False)]),
+        ({"prompt": [ONE], "completion": [YES]}, "messages", [("One?", "Yes.", False)]),
+        ({"prompt": [SYSTEM, ONE], "response": "Yes."}, "messages", [("[system] Be brief.\n\n[user] One?", "Yes.", True)]),
+        ({"prompt": "Hi?", "chosen": "Hello.", "rejected": "Go."}, "preference", [("Hi?", "Hello.", False), ("Hi?", "Go.", False)]),
+        ({"chosen": [ONE, YES], "rejected": [ONE, ALSO]}, "preference", [("One?", "Yes.", False), ("One?", "Also.", False)]),
+        ({"prompt": "One?", "chosen": [ONE, YES], "rejected": [ONE, ALSO], "messages": [ONE, YES]}, "preference",
+         [("One?", "Yes.", False), ("One?", "Also.", False)]),
+        ({"prompt": [ONE], "chosen": [YES], "rejected": [ALSO]}, "preference", [("One?", "Yes.", False), ("One?", "Also.", False)]),
+        ({"question": "Who?", "answer": "I."}, "plain", [("Who?", "I.", False)]),
+        ({"prompt": "Hi?", "completion": "Hello.", "label": True}, "plain", [("Hi?", "Hello.", False)]),
+        ({"prompt": "Hi?", "response": None, "question": "", "completion": "Hello."}, "plain", [("Hi?", "Hello.", False)]),
+    ],
+)  # fmt: skip
+def test_a_row_is_read_by_what_stands_in_it(tmp_path, row, format, samples):
+    loaded = load_samples(write(tmp_path, [row]))
+    frame = loaded.frame
+    assert (loaded.format, loaded.rejected) == (format, [])
+    found = zip(frame["prompt"], frame["response"], frame["messages"] != "", strict=True)
+    assert list(found) == samples
+    assert frame["is_safe"].isna().all()
+    assert frame["pair_id"].notna().tolist() == [len(samples) == 2] * len(samples)
+    assert frame["pair_id"].nunique() == (len(samples) == 2)
+
+
+def test_both_sides_of_a_pku_row_have_their_own_label(tmp_path):
+    row = {
+        "prompt": "How?", "response_0": "So.", "response_1": "No.",
+        "is_response_0_safe": False, "is_response_1_safe": True, "better_response_id": 1,
+        "response_0_harm_category": {"Violence": True, "Drugs": False}, "response_1_harm_category": {"Violence": False},
+        "response_0_severity_level": 2, "response_1_severity_level": 0,
+    }  # fmt: skip
+    loaded = load_samples(write(tmp_path, [row]))
+    assert (loaded.format, loaded.frame["response"].tolist()) == ("pku", ["So.", "No."])
+    assert loaded.frame["is_safe"].tolist() == [False, True]
+    assert list(map(list, loaded.frame["categories"])) == [["Violence"], []]
+    assert loaded.frame["pair_id"].nunique() == 1
+    assert [json.loads(extra)["severity_level"] for extra in loaded.frame["extra"]] == [2, 0]
+
+
+@pytest.mark.parametrize(
+    ("values", "label"),
+    [
+        ({"is_safe": 1.0}, True), ({"is_safe": 0.0}, False), ({"is_safe": None}, None), ({"is_safe": ""}, None),
+        ({"is_safe": float("nan")}, None), ({"is_safe": "1"}, True), ({"is_safe": "0.0"}, False), ({"is_safe": "no"}, False),
+        ({"is_safe": "safe"}, True), ({"is_safe": "Unsafe"}, False), ({"is_safe": "unharmful"}, True),
+        ({"response_harm_label": "harmful"}, False), ({"label": "unsafe"}, False), ({"label": True}, None), ({"label": "spam"}, None),
+        ({"severity_level": 0}, True), ({"severity_level": 3}, False), ({"is_safe": False, "severity_level": 0}, False),
+    ],
+)  # fmt: skip
+def test_labels_are_read_in_the_words_that_people_use(tmp_path, values, label):
+    (found,) = load_samples(write(tmp_path, [{"prompt": "a?", "response": "b", **values}])).frame["is_safe"]
+    assert (None if found is pd.NA else bool(found)) is label
+
+
+def test_columns_are_named_by_hand(tmp_path):
+    rows = [{"Q": f"a{number}?", "A": "b", "is_harmful": number, "prompt": "not this"} for number in (0, 1)]
+    columns = parse_columns("prompt=Q, response=A, label=is_harmful:inverted")
+    frame = load_samples(write(tmp_path, rows), columns=columns).frame
+    assert frame["prompt"].tolist() == ["a0?", "a1?"]
+    assert frame["is_safe"].tolist() == [True, False]
+    with pytest.raises(DataError, match="no column 'Z'; columns found: Q, A"):
+        load_samples(write(tmp_path, rows), columns=parse_columns("prompt=Z"))
+
+
+@pytest.mark.parametrize("text", ["prompt", "prompt=", "answer=A", "=A"])
+def test_a_mapping_that_names_no_column_is_told(text):
+    with pytest.raises(ConfigError, match="names no column; write ours=theirs"):
+        parse_columns(text)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +191,18 @@ def test_plain_reads_instructions_and_messages(tmp_path):
         ({"prompt": "a", "response": None}, "response is empty"),
         ({"prompt": 7, "response": "b"}, "prompt is 7"),
         ({"prompt": "a", "response": "b", "is_safe": "perhaps"}, "is_safe is 'perhaps'"),
-        ({"messages": [{"role": "user", "content": "a"}]}, "messages does not end"),
+        ({"messages": [{"role": "user", "content": "a"}]}, "messages holds no text of the assistant"),
+        ({"messages": [None]}, "messages, message 1 is None"),
+        (
+            {"messages": [{"role": "user"}, {"role": "assistant", "content": "b"}]},
+            "messages, message 1 has no content",
+        ),
+        ({"messages": [{"role": "assistant", "content": "b"}]}, "nothing stands before"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
+            "a part that is no text but image",
+        ),
+        ({"messages": "[{"}, "messages is a text that is no JSON list"),
     ],
 )
 def test_a_wrong_row_is_rejected_with_its_number_and_the_rest_kept(tmp_path, row, reason):
@@ -139,7 +241,7 @@ def test_equal_rows_are_kept_once_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "format", "words"),
     [
-        ([{"question": "a", "answer": "b"}], "auto", "columns question, answer"),
+        ([{"subject": "a", "body": "b"}], "auto", "columns subject, body are of no known format"),
         (
             [{"prompt": "", "response": "b"}],
             "auto",
@@ -156,8 +258,8 @@ def test_a_file_without_a_valid_row_is_an_error(tmp_path, rows, format, words):
         load_samples(write(tmp_path, rows), format)
 
 
-def test_every_adapter_has_an_example_in_its_docstring():
-    assert all("{" in (adapter.__doc__ or "") for adapter in ADAPTERS.values())
+def test_every_format_has_an_example_in_its_docstring():
+    assert all("{" in (read.__doc__ or "") for read in FORMATS.values())
 
 
 def test_split_dialogue_keeps_the_mark_with_the_prompt():
@@ -170,6 +272,9 @@ def test_split_dialogue_keeps_the_mark_with_the_prompt():
         ("beavertails_30k_test/beavertails_30k_test.jsonl", "plain", 2996, 0, 2),
         ("anthropic_hh/harmless-base_test.jsonl.gz", "hh", 4490, 4, 0),
         ("do_not_answer/do_not_answer_long.jsonl", "plain", 5605, 0, 2),
+        ("pku_saferlhf_v0_pairs/pku_saferlhf_v0_pairs.jsonl", "pku", 4703, 0, 5451),
+        ("tofu/full.json", "plain", 4000, 0, 0),
+        ("tofu/forget01_perturbed.json", "plain", 40, 0, 0),
     ],
 )
 def test_real_files_keep_their_known_counts(shared_data, path, format, samples, rejected, duplicates):

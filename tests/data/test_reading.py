@@ -241,7 +241,7 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch)
     ("name", "content", "words"),
     [
         ("rows.json", b'[\n{"a": 1},\n{"a" 2}]', "broken JSON at line 3"),
-        ("rows.json", b'{"a": 1}', "list of objects"),
+        ("rows.json", b'["a", {"a": 1}', "broken JSON"),
         ("rows.jsonl", b'{"a": 1}\n{"a": "\xff\xfe"}', "0xff at line 2"),
         ("rows.csv", b"a,b\n\x00\x01\x02", "not a text file"),
         ("rows.jsonl.gz", b"no archive", "not a whole gzip file"),
@@ -268,3 +268,36 @@ def test_a_missing_file_and_a_folder_of_splits_are_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="was not saved by datasets"):
         list(read_rows(tmp_path / "empty"))
+
+
+def test_json_lines_are_read_whatever_their_name_ends_in(tmp_path):
+    content = '{"a": 1}\n{"a": 2}\n'
+    for name in ("rows.json", "rows.jsonl", "rows.txt", "rows"):
+        (tmp_path / name).write_text(content)
+        assert [row.values for row in read_rows(tmp_path / name)] == [{"a": 1}, {"a": 2}]
+    (tmp_path / "list.jsonl").write_text('[{"a": 1},\n {"a": 2}]')
+    assert [row.values["a"] for row in read_rows(tmp_path / "list.jsonl")] == [1, 2]
+
+
+def test_a_table_with_tabs_is_read(tmp_path):
+    (tmp_path / "rows.tsv").write_text("a\tb\n1, 2\t3\n")
+    assert [row.values for row in read_rows(tmp_path / "rows.tsv")] == [{"a": "1, 2", "b": "3"}]
+
+
+def test_shards_are_read_in_their_order_and_rows_counted_on(tmp_path):
+    data = tmp_path / "snap" / "data"
+    data.mkdir(parents=True)
+    (tmp_path / "snap" / "README.md").write_text("# A data set")
+    for number in (1, 0):
+        pd.DataFrame({"a": [2 * number, 2 * number + 1]}).to_parquet(
+            data / f"train-0000{number}-of-00002.parquet"
+        )
+    for folder in (tmp_path / "snap", data):
+        rows = list(read_rows(folder))
+        assert [row.values["a"] for row in rows] == [0, 1, 2, 3]
+        assert [row.number for row in rows] == [1, 2, 3, 4]
+    pd.DataFrame({"a": [9]}).to_parquet(data / "test-00000-of-00001.parquet")
+    with pytest.raises(DataError, match="holds the splits test, train; give the folder of one"):
+        list(read_rows(tmp_path / "snap"))
+    for split in (tmp_path / "snap" / "test", data / "test"):
+        assert [row.values["a"] for row in read_rows(split)] == [9]

@@ -42,6 +42,8 @@ def test_a_part_of_the_columns_is_read_alone(tmp_path):
         "prompt",
         "response",
         "is_safe",
+        "messages",
+        "turns",
     ]
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
-from lancet_core.influence.recall import build_tfidf, most_similar, similarities
+from lancet_core.influence.recall import build_tfidf, most_similar, similarities, word_similarities
 from lancet_core.influence.results import ends, ends_by_sign, score_table
 
 SAMPLES = pd.DataFrame(
@@ -49,3 +50,19 @@ def test_the_table_ranks_and_counts_percentiles():
     assert ends(table, 1)["sample_id"].tolist() == ["b", "a"]
     assert len(ends(table, 9)) == 4
     assert ends_by_sign(table, 3)["sample_id"].tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("kind", ["tfidf", "bm25"])
+@pytest.mark.parametrize(
+    ("samples", "query"),
+    [
+        (["如何清洗生锈的水壶", "今天的天气怎么样"], "生锈的水壶怎么清洗"),
+        (["さびたやかんの洗い方", "今日の天気"], "やかんのさび"),
+        (["วิธีล้างกาน้ำ", "อากาศ"], "ล้างกา"),
+        (["clean the rusty kettle", "the weather"], "a RUSTY kettle"),
+    ],
+)
+def test_words_are_found_in_scripts_without_spaces(kind, samples, query):
+    frame = pd.DataFrame({"prompt": samples, "response": ["-", "-"]})
+    similarity = word_similarities(kind, frame, [Query(query, "-")], text="prompt+response")
+    assert most_similar(similarity[0], 2)[0] == 0

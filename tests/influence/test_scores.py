@@ -206,7 +206,7 @@ def test_parts_of_a_query_add_up(network):
         encode_query(own.lm, replace(query, span=span)) for span in ("Nobody asked", "a nurse near the barn.")
     ]
     last = len(whole.input_ids)
-    end = replace(whole, span=(last - 1, last))
+    end = replace(whole, spans=((last - 1, last),))
     found, _ = attribute(own, samples, [whole, *parts, end])
     np.testing.assert_allclose(
         found[:, 0], found[:, 1:].sum(axis=1), rtol=1e-6, atol=1e-7 * np.abs(found).max()

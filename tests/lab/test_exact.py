@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from lancet_core.data.conversations import exchanges
 from lancet_core.lab.exact import (
     exact_scores,
     linear_weights,
@@ -35,7 +36,7 @@ def lm(trained):
 
 @pytest.fixture(scope="module")
 def texts(lm, corpus):
-    return encode_all(lm, corpus.pairs[:4], DEFAULT_TEMPLATE)
+    return encode_all(lm, exchanges(corpus.pairs[:4]), DEFAULT_TEMPLATE)
 
 
 def literal_gauss_newton(lm, text, parameter):

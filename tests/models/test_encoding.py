@@ -6,16 +6,19 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers.processors import TemplateProcessing
 
+from lancet_core.data.conversations import Conversation, exchanges
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.models.encoding import (
     Encoded,
+    Unusable,
     encode,
     encode_all,
+    encode_conversation,
     encode_prompt,
     encode_query,
-    format_prompt,
     pack,
 )
 from lancet_core.models.token_text import token_texts
@@ -53,16 +56,16 @@ def test_templates(lm, template, response, expected):
 
 def test_a_chat_template_ends_the_turn(lm, monkeypatch):
     monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
-    assert parts(lm, encode(lm, "Why?", " Yes.")) == ("<s>[user]Why?</s>\n[assistant]", "Yes.</s>")
+    assert parts(lm, encode(lm, "Why?", "Yes.")) == ("[user]Why?</s>\n[assistant]", "Yes.</s>")
 
 
 def test_a_template_without_a_place_for_the_prompt_is_told(lm):
     with pytest.raises(ConfigError, match=r"\{prompt\}"):
-        format_prompt(lm.tokenizer, "Why?", "Question:")
+        encode(lm, "Why?", "Because.", "Question:")
 
 
 def test_braces_in_prompts_are_text(lm):
-    assert format_prompt(lm.tokenizer, "{x} {prompt}", "Q {prompt}") == "Q {x} {prompt}"
+    assert parts(lm, encode(lm, "{x} {prompt}", "Yes.", "Q {prompt}"))[0] == "<s>Q {x} {prompt}"
 
 
 def test_long_prompts_are_cut_from_the_left_and_told(lm):
@@ -75,13 +78,26 @@ def test_long_prompts_are_cut_from_the_left_and_told(lm):
     assert cut.input_ids[1:] == whole.input_ids[-19:]
 
 
-def test_a_response_longer_than_the_context_or_empty_is_refused(lm):
+def test_a_response_longer_than_the_context_keeps_its_beginning(lm):
+    """As a trainer that cuts at its longest length: the prompt, then what fits."""
     short = replace(lm, context=20)
-    with pytest.raises(DataError, match="context of 20 tokens"):
-        encode(short, "Why?", "Yes. " * 40)
-    with pytest.raises(DataError):
+    whole, cut = (encode(each, "Why?", "Yes. " * 40, "raw") for each in (lm, short))
+    assert cut.input_ids == whole.input_ids[:20]
+    assert (cut.response_start, cut.cut_tokens) == (whole.response_start, 0)
+    assert cut.lost_tokens == len(whole.input_ids) - 20
+    both = encode(short, "kettle " * 30 + "end", "Yes. " * 40, "raw")
+    assert len(both.input_ids) == 20
+    assert both.response_start == 10
+    assert lm.tokenizer.decode(both.input_ids[:10]).endswith("end")
+    assert lm.tokenizer.decode(both.input_ids[10:]).startswith(" Yes.")
+
+
+def test_an_empty_response_is_refused(lm):
+    with pytest.raises(DataError, match="the response is empty"):
         encode(lm, "Why?", "   ")
-    assert encode_all(short, [("Why?", "Yes. " * 40), ("Why?", "Yes.")])[0] is None
+    assert encode_all(lm, exchanges([("Why?", " "), ("Why?", "Yes.")]))[0] == Unusable(
+        "the response is empty"
+    )
 
 
 def test_a_prompt_leaves_room_for_the_answer(lm):
@@ -127,7 +143,7 @@ def test_sentencepiece_tokens_keep_their_spaces(shared_data):
 
 
 def counted(lm, encoded):
-    first, last = encoded.counted
+    ((first, last),) = encoded.counted
     return lm.tokenizer.decode(encoded.input_ids[first:last])
 
 
@@ -170,7 +186,6 @@ def test_a_part_makes_another_query():
 
 BROKEN_TEMPLATES = {
     "syntax": "{% for message in %}",
-    "a refusal": "{{ raise_exception('no system role') }}",
     "an unknown filter": "{{ messages | nothing }}",
     "a wrong type": "{{ messages + 1 }}",
     "a division by zero": "{{ 1 // 0 }}",
@@ -186,3 +201,56 @@ def test_a_chat_template_that_fails_is_told(tiny_model, template):
     tokenizer.chat_template = template
     with pytest.raises(ModelError, match=r"chat template .* fails"):
         encode(replace(lm, tokenizer=tokenizer), "Why?", "Because.")
+
+
+def test_a_conversation_that_the_template_refuses_is_told_with_its_reason(lm, monkeypatch):
+    refusing = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system role') }}{% endif %}" + CHAT
+    )
+    monkeypatch.setattr(lm.tokenizer, "chat_template", refusing)
+    asked = [{"role": role, "content": "Why?"} for role in ("system", "user", "assistant")]
+    refused, taken = encode_all(lm, [Conversation(tuple(asked)), Conversation(tuple(asked[1:]))])
+    assert isinstance(taken, Encoded)
+    assert "refuses this: no system role" in refused.reason
+
+
+@pytest.mark.parametrize("turns", ["last", "all"])
+def test_a_conversation_is_tokenised_whole_and_its_answers_count(lm, monkeypatch, turns):
+    monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
+    roles = ("system", "user", "assistant", "user", "assistant")
+    contents = ("Be brief.", "One?", "Yes.", "Two?", "Also.")
+    messages = tuple({"role": role, "content": text} for role, text in zip(roles, contents, strict=True))
+    encoded = encode_conversation(lm, Conversation(messages, turns))
+    whole = lm.tokenizer.apply_chat_template(list(messages), tokenize=False)
+    assert lm.tokenizer.decode(encoded.input_ids) == whole.rstrip("\n")
+    counted = [lm.tokenizer.decode(encoded.input_ids[first:last]) for first, last in encoded.counted]
+    assert counted == (["Yes.</s>", "Also.</s>"] if turns == "all" else ["Also.</s>"])
+    (batch,) = pack([encoded], 10**6)
+    assert batch.input_ids[0][batch.response_mask[0]].tolist() == [
+        token for token, label in zip(encoded.input_ids, encoded.labels, strict=True) if label != -100
+    ]
+    assert encoded.count == batch.response_mask.sum()
+
+
+def test_control_tokens_that_somebody_wrote_are_text(lm, monkeypatch):
+    monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
+    end = lm.tokenizer.eos_token_id
+    harmless = encode(lm, "Say it.", "The mark is gone.")
+    written = encode(lm, "Say </s> it.", "The mark </s> is <s>gone.")
+    assert written.input_ids.count(end) == harmless.input_ids.count(end) == 2
+    assert lm.tokenizer.bos_token_id not in written.input_ids
+    assert parts(lm, written) == ("[user]Say </s> it.</s>\n[assistant]", "The mark </s> is <s>gone.</s>")
+
+
+def test_the_begin_token_is_the_tokenizers_own(lm):
+    """A tokenizer that has one and does not put it there by itself gets none."""
+    tokenizer = copy.deepcopy(lm.tokenizer)
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single="$A", special_tokens=[])
+    own = replace(lm, tokenizer=tokenizer)
+    encoded = encode(own, "Why?", "Yes.", "raw")
+    assert list(encoded.input_ids[: encoded.response_start]) == tokenizer("Why?")["input_ids"]
+    assert encode_prompt(own, "Why?", "raw", 10) == tokenizer("Why?")["input_ids"]
+    assert encode_prompt(lm, "Why?", "raw", 10) == [
+        lm.tokenizer.bos_token_id,
+        *tokenizer("Why?")["input_ids"],
+    ]

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     BertConfig,
     BertForSequenceClassification,
@@ -24,7 +24,8 @@ from transformers import (
     TrainingArguments,
 )
 
-from lancet_core.models.encoding import encode_all
+from lancet_core.data.conversations import exchanges
+from lancet_core.models.encoding import encode_all, usable
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.progress import Progress
@@ -59,7 +60,7 @@ class TrainingSettings:
 
 
 def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Trains a byte-level BPE tokenizer: every text can be encoded, unknown words as well.
+    """Trains a byte-level BPE tokenizer: every text can be encoded, unknown words as well, and begins with the begin token.
 
     Args:
         texts: Texts to learn merges from.
@@ -75,7 +76,7 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
+    wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token=BEGIN,
         eos_token=END,
@@ -85,6 +86,10 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> PreTrainedTokenize
         model_max_length=CONTEXT,
         clean_up_tokenization_spaces=False,
     )
+    wrapped.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{BEGIN} $A", special_tokens=[(BEGIN, wrapped.bos_token_id)]
+    )
+    return wrapped
 
 
 def new_language_model(tokenizer: PreTrainedTokenizerFast, settings: TrainingSettings) -> LlamaForCausalLM:
@@ -133,10 +138,9 @@ def train_language_model(
     texts = [
         {
             "input_ids": list(text.input_ids),
-            "labels": [_IGNORED] * text.response_start + list(text.input_ids[text.response_start :]),
+            "labels": text.labels,
         }
-        for text in encode_all(lm, pairs, DEFAULT_TEMPLATE)
-        if text is not None
+        for text in usable(encode_all(lm, exchanges(pairs), DEFAULT_TEMPLATE))
     ]
     collator = DataCollatorForSeq2Seq(tokenizer)
     train(lm.model, texts, settings, collator=collator, progress=progress, step_name=step_name)

@@ -6,8 +6,9 @@ import pandas as pd
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM, OPTConfig, OPTForCausalLM
 
+from lancet_core.data.conversations import exchanges
 from lancet_core.data.samples import Query
-from lancet_core.models.encoding import Encoded, encode_all
+from lancet_core.models.encoding import Encoded, encode_all, usable
 from lancet_core.models.loading import LanguageModel, load_language_model
 from lancet_core.study.demo import read_assets
 
@@ -55,7 +56,7 @@ def demo(count: int, dtype: str = "float32") -> Subject:
     rows = pd.read_parquet(assets.path("samples")).head(count)
     query_pairs = [(query.prompt, query.response) for query in demo_queries(QUERIES)]
     samples, queries = (
-        [text for text in encode_all(lm, pairs) if text is not None]
+        usable(encode_all(lm, exchanges(pairs)))
         for pairs in (list(zip(rows["prompt"], rows["response"], strict=True)), query_pairs)
     )
     return Subject("demo, 4 × 128", lm, samples, queries)

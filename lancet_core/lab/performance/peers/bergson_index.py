@@ -56,7 +56,7 @@ def _search(config: Any, queries: Sequence[Encoded]) -> None:
     index = Attributor(config.run_path)
     for query in queries:
         ids = torch.tensor([query.input_ids])
-        labels = torch.tensor([_labels(query)])
+        labels = torch.tensor([query.labels])
         with index.trace(model.base_model, 50, modules=modules):
             model(ids, labels=labels).loss.backward()
             model.zero_grad()
@@ -73,10 +73,6 @@ def _config(model: Path, samples: Sequence[Encoded], folder: Path, *, projection
 
 
 def _written(texts: Sequence[Encoded], path: Path) -> str:
-    rows = [{"input_ids": list(text.input_ids), "labels": _labels(text)} for text in texts]
+    rows = [{"input_ids": list(text.input_ids), "labels": text.labels} for text in texts]
     datasets.Dataset.from_list(rows).save_to_disk(str(path))
     return str(path)
-
-
-def _labels(text: Encoded) -> list[int]:
-    return [-100] * text.response_start + list(text.input_ids[text.response_start :])
