@@ -13,12 +13,12 @@ from lancet_core.config import fingerprint
 from lancet_core.data.samples import conversations_of, corpus_id
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.factors import EigenFactors
-from lancet_core.influence.memory import require_memory
+from lancet_core.influence.memory import require_memory, tokens_at_once
 from lancet_core.influence.methods import EMPIRICAL, IDENTITY, LINEARS, SAMPLED, SELF
 from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
 from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import DampedFisher, refine
-from lancet_core.influence.settings import TOKENS_AT_ONCE, ComputeSettings, GradientSettings, UnitSettings
+from lancet_core.influence.settings import ComputeSettings, GradientSettings, UnitSettings
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import ENCODING, Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
@@ -171,7 +171,7 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
     """
     progress("Loading the model")
     lm = load_model(source.model, source.settings.compute, load)
-    tokens = source.settings.compute.max_tokens or TOKENS_AT_ONCE[lm.device.type]
+    tokens = source.settings.compute.max_tokens or tokens_at_once(lm)
     compute = replace(source.settings.compute, max_tokens=tokens)
     source = replace(source, settings=replace(source.settings, compute=compute))
     settings = source.settings

@@ -9,11 +9,13 @@ import torch
 from lancet_core.errors import ConfigError
 from lancet_core.influence.gradients import MOST_NUMBERS
 from lancet_core.influence.methods import CORRECTED, IDENTITY
-from lancet_core.influence.settings import CurvatureSettings
+from lancet_core.influence.settings import TOKENS_AT_ONCE, CurvatureSettings
+from lancet_core.models.loading import LanguageModel
 from lancet_core.models.units import Unit
 
 _GIGABYTE = 1e9
 _FLOAT32, _FLOAT64 = 4, 8
+LEAST_TOKENS_AT_ONCE = 512
 
 
 def factor_bytes(units: Sequence[Unit], curvature: CurvatureSettings) -> int:
@@ -59,6 +61,24 @@ def require_memory(
         f"free; the widest unit is {widest.name} with {_inputs(widest):,} × {widest.outputs:,}; {way_out}, track only attention "
         "(tracked), or take a machine with more memory"
     )
+
+
+def tokens_at_once(lm: LanguageModel) -> int:
+    """Tokens of one forward pass: as many as are fastest, and on a GPU no more than half of its free memory holds.
+
+    A pass keeps what each linear map read and wrote, and about four arrays as wide as the vocabulary, in float32.
+    """
+    most = TOKENS_AT_ONCE[lm.device.type]
+    if lm.device.type == "cpu":
+        return most
+    embedding = lm.model.get_input_embeddings().weight
+    maps = [
+        parameter.shape[-2:]
+        for parameter in lm.model.parameters()
+        if parameter.dim() > 1 and len(embedding) not in parameter.shape
+    ]
+    kept = sum(map(sum, maps)) * embedding.element_size() + 4 * len(embedding) * _FLOAT32
+    return max(LEAST_TOKENS_AT_ONCE, min(most, int(free_bytes(lm.device) // (2 * kept))))
 
 
 def free_bytes(device: torch.device) -> int:

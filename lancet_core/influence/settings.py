@@ -149,7 +149,7 @@ class ComputeSettings:
     max_tokens: int = setting(
         0,
         f"Tokens in one forward pass, padding included; 0 takes {TOKENS_AT_ONCE['cpu']:,} on a CPU and "
-        f"{TOKENS_AT_ONCE['cuda']:,} on a GPU",
+        f"at most {TOKENS_AT_ONCE['cuda']:,} on a GPU, as its memory allows",
         minimum=0,
     )
 

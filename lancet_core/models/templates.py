@@ -17,17 +17,20 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
 from lancet_core.data.conversations import ASSISTANT, LAST, USER, Conversation, Message
 from lancet_core.errors import ConfigError, DataError, ModelError
+from lancet_core.files import read_json_or_none
 from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 
 DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
 PLACE = "{prompt}"
 DAY_MARK = "@"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _GENERATION = "generation %}"
 _DEFAULT_NAME = "default"
@@ -134,6 +137,28 @@ def turn_end(tokenizer: Any, template: str) -> str:
     asked = Conversation(({"role": USER, "content": "a"}, {"role": ASSISTANT, "content": _SENTINEL}))
     text, _marks = _renderer(tokenizer, chat, _day(template)).render(asked.messages)
     return text.rpartition(_SENTINEL)[2].rstrip()
+
+
+def has_chat_template(folder: Path, template: str) -> bool:
+    """Whether a model's own chat template writes the conversations of a study; nothing is loaded.
+
+    Args:
+        folder: The model's folder.
+        template: The study's template.
+    """
+    if template == RAW_TEMPLATE or PLACE in template:
+        return False
+    if (folder / CHAT_TEMPLATE_FILE).is_file() or (folder / "chat_templates").is_dir():
+        return True
+    settings = read_json_or_none(folder / "tokenizer_config.json")
+    return isinstance(settings, dict) and bool(settings.get("chat_template"))
+
+
+def split_text(conversation: Conversation, template: str) -> tuple[str, str]:
+    """What a template of words writes before the last answer, and that answer as it follows."""
+    written = _by_text(conversation, template, {})
+    start, end = written.spans[-1]
+    return written.text[:start], written.text[start:end]
 
 
 class _Renderer:

@@ -12,6 +12,7 @@ from lancet_core.correction.pairs import AGREEMENT_THRESHOLD, propose_pairs
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import content_id
 from lancet_core.errors import ConfigError
+from lancet_core.models.fingerprints import resolve_model
 from lancet_core.runs.run import Run
 from lancet_core.store import decisions as log
 from lancet_core.store import pairs as store
@@ -270,7 +271,10 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
     if format in {"csv", "parquet"}:
         return write_table(path, pair_table(study.samples(), pairs_in_scope(study, scope)), format)
     if format in {"kto", "dpo"}:
-        return write_preferences(path, approved_pairs(study, scope), format)
+        model = resolve_model(study.model)
+        return write_preferences(
+            path, approved_pairs(study, scope), format, model=model, template=study.template
+        )
     pairs = pairs_in_scope(study, scope)
     return write_pair_lines(path, reviewed_pairs(study.samples(), pairs[pairs["verdict"] != ""]))
 

@@ -1,15 +1,19 @@
 """The files that a review can be taken out as."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pairs
+from lancet_core.data.conversations import Conversation, Message
 from lancet_core.errors import DataError, StoreError
 from lancet_core.files import replacing, table_as_csv, write_json_lines
+from lancet_core.models.templates import has_chat_template, split_text
 
+Split = Callable[[Conversation], tuple[Any, Any]]
 FORMATS = ("pairs", "kto", "dpo", "csv", "parquet", "decisions")
 SIDE_COLUMNS = ("prompt", "response", "harmful", "is_safe")
 
@@ -101,8 +105,13 @@ def write_rows(path: str | Path, table: pd.DataFrame) -> int:
     return _write_lines(path, [{str(name): _plain(value) for name, value in row.items()} for row in rows])
 
 
-def write_preferences(path: str | Path, pairs: Sequence[ReviewedPair], format: str) -> int:
+def write_preferences(
+    path: str | Path, pairs: Sequence[ReviewedPair], format: str, *, model: Path, template: str
+) -> int:
     """Writes approved pairs in a format of TRL: `kto` (unpaired, positive samples false) or `dpo` (the negative is chosen).
+
+    A trainer gets the texts as the study has them: as messages where the model has a chat template, else with the study's template
+    written around the prompt.
 
     Raises:
         StoreError: No pair is approved, or none has two equal prompts where the format needs that.
@@ -110,9 +119,10 @@ def write_preferences(path: str | Path, pairs: Sequence[ReviewedPair], format: s
     """
     if not pairs:
         raise StoreError("no pair is approved yet; approve at least one in the review")
+    split = _messages if has_chat_template(model, template) else partial(split_text, template=template)
     if format == "kto":
-        return _write_lines(path, [line for pair in pairs for line in _unpaired(pair)])
-    lines = [_preference(pair) for pair in pairs if pair.positive.prompt == pair.negative.prompt]
+        return _write_lines(path, [line for pair in pairs for line in _unpaired(pair, split)])
+    lines = [_preference(pair, split) for pair in pairs if pair.positive.prompt == pair.negative.prompt]
     if not lines:
         raise StoreError(
             f"none of the {len(pairs)} approved pairs has two equal prompts, as a preference needs; export as kto instead"
@@ -120,19 +130,24 @@ def write_preferences(path: str | Path, pairs: Sequence[ReviewedPair], format: s
     return _write_lines(path, lines)
 
 
-def _unpaired(pair: ReviewedPair) -> list[dict[str, Any]]:
-    return [
-        {"prompt": side.prompt, "completion": side.response, "label": label}
-        for side, label in ((pair.positive, False), (pair.negative, True))
-    ]
+def _messages(conversation: Conversation) -> tuple[list[Message], list[Message]]:
+    """Splits a conversation before its last answer."""
+    place = conversation.answers[-1]
+    return list(conversation.messages[:place]), [conversation.messages[place]]
 
 
-def _preference(pair: ReviewedPair) -> dict[str, Any]:
-    return {
-        "prompt": pair.positive.prompt,
-        "chosen": pair.negative.response,
-        "rejected": pair.positive.response,
-    }
+def _unpaired(pair: ReviewedPair, split: Split) -> list[dict[str, Any]]:
+    rows = []
+    for side, label in ((pair.positive, False), (pair.negative, True)):
+        prompt, completion = split(side.conversation)
+        rows.append({"prompt": prompt, "completion": completion, "label": label})
+    return rows
+
+
+def _preference(pair: ReviewedPair, split: Split) -> dict[str, Any]:
+    prompt, rejected = split(pair.positive.conversation)
+    _prompt, chosen = split(pair.negative.conversation)
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
 
 
 def _write_lines(path: str | Path, rows: Sequence[dict[str, Any]]) -> int:

@@ -1,5 +1,7 @@
 """What would not fit into memory is refused before the run, with what would."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from lancet_core.errors import ConfigError
 from lancet_core.influence import memory
 from lancet_core.influence.methods import EKFAC, GRADDOT, LINFAC, LINFAC_HEAD
 from lancet_core.influence.presets import PRESETS
+from lancet_core.influence.settings import TOKENS_AT_ONCE
 from lancet_core.models.units import HEAD, Unit
 
 CURVATURES = {name: settings.curvature for name, settings in PRESETS.items()}
@@ -52,3 +55,19 @@ def test_what_does_not_fit_is_refused_with_what_would(monkeypatch):
 
 def test_free_memory_is_read_from_the_machine():
     assert 10**7 < memory.free_bytes(CPU) < 10**14
+
+
+def test_a_forward_pass_takes_half_of_a_gpus_free_memory_at_most(tiny_model, monkeypatch):
+    lm = tiny_model()
+    assert memory.tokens_at_once(lm) == TOKENS_AT_ONCE["cpu"]
+    on_gpu = replace(lm, device=torch.device("cuda"))
+    vocabulary = len(lm.model.get_input_embeddings().weight)
+    maps = [layer.weight.shape for layer in lm.model.modules() if isinstance(layer, torch.nn.Linear)]
+    kept = 4 * (sum(sum(shape) for shape in maps if vocabulary not in shape) + 4 * vocabulary)
+    for free, tokens in (
+        (10**12, TOKENS_AT_ONCE["cuda"]),
+        (2 * kept * 1000 + 1, 1000),
+        (0, memory.LEAST_TOKENS_AT_ONCE),
+    ):
+        monkeypatch.setattr(memory, "free_bytes", lambda device, free=free: free)
+        assert memory.tokens_at_once(on_gpu) == tokens

@@ -14,6 +14,8 @@ from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import Query, Sample, samples_frame
 from lancet_core.errors import ConfigError, StoreError
+from lancet_core.models.encoding import encode
+from lancet_core.models.loading import LanguageModel
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import list_runs
 from lancet_core.store import database
@@ -24,6 +26,7 @@ from lancet_core.study.queue import Counts, Scope, View, counts, queue
 from lancet_core.study.study import handle
 from lancet_core.study.subjects import subject_of
 from tests.browser.written_study import adopt
+from tests.tiny_models import byte_level_tokenizer
 
 PAIRS = 12
 
@@ -273,7 +276,8 @@ def lines(path: Path) -> list[dict]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def test_exports_hold_what_their_formats_ask_for(study, tmp_path):
+def test_exports_hold_what_their_formats_ask_for(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(review, "resolve_model", Path)
     approved = approve(study)
     approve(study)
     decide(study, first(study)["pair_id"], "reject", reviewer="ann")
@@ -288,10 +292,11 @@ def test_exports_hold_what_their_formats_ask_for(study, tmp_path):
         "ann",
     )
     assert review.export_pairs(study, out, "kto") == 4
-    assert lines(out)[0] == {"prompt": "Is it safe?", "completion": "Answer 0", "label": False}
-    assert lines(out)[1] == {"prompt": "Is it safe?", "completion": "Answer 29", "label": True}
+    prompt = "\n\nHuman: Is it safe?\n\nAssistant:"
+    assert lines(out)[0] == {"prompt": prompt, "completion": " Answer 0", "label": False}
+    assert lines(out)[1] == {"prompt": prompt, "completion": " Answer 29", "label": True}
     assert review.export_pairs(study, out, "dpo") == 1
-    assert lines(out) == [{"prompt": "Is it safe?", "chosen": "Answer 29", "rejected": "Answer 0"}]
+    assert lines(out) == [{"prompt": prompt, "chosen": " Answer 29", "rejected": " Answer 0"}]
     assert review.export_pairs(study, out, "csv") == PAIRS
     assert pd.read_csv(out)["positive_response"][0] == "Answer 0"
     assert review.export_pairs(study, out, "parquet") == PAIRS
@@ -302,7 +307,33 @@ def test_exports_hold_what_their_formats_ask_for(study, tmp_path):
     assert lines(out)[0]["supersedes"] is None
 
 
-def test_an_export_of_nothing_says_what_is_missing(study, tmp_path):
+CHAT = (
+    "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}[assistant]{% endif %}"
+)
+
+
+@pytest.mark.parametrize("chat", ["", CHAT], ids=["words", "chat template"])
+def test_a_trainer_gets_the_tokens_of_the_study(study, tmp_path, monkeypatch, chat):
+    tokenizer = byte_level_tokenizer()
+    tokenizer.chat_template = chat or None
+    tokenizer.save_pretrained(tmp_path / "model")
+    monkeypatch.setattr(review, "resolve_model", lambda _model: tmp_path / "model")
+    approve(study)
+    assert review.export_pairs(study, tmp_path / "out", "kto") == 2
+    lm = LanguageModel(None, tokenizer, "", "cpu", 1000, "")
+    for row, answer in zip(lines(tmp_path / "out"), ("Answer 0", "Answer 29"), strict=True):
+        if chat:
+            ids = tokenizer.apply_chat_template(row["prompt"] + row["completion"], return_dict=True)[
+                "input_ids"
+            ]
+        else:
+            ids = [*tokenizer(row["prompt"] + row["completion"])["input_ids"], tokenizer.eos_token_id]
+        assert ids == list(encode(lm, "Is it safe?", answer).input_ids)
+
+
+def test_an_export_of_nothing_says_what_is_missing(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(review, "resolve_model", Path)
     with pytest.raises(StoreError, match="no pair is approved yet"):
         review.export_pairs(study, tmp_path / "out", "kto")
     approve(study)
