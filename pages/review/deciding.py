@@ -18,7 +18,7 @@ CLOCK = "review-clock"
 ON_SCREEN = "review-on-screen"
 ASKED = "review-asked"
 OPENED = "review-opened"
-WIDENS = "review-widens"
+LOOKED = "review-looked"
 PAIR = "r_pair"
 SHOW, ORDER, REACH, CLUSTER, SIDES = "r_show", "r_order", "r_reach", "r_cluster", "r_sides"
 DONE_WORDS = {"approve": "approved", "reject": "rejected", "skip": "skipped", "flag": "flagged"}
@@ -64,16 +64,23 @@ def scope() -> Scope:
 
 
 def read_queue(here: state.Here) -> pd.DataFrame:
-    """Reads the pairs that filters and order on the screen describe."""
+    """Reads the pairs that filters and order on the screen describe, before them the one that somebody wants to look at again."""
     view = View(
         reviewer=here.reviewer,
         scope=scope(),
         show=str(st.session_state.get(SHOW) or "undecided"),
         order=str(st.session_state.get(ORDER) or "queue"),
     )
-    pairs = queue(here.study, view)
+    pairs: pd.DataFrame = queue(here.study, view)
     cluster = str(st.session_state.get(CLUSTER) or "all")
-    return pairs if cluster == "all" else pairs[pairs["cluster"] == cluster]
+    if cluster != "all":
+        pairs = pairs[pairs["cluster"] == cluster]
+    looked = st.session_state.get(LOOKED)
+    if looked is None or looked != _opened() or pairs["pair_id"].eq(looked).any():
+        return pairs
+    everything = queue(here.study, View(here.reviewer, Scope(here.case_id, EVERYTHING), show="all"))
+    both: pd.DataFrame = pd.concat([everything[everything["pair_id"] == looked], pairs], ignore_index=True)
+    return both
 
 
 def pair_at_hand(pairs: pd.DataFrame) -> Shown | None:
@@ -154,18 +161,10 @@ def draw_notice() -> None:
 
 
 def look_again(pair_id: str) -> None:
-    """Opens a pair whatever its verdict."""
+    """Opens a pair whatever its verdict, until another is opened; the filters stay as they are."""
     st.session_state.pop(NOTICE, None)
-    st.session_state[WIDENS] = True
+    st.session_state[LOOKED] = pair_id
     open_pair(pair_id)
-
-
-def widen_if_asked() -> None:
-    """Lets the filters pass every pair where somebody wants to look at one again; called before they are drawn."""
-    if st.session_state.pop(WIDENS, False):
-        st.session_state[SHOW] = "all"
-        st.session_state[REACH] = EVERYTHING
-        st.session_state[CLUSTER] = "all"
 
 
 def remember(pair: Shown) -> None:

@@ -38,7 +38,6 @@ DRAWN = "review-drawn"
 
 def show(here: state.Here) -> None:
     """Draws the review of a case, or of the study where no case is open."""
-    deciding.widen_if_asked()
     drawn = counts(here.study, deciding.scope())
     everything = counts(here.study, Scope(here.case_id, EVERYTHING))
     if everything.total == 0 or (here.case_id and drawn.total == 0 and _reach() == CASE_ONLY):
@@ -125,8 +124,6 @@ def draw_pair_at_hand(here: state.Here) -> None:
     if now.approve:
         actions[EVERYWHERE["next"]] = "start"
     if keys.listen(actions, apply=deciding.act, behind=now != drawn) or _outline(now) != _outline(drawn):
-        st.rerun()
-    if deciding.WIDENS in st.session_state:
         st.rerun()
     deciding.draw_notice()
     draw_progress(now)

@@ -41,7 +41,6 @@ READ = {
 }
 # What else the help calls a file or folder: written by the command, or no path.
 WRITTEN = {"out", "work", "workspace"}
-NO_PATHS = {("study create", "format")}
 MODELS = [read for read in READ if read[1] in ("model", "after", "harmful_scorer", "helpful_scorer")]
 ENDINGS = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz")
 # What a model, scorer, adapter or saved data set consists of.
@@ -101,7 +100,7 @@ def paths_in_help():
 
 def test_every_file_that_a_command_reads_is_thrown_at():
     reads = {(name, parameter) for name, parameter in paths_in_help() if parameter not in WRITTEN}
-    assert reads == set(READ) | NO_PATHS
+    assert reads == set(READ)
 
 
 @pytest.fixture(scope="module")
