@@ -14,9 +14,10 @@ where the template marks it itself (`{% generation %}`), what lies between the m
 import datetime
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _GENERATION = "generation %}"
 _DEFAULT_NAME = "default"
-# A private character that no template treats specially: it takes the place of an answer.
-_SENTINEL = "\uf8ff"
-_FIRST_CONTROL = 0xE000
+# Private characters, which no template treats specially: one takes the place of an answer.
+_FIRST_PRIVATE = 0xF0000
+_SENTINEL = chr(_FIRST_PRIVATE)
 # A template is a program: besides Jinja's own errors it can raise those of the values that it computes with.
 _TEMPLATE_ERRORS = (
     TemplateError,
@@ -253,8 +254,9 @@ def _span(renderer: _Renderer, messages: Sequence[Message], place: int, text: st
         DataError: The template writes the rest of the conversation otherwise when the answer changes.
     """
     answer = str(messages[place]["content"]).strip()
-    other = [*messages[:place], {**messages[place], "content": _SENTINEL}, *messages[place + 1 :]]
-    before, found, behind = renderer.render(other)[0].partition(_SENTINEL)
+    sentinel = next(_unused(text))
+    other = [*messages[:place], {**messages[place], "content": sentinel}, *messages[place + 1 :]]
+    before, found, behind = renderer.render(other)[0].partition(sentinel)
     if not found or not text.startswith(before) or not text.endswith(behind):
         # Some templates write an answer by what stands in it, a thought say: it is looked for as it is.
         start = text.rfind(answer)
@@ -262,7 +264,7 @@ def _span(renderer: _Renderer, messages: Sequence[Message], place: int, text: st
             raise DataError("the chat template does not write the assistant's answer")
         before, behind = text[:start], text[start + len(answer) :]
     start, end = len(before), len(text) - len(behind)
-    whole = renderer.render(other[: place + 1])[0].partition(_SENTINEL)[2].rstrip()
+    whole = renderer.render(other[: place + 1])[0].partition(sentinel)[2].rstrip()
     # A turn that another follows may end otherwise than the last: without the end of the text, or in a control token of its own.
     endings = (whole, whole.removesuffix(renderer.text_end).rstrip(), *(renderer.controls if whole else ()))
     ends_turn = next((ending for ending in endings if ending and behind.startswith(ending)), "")
@@ -309,6 +311,11 @@ def _day(template: str) -> datetime.date | None:
         ) from error
 
 
+def _unused(text: str) -> Iterator[str]:
+    """Private characters that a text does not hold."""
+    return (chr(code) for code in count(_FIRST_PRIVATE) if chr(code) not in text)
+
+
 def _control_strings(tokenizer: Any) -> tuple[str, ...]:
     """Texts of the control tokens, the longest first."""
     return _controls_of(tokenizer, len(tokenizer))
@@ -325,13 +332,14 @@ def _hidden(
 ) -> tuple[tuple[Message, ...], dict[str, str]]:
     """Replaces what somebody wrote that would be a control token by private characters: a text stays a text, unless it is raw."""
     controls = () if template == RAW_TEMPLATE else _control_strings(tokenizer)
+    marks = _unused("".join(str(message["content"]) for message in messages))
     used: dict[str, str] = {}
     hidden = []
     for message in messages:
         content = message["content"]
         for control in controls if content else ():
             if control in content:
-                mark = chr(_FIRST_CONTROL + len(used))
+                mark = next(marks)
                 used[mark] = control
                 content = content.replace(control, mark)
         hidden.append({**message, "content": content})

@@ -242,6 +242,13 @@ def test_control_tokens_that_somebody_wrote_are_text(lm, monkeypatch):
     assert parts(lm, written) == ("[user]Say </s> it.</s>\n[assistant]", "The mark </s> is <s>gone.</s>")
 
 
+def test_private_characters_of_a_text_stay_what_they_are(lm, monkeypatch):
+    """Those that stand for something else within LANCET are others."""
+    monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
+    asked, answer = "An icon \U000f0000 and </s>?", "\U000f0000 is \U000f0001, </s>."
+    assert parts(lm, encode(lm, asked, answer)) == (f"[user]{asked}</s>\n[assistant]", f"{answer}</s>")
+
+
 def test_the_begin_token_is_the_tokenizers_own(lm):
     """A tokenizer that has one and does not put it there by itself gets none."""
     tokenizer = copy.deepcopy(lm.tokenizer)
