@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lancet_core.data.conversations import LAST, TURNS, Conversation, conversation_of, read_messages
+from lancet_core.data.conversations import LAST, TURNS, Conversation, as_json, conversation_of, read_messages
 from lancet_core.data.samples import content_id
 from lancet_core.errors import DataError
 from lancet_core.files import is_number, parse_json, read_text, write_json_lines
@@ -149,7 +149,7 @@ def _read_side(record: dict[str, Any], side: str, place: str) -> PairSide:
     if messages and not isinstance(messages, str):
         raise DataError(f"{place}: {side}.messages is {messages!r:.60}; it takes a JSON list as a text")
     if messages:
-        read_messages(messages, f"{place}: {side}.messages")
+        messages = as_json(read_messages(messages, f"{place}: {side}.messages"))
     if turns not in TURNS:
         raise DataError(f"{place}: {side}.turns is {turns!r:.60}; accepted are {', '.join(TURNS)}")
     texts = [messages] if messages else [values["prompt"], values["response"]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lancet_core.errors import DataError
+from lancet_core.files import parse_json
 
 ASSISTANT, USER = "assistant", "user"
 LAST, ALL = "last", "all"
@@ -93,20 +94,23 @@ def read_messages(value: Any, name: str = "messages") -> list[Message]:
         DataError: It is no list of messages with texts.
     """
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError as error:
-            raise DataError(f"{name} is a text that is no JSON list of messages") from error
+        value = parse_json(value, name)
     if not isinstance(value, list) or not value:
         raise DataError(f"{name} is no list of {{role, content}} with texts")
     return [_message(each, f"{name}, message {number}") for number, each in enumerate(value, start=1)]
 
 
 def looks_like_messages(value: Any) -> bool:
-    """Whether a value holds messages rather than a text."""
+    """Whether a value holds messages, as a list or as JSON, rather than a text: a question may begin with a list as well."""
     if isinstance(value, str):
-        return value.lstrip().startswith("[{")
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+        if not value.lstrip().startswith("[{"):
+            return False
+        try:
+            value = parse_json(value, "messages")
+        except DataError:
+            return False
+    first = value[0] if isinstance(value, list) and value else None
+    return isinstance(first, Mapping) and any(key in first for key in _ROLE_KEYS)
 
 
 def split_messages(messages: Sequence[Message]) -> tuple[str, str, str]:
@@ -131,12 +135,17 @@ def split_messages(messages: Sequence[Message]) -> tuple[str, str, str]:
     prompt = "\n\n".join(f"[{message['role']}] {_shown(message)}" for message in messages[:place])
     if not prompt:
         raise DataError("nothing stands before the last message of the assistant")
-    return prompt, response, json.dumps(list(messages), ensure_ascii=False)
+    return prompt, response, as_json(messages)
+
+
+def as_json(messages: Sequence[Message]) -> str:
+    """Writes messages as the JSON that `conversation_of` reads."""
+    return json.dumps(list(messages), ensure_ascii=False, default=str)
 
 
 def _shown(message: Message) -> str:
     calls = message.get("tool_calls")
-    return str(message["content"] or (json.dumps(calls, ensure_ascii=False) if calls else ""))
+    return str(message["content"] or (json.dumps(calls, ensure_ascii=False, default=str) if calls else ""))
 
 
 def _message(value: Any, name: str) -> Message:

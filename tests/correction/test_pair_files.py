@@ -85,3 +85,19 @@ def test_a_missing_an_empty_and_a_binary_file_are_told(tmp_path):
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(DataError, match="not a UTF-8 text file"):
         read_pairs(tmp_path / "binary")
+
+
+def test_messages_of_another_form_are_read_as_everywhere(tmp_path):
+    said = [{"from": "human", "value": "Hi?"}, {"from": "gpt", "value": "Go."}]
+    sides = {
+        side: {"prompt": "Hi?", "response": "Go.", "messages": json.dumps(said), "turns": "all"}
+        for side in ("positive", "negative")
+    }
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(sides) + "\n")
+    (pair,) = read_pairs(path)
+    assert [message["role"] for message in pair.positive.conversation.messages] == ["user", "assistant"]
+    for value, words in (({"messages": "[{"}, "broken JSON"), ({"turns": "first"}, "accepted are last, all")):
+        path.write_text(json.dumps({**sides, "positive": sides["positive"] | value}) + "\n")
+        with pytest.raises(DataError, match=words):
+            read_pairs(path)
