@@ -11,6 +11,7 @@ from lancet_core.config import fingerprint
 from lancet_core.evaluation.scorer_cards import CARD_FILE
 from lancet_core.files import read_bytes
 from lancet_core.models.fingerprints import adapter_base, fingerprint_model
+from lancet_core.models.settings import ENCODING
 
 MODEL, SAMPLES, TEMPLATE, SCORERS = "model", "samples", "template", "scorers"
 Stamp = tuple[str, int, int]
@@ -49,7 +50,7 @@ class Subject:
         named = {
             MODEL: lambda: model_content(self.model),
             SAMPLES: lambda: samples_content(Path(self.samples)),
-            TEMPLATE: lambda: self.template,
+            TEMPLATE: lambda: f"{ENCODING} {self.template}",
             SCORERS: lambda: " ".join(map(model_content, (self.harmful_scorer, self.helpful_scorer))),
         }
         return {part: named[part]() for part in sorted(parts)}

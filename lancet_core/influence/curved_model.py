@@ -20,9 +20,10 @@ from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import DampedFisher, refine
 from lancet_core.influence.settings import ComputeSettings, GradientSettings, UnitSettings
 from lancet_core.influence.shards import Shards
-from lancet_core.models.encoding import ENCODING, Encoded, encode_all
+from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
 from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.settings import ENCODING
 from lancet_core.models.units import (
     UnitModel,
     find_head,
@@ -167,7 +168,7 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
         ModelError: The model cannot be loaded, its layout is unknown, or kept factors belong to another.
         ConfigError: No unit is tracked, or the factors would not fit into memory.
         NumericalError: The curvature is singular, all zero, or not finite.
-        DataError: No sample fits the model's context.
+        DataError: No sample can be encoded.
     """
     progress("Loading the model")
     lm = load_model(source.model, source.settings.compute, load)

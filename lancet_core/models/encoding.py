@@ -17,8 +17,6 @@ from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.models.templates import Written, write_conversation, write_prompt
 
-ENCODING = "whole"
-"""Names the way in which texts become ids; part of the key of whatever is kept of them."""
 _TEXTS_AT_ONCE = 1024
 Span = tuple[int, int]
 Ids = list[int]
@@ -302,8 +300,7 @@ def _token_span(offsets: Sequence[Span], span: Span) -> Span:
 
 def _fitted(lm: LanguageModel, ids: Ids, spans: Sequence[Span]) -> Encoded | Unusable:
     """Cuts what exceeds the context and makes sure that something counts behind at least one token."""
-    start, end = spans[0][0], len(ids)
-    lost = 0
+    end, lost = len(ids), 0
     if end - spans[-1][0] >= lm.context:
         # The last answer alone fills the context: as much of what stands before it as leaves it half, then its beginning.
         kept = min(spans[-1][0], max(1, lm.context // 2))

@@ -6,6 +6,8 @@ from lancet_core.config import setting
 
 DEFAULT_TEMPLATE = "auto"
 RAW_TEMPLATE = "raw"
+ENCODING = "whole"
+"""Names the way in which texts become ids; part of the key of whatever is kept of them."""
 DEVICES = ("auto", "cpu", "cuda")
 DTYPES = ("float32", "bfloat16", "float64")
 

@@ -130,3 +130,9 @@ def test_equal_requests_have_equal_keys_and_others_others():
     assert len({key(), *others}) == 1 + len(others)
     same = replace(subject, study="t", factors="there", indexes="there", harmful_scorer="some/scorer")
     assert key(subject=same) == key()
+
+
+def test_another_way_of_encoding_is_another_run(monkeypatch):
+    named = Subject("s", "some/model", "").contents([TEMPLATE])
+    monkeypatch.setattr("lancet_core.acts.subject.ENCODING", "apart")
+    assert Subject("s", "some/model", "").contents([TEMPLATE]) != named
