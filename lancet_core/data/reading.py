@@ -120,17 +120,22 @@ def _read_folder(path: Path) -> Iterator[Row]:
 
 
 def _splits(folder: Path) -> dict[str, list[Path]]:
-    """Finds the files of rows in a folder, or in its `data`, by the split that their names tell; empty names none."""
+    """Finds the files of rows in a folder, or in its `data`, by the split that their names tell."""
     found: dict[str, list[Path]] = {}
     for place in (folder, folder / "data"):
         for path in sorted(place.glob("*")) if place.is_dir() else ():
             name = path.name.lower().removesuffix(".gz")
             if name.endswith(tuple(READERS)) and name not in BESIDE_ROWS and path.is_file():
-                shard = SHARD.fullmatch(path.name)
-                found.setdefault(shard["split"] if shard else "", []).append(path)
+                found.setdefault(_split_of(path.name), []).append(path)
         if found:
             break
     return found
+
+
+def _split_of(name: str) -> str:
+    """The split that a file belongs to: its name without number and ending; `train-00000-of-00002.parquet` and `train.jsonl` are of `train`."""
+    shard = SHARD.fullmatch(name)
+    return shard["split"] if shard else re.sub(r"[-_]?\d*(\.\w+)+$", "", name)
 
 
 def _read_shards(files: list[Path]) -> Iterator[Row]:

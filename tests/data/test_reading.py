@@ -301,3 +301,16 @@ def test_shards_are_read_in_their_order_and_rows_counted_on(tmp_path):
         list(read_rows(tmp_path / "snap"))
     for split in (tmp_path / "snap" / "test", data / "test"):
         assert [row.values["a"] for row in read_rows(split)] == [9]
+
+
+def test_files_beside_each_other_are_splits_unless_they_are_numbered(tmp_path):
+    (tmp_path / "train.jsonl").write_text('{"a": 1}\n')
+    (tmp_path / "test.jsonl.gz").write_bytes(gzip.compress(b'{"a": 2}\n'))
+    with pytest.raises(DataError, match="holds the splits test, train"):
+        list(read_rows(tmp_path))
+    assert [row.values for row in read_rows(tmp_path / "test")] == [{"a": 2}]
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    for number in range(2):
+        (parts / f"part-{number}.jsonl").write_text(f'{{"a": {number}}}\n')
+    assert [row.values["a"] for row in read_rows(parts)] == [0, 1]
