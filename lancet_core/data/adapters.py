@@ -142,17 +142,17 @@ def _samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str
 
 
 def _no_format(row: Mapping[str, Any]) -> str:
-    """Says why a row is of no format: what is missing beside what is there."""
-    for columns, word in ((PROMPT_COLUMNS, "prompt"), (RESPONSE_COLUMNS, "response")):
-        named = next((column for column in columns if column in row), None)
-        if named is not None and not row[named]:
-            return f"{named} is empty"
-        if named is not None and not isinstance(row[named], str):
-            return f"{named} is {row[named]!r:.60} ({type(row[named]).__name__}); accepted is a text"
-        if named is not None and not row[named].strip():
-            return f"{named} is empty"
-        if named is None and word == "response" and any(column in row for column in PROMPT_COLUMNS):
-            return f"no column 'response'; columns found: {', '.join(map(str, row))}"
+    """Says why a row is of no format: what is wrong with the columns that it has, else what is missing."""
+    asked, answered = (
+        next((name for name in names if name in row), "") for names in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
+    )
+    try:
+        for name in filter(None, (asked, answered)):
+            _text(row, name)
+    except DataError as error:
+        return str(error)
+    if asked and not answered:
+        return _missing_column(row, "response")
     return (
         f"the columns {', '.join(map(str, row)) or '(none)'} are of no known format; accepted are prompt and response, "
         "question and answer, instruction and output, messages, conversations, chosen and rejected, response_0 and "

@@ -12,9 +12,9 @@ _SAFETY = {
     "unsafe": False, "harmful": False, "toxic": False,
 }  # fmt: skip
 _TRUTH = {"true": True, "yes": True, "y": True, "false": False, "no": False, "n": False}
-LABEL_COLUMNS = ("is_safe", "safe", "response_harm_label", "harm_label")
+LABEL_COLUMNS = ("is_safe", "response_harm_label")
 SEVERITY_COLUMNS = ("severity_level", "severity")
-CATEGORY_COLUMNS = ("category", "categories", "harm_category", "type")
+CATEGORY_COLUMNS = ("category", "categories", "harm_category")
 
 
 def read_label(value: Any, name: str, *, inverted: bool = False) -> bool | None:

@@ -202,7 +202,7 @@ def test_a_mapping_that_names_no_column_is_told(text):
             {"messages": [{"role": "user", "content": [{"type": "image"}]}]},
             "a part that is no text but image",
         ),
-        ({"messages": "[{"}, "messages is a text that is no JSON list"),
+        ({"messages": "[{"}, "messages has broken JSON"),
     ],
 )
 def test_a_wrong_row_is_rejected_with_its_number_and_the_rest_kept(tmp_path, row, reason):
@@ -287,3 +287,25 @@ def test_five_real_hh_rows_have_different_prompts_on_their_sides(shared_data):
     frame = load_samples(shared_data / "anthropic_hh/harmless-base_test.jsonl.gz").frame
     prompts = frame.groupby("pair_id")["prompt"].nunique()
     assert (prompts == 2).sum() == 5
+
+
+@pytest.mark.parametrize("text", ['[{"a": 1}] is what?', '[{"a": 1}]', "[{ }", '[{"a": ' + "[" * 100_000])
+def test_a_question_that_begins_like_a_list_is_a_text(tmp_path, text):
+    loaded = load_samples(write(tmp_path, [{"prompt": text, "response": text}, *plain_rows(1)]))
+    assert (loaded.format, loaded.rejected) == ("plain", [])
+    assert loaded.frame["prompt"][0] == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("[" * 100_000, "nested too deep"), ('[{"role": "user", "content": "\\ud800"}]', "surrogate"), ("[{", "broken JSON")],
+)  # fmt: skip
+def test_messages_as_hostile_text_reject_their_row(tmp_path, text, words):
+    loaded = load_samples(write(tmp_path, [{"messages": text}, *plain_rows(1)]))
+    assert [rejected.row for rejected in loaded.rejected] == [1]
+    assert words in loaded.rejected[0].reason
+
+
+def test_what_other_data_sets_call_type_or_safe_rejects_nothing(tmp_path):
+    rows = [{**row, "type": 3, "safe": "perhaps"} for row in plain_rows(2)]
+    assert load_samples(write(tmp_path, rows)).rejected == []
