@@ -39,7 +39,7 @@ def pseudo_texts(
     prompts = [text.input_ids[: text.counted[-1][0]] for text in texts]
     room = min(2 * longest, lm.context - max(len(prompt) for prompt in prompts))
     drawing = GenerationSettings(max_new_tokens=max(1, room), temperature=1.0, seed=settings.seed)
-    end = _end_of(texts)
+    end = _end_of(lm, texts)
     responses = continue_texts(lm, prompts, drawing, progress, ends=end)
     return [
         Encoded((*prompt, *_ended(response, end, drawing.max_new_tokens)), len(prompt))
@@ -47,10 +47,10 @@ def pseudo_texts(
     ]
 
 
-def _end_of(texts: Sequence[Encoded]) -> list[int]:
-    """The token that ends most responses of the data; none where they end in different ones."""
+def _end_of(lm: LanguageModel, texts: Sequence[Encoded]) -> list[int]:
+    """The control token that ends most responses of the data; none where words end them."""
     (token, count), *_ = Counter(text.input_ids[text.counted[-1][1] - 1] for text in texts).most_common(1)
-    return [token] if 2 * count > len(texts) else []
+    return [token] if 2 * count > len(texts) and token in lm.tokenizer.all_special_ids else []
 
 
 def _ended(response: list[int], end: list[int], longest: int) -> list[int]:

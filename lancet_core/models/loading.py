@@ -84,8 +84,7 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     )
     if base is not None:
         model = _with_adapter(model, folder)
-    speaks = folder if base is None or (folder / "tokenizer_config.json").is_file() else base
-    tokenizer = load_tokenizer(speaks, model)
+    tokenizer = load_tokenizer(_speaking_folder(folder, base), model)
     model = model.to(place).eval()
     return LanguageModel(
         model,
@@ -106,10 +105,9 @@ def load_speech(folder_or_id: str) -> LanguageModel:
     folder = resolve_model(folder_or_id)
     check_model_folder(folder)
     base = adapter_base(folder)
-    speaks = folder if base is None or (folder / "tokenizer_config.json").is_file() else base
-    with _loading(speaks, "a tokenizer"):
+    with _loading(folder, "a model"):
         config = AutoConfig.from_pretrained(base or folder, trust_remote_code=False, local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(speaks, trust_remote_code=False, local_files_only=True)
+    tokenizer = _read_tokenizer(_speaking_folder(folder, base))
     context = context_length(config, tokenizer)
     return LanguageModel(None, tokenizer, str(folder), torch.device("cpu"), context, "")
 
@@ -178,8 +176,7 @@ def load_tokenizer(folder: Path, model: Any) -> Any:
     Raises:
         ModelError: The folder has no usable tokenizer, or it has a token that the model has no embedding for.
     """
-    with _loading(folder, "a tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    tokenizer = _read_tokenizer(folder)
     rows = model.get_input_embeddings().weight.shape[0]
     beyond = sorted((number, token) for token, number in tokenizer.get_vocab().items() if number >= rows)
     if beyond:
@@ -190,6 +187,16 @@ def load_tokenizer(folder: Path, model: Any) -> Any:
             "after resize_token_embeddings"
         )
     return tokenizer
+
+
+def _read_tokenizer(folder: Path) -> Any:
+    with _loading(folder, "a tokenizer"):
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+
+
+def _speaking_folder(folder: Path, base: Path | None) -> Path:
+    """Where the tokenizer of a model lies: an adapter may have none of its own."""
+    return folder if base is None or (folder / "tokenizer_config.json").is_file() else base
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

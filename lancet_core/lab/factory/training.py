@@ -33,7 +33,6 @@ from lancet_core.progress import Progress
 BEGIN, END, PADDING, SEPARATOR = "<s>", "</s>", "<pad>", "<sep>"
 CONTEXT = 256
 WARMUP, LOWEST_RATE = 0.05, 0.02  # share of the steps; share of the highest learning rate
-_IGNORED = -100
 
 
 @dataclass(frozen=True)
