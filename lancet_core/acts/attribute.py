@@ -122,7 +122,7 @@ class Attribution(Result):
         recall: How the candidates were chosen.
         chance: Share of unsafe samples among the labelled candidates, None without labels.
         too_long: Candidates that the template refuses, and are not scored.
-        cut: Candidates whose prompt was cut from its left.
+        cut: Candidates that were cut to the model's context.
         notes: What a person should know about these scores.
     """
 

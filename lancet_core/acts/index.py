@@ -31,7 +31,7 @@ class IndexBuilt(Result):
 
     Attributes:
         samples: Samples in it.
-        too_long: Samples that exceed the model's context and are not in it.
+        too_long: Samples that the chat template refuses, which are not in it.
         dimensions: Dimensions kept of each sample.
         sketch_dimensions: Dimensions of the random sketch that these are made of.
         bytes_per_sample: Bytes of each sample on disk.

@@ -38,7 +38,7 @@ def build(study: Study, method: MethodOption = USUAL, *, values: dict[str, Any])
         f"{megabytes(index.size)} in all, {result.seconds:.1f} s"
     )
     if result.too_long:
-        print_note(f"{result.too_long:,} samples exceed the model's context and are not in the index")
+        print_note(f"{result.too_long:,} samples are refused by the chat template and are not in the index")
     for note in result.notes:
         print_note(note)
     print_note(f"run {run.id}; search it with: lancet attribute {study.name} --recall index")

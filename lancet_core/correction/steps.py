@@ -62,7 +62,7 @@ def encode_texts(
         settings: Form and weighting.
 
     Raises:
-        DataError: There is no pair or no retain sample, or a sample of a pair does not fit the context.
+        DataError: There is no pair or no retain sample, or a sample of a pair cannot be encoded.
     """
     positive, negative = (
         [encode_conversation(lm, side.conversation, template) for side in sides]

@@ -94,7 +94,7 @@ def fit_factors(
     """
     if not encoded:
         raise DataError(
-            "no training sample fits the model's context, so the curvature cannot be estimated; check the study"
+            "no training sample can be encoded, so the curvature cannot be estimated; check the study"
         )
     texts = pseudo_texts(network.lm, _by_length(encoded), settings.curvature, progress)
     estimation = _Estimation(network, texts, settings, shards, progress)

@@ -21,8 +21,8 @@ class Manifest:
         basis: Key of its basis.
         key: Key of its shards.
         shards: Number of shards.
-        samples: Samples in it; those that exceed the model's context are not.
-        too_long: Samples that exceed it.
+        samples: Samples in it; those that the chat template refuses are not.
+        too_long: Samples that are not in it.
         sketch_dimensions: Dimensions of the random sketch.
         dimensions: Dimensions kept of each sample.
         bytes_per_sample: Bytes of each sample on disk, scale and row included.

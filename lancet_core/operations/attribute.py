@@ -140,11 +140,11 @@ def _embedding_similarities(
 ) -> NDArray[np.float64]:
     """Cosine of mean hidden states, centred on the candidates' mean, shape (queries, samples).
 
-    Hidden states share one large direction; uncentred, every sample is like every other. Samples that do not fit the context
+    Hidden states share one large direction; uncentred, every sample is like every other. Samples that cannot be encoded
     are as unlike as can be.
 
     Raises:
-        DataError: No candidate fits the model's context.
+        DataError: No candidate can be encoded.
     """
     from sklearn.preprocessing import normalize
 
@@ -155,7 +155,7 @@ def _embedding_similarities(
     fitting = [place for place, text in enumerate(encoded) if isinstance(text, Encoded)]
     if not fitting:
         raise DataError(
-            "no candidate fits the model's context; take a model with a longer one, or shorter samples"
+            "no candidate can be encoded: the chat template refuses them; give the study another template"
         )
     states = mean_hidden_states(lm, usable(encoded), progress, READING)
     encoded_queries = [encode(lm, query.prompt, query.response, subject.template) for query in task.queries]
@@ -197,7 +197,7 @@ def _by_influence(
     texts = curved.encode_rows(task.all_candidates)
     if not texts:
         raise DataError(
-            "no candidate fits the model's context; take a model with a longer one, or shorter samples"
+            "no candidate can be encoded: the chat template refuses them; give the study another template"
         )
     known: _Decompositions = {}
     if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and request.detail:
@@ -265,7 +265,7 @@ def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> lis
         ids = [task.ids[row] for row, member in zip(rows, members, strict=True) if member]
         if not ids:
             raise DataError(
-                f"no candidate of the query {name!r} fits the model's context; take a model with a longer one"
+                f"no candidate of the query {name!r} can be encoded: the chat template refuses them"
             )
         tables.append(score_table(name, ids, values[members, number]))
     return tables

@@ -47,7 +47,7 @@ def run(
 
     Raises:
         ConfigError: The method takes no curvature, or its factors would not fit into memory.
-        DataError: No sample fits the model's context.
+        DataError: No sample can be encoded.
         ModelError: The model cannot be loaded, or its layout is unknown.
         NumericalError: The curvature is singular, or a gradient is not finite.
     """
@@ -63,7 +63,7 @@ def run(
     curved = open_curved_model(source, progress, load)
     texts = curved.encode_rows(np.arange(len(source.ids)))
     if not texts:
-        raise DataError("no training sample fits the model's context, so there is nothing to index")
+        raise DataError("no training sample can be encoded, so there is nothing to index")
     basis_key = fingerprint(curved.key, request.index)
     place = Path(subject.indexes) / request.influence.gradient_key
     (place / MANIFEST).unlink(missing_ok=True)

@@ -101,7 +101,7 @@ def describe_search(result: Attribution, study: Study) -> None:
         words += f", {CHOSEN[result.recall]}"
     notes = list(result.notes)
     if result.too_long:
-        notes.append(f"{result.too_long:,} candidates exceed the model's context and are not scored")
+        notes.append(f"{result.too_long:,} candidates are refused by the chat template and are not scored")
     st.caption(words, help="\n\n".join(plain(note) for note in notes) or None)
 
 
