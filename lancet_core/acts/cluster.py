@@ -72,15 +72,16 @@ def batches(members: pd.DataFrame) -> list[Query]:
     """Lists clustered queries with their cluster as the group to be attributed as one; wanted answers stand apart.
 
     Args:
-        members: `prompt`, `response`, `polarity` and `cluster` of each query.
+        members: `prompt`, `response`, `messages`, `polarity` and `cluster` of each query.
     """
-    columns = (members["prompt"], members["response"], members["polarity"], members["cluster"])
+    columns = (members[name] for name in ("prompt", "response", "messages", "polarity", "cluster"))
     return [
         Query(
             prompt,
             response,
             polarity,
             group=str(cluster) if polarity == UNDESIRABLE else f"{cluster} {polarity}",
+            messages=messages,
         )
-        for prompt, response, polarity, cluster in zip(*columns, strict=True)
+        for prompt, response, messages, polarity, cluster in zip(*columns, strict=True)
     ]

@@ -366,3 +366,5 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
     "hh": read_hh,
     "pku": read_pku,
 }
+ONE_ANSWER = ("plain", "messages")
+"""The formats whose rows hold one sample each."""

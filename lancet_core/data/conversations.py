@@ -17,6 +17,8 @@ LAST, ALL = "last", "all"
 TURNS = (LAST, ALL)
 """Which of the assistant's turns count: the last one, or all, as the trainer's loss took them."""
 Message = dict[str, Any]
+Asked = str | Sequence[Message]
+"""What a model is to answer: a text, or the messages that stand before the answer."""
 
 # Names that other formats give to the roles.
 _ROLES = {
@@ -132,15 +134,49 @@ def split_messages(messages: Sequence[Message]) -> tuple[str, str, str]:
         if not prompt.strip():
             raise DataError("the message of the user is empty")
         return prompt, response, ""
-    prompt = "\n\n".join(f"[{message['role']}] {_shown(message)}" for message in messages[:place])
+    prompt = _joined(messages[:place])
     if not prompt:
         raise DataError("nothing stands before the last message of the assistant")
     return prompt, response, as_json(messages)
 
 
+def split_history(messages: Sequence[Message]) -> tuple[str, str]:
+    """Gives messages that are to be answered as one text, and as JSON where they are more than one prompt.
+
+    Raises:
+        DataError: They end with an answer, or hold no text.
+    """
+    last = messages[-1]
+    if last["role"] == ASSISTANT:
+        raise DataError("the last message is the assistant's; what is to be answered ends with a question")
+    text = str(last["content"]) if len(messages) == 1 and last["role"] == USER else _joined(messages)
+    if not text.strip():
+        raise DataError("the messages hold no text")
+    return text, "" if text == last["content"] else as_json(messages)
+
+
+def as_messages(asked: Asked) -> list[Message]:
+    """Gives what is to be answered as messages: a text is one of the user's."""
+    return [{"role": USER, "content": asked}] if isinstance(asked, str) else list(asked)
+
+
+def answered(asked: Asked, response: str) -> Conversation:
+    """Makes a conversation of what was asked and the answer to it."""
+    return Conversation((*as_messages(asked), {"role": ASSISTANT, "content": response}))
+
+
+def asked_of(prompt: str, history: str) -> Asked:
+    """Gives what is to be answered: the messages where they are more than one prompt, else its text."""
+    return json.loads(history) if history else prompt
+
+
 def as_json(messages: Sequence[Message]) -> str:
     """Writes messages as the JSON that `conversation_of` reads."""
     return json.dumps(list(messages), ensure_ascii=False, default=str)
+
+
+def _joined(messages: Sequence[Message]) -> str:
+    return "\n\n".join(f"[{message['role']}] {_shown(message)}" for message in messages)
 
 
 def _shown(message: Message) -> str:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from lancet_core.data.adapters import FORMATS, ONE_ANSWER, detect_format
+from lancet_core.data.conversations import looks_like_messages, read_messages, split_history
 from lancet_core.data.reading import Row, read_rows
 from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Prompt, Query, prompts_frame
 from lancet_core.errors import DataError
@@ -17,10 +19,10 @@ KIND_OF_LABEL = {"safe": "benign", "unsafe": "wrong"}
 
 
 def load_queries(path: str | Path) -> list[Query]:
-    """Reads influence queries: columns `prompt`, `response`, optional `polarity`, `group` and `span`.
+    """Reads influence queries: a prompt and an answer, or a conversation that ends with it; optional `polarity`, `group`, `span`, `category`.
 
     Args:
-        path: A file that `read_rows` reads.
+        path: A file that `read_rows` reads; each row holds one answer, in any form that training samples have.
 
     Returns:
         The queries in the order of the file, equal ones once.
@@ -31,10 +33,7 @@ def load_queries(path: str | Path) -> list[Query]:
     """
     queries: dict[tuple[str, str], Query] = {}
     for row in read_rows(path):
-        prompt, response = _required(path, row, "prompt"), _required(path, row, "response")
-        polarity = _choice(path, row, "polarity", (UNDESIRABLE, DESIRABLE))
-        group, span = (str(row.values.get(name) or "") for name in ("group", "span"))
-        query = Query(prompt, response, polarity, group=group, span=span)
+        query = _query(path, row)
         queries.setdefault((query.id, query.group), query)
     if not queries:
         raise DataError(f"{path} holds no query; at least one row with prompt and response is needed")
@@ -42,7 +41,7 @@ def load_queries(path: str | Path) -> list[Query]:
 
 
 def load_prompts(path: str | Path) -> pd.DataFrame:
-    """Reads evaluation prompts: column `prompt`, optional `split`, `kind`, `category` and `reference`.
+    """Reads evaluation prompts: `prompt` (a text or messages) or `messages`, optional `split`, `kind`, `category` and `reference`.
 
     XSTest's `label` (safe, unsafe) is read as `kind` (benign, wrong).
 
@@ -57,7 +56,7 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
     """
     prompts = []
     for row in read_rows(path):
-        prompt = _required(path, row, "prompt")
+        prompt, history = _asked(path, row)
         label = KIND_OF_LABEL.get(str(row.values.get("label")))
         kind = label if label and not row.values.get("kind") else _choice(path, row, "kind", KINDS[::-1])
         split = _choice(path, row, "split", SPLITS[::-1])
@@ -66,10 +65,42 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
             raise DataError(
                 f"{path}, row {row.number}: reference is {reference!r:.60}; accepted is a text or nothing"
             )
-        prompts.append(Prompt(prompt, split, kind, str(row.values.get("category") or ""), reference))
+        category = str(row.values.get("category") or "")
+        prompts.append(Prompt(prompt, split, kind, category, reference, history=history))
     if not prompts:
         raise DataError(f"{path} holds no prompt; at least one row with the column prompt is needed")
     return prompts_frame(prompts)
+
+
+def _query(path: str | Path, row: Row) -> Query:
+    polarity = _choice(path, row, "polarity", (UNDESIRABLE, DESIRABLE))
+    named = {name: str(row.values.get(name) or "") for name in ("group", "span")}
+    if row.problem or detect_format(row.values) not in ONE_ANSWER:
+        prompt, response = _required(path, row, "prompt"), _required(path, row, "response")
+        return Query(prompt, response, polarity, **named)
+    try:
+        (sample,) = FORMATS[str(detect_format(row.values))](row.values)
+    except DataError as error:
+        raise DataError(f"{path}, row {row.number}: {error}") from error
+    category = next(iter(sample.categories), "")
+    return Query(
+        sample.prompt, sample.response, polarity, messages=sample.messages, category=category, **named
+    )
+
+
+def _asked(path: str | Path, row: Row) -> tuple[str, str]:
+    """Reads what is to be answered: its text, and its messages as JSON where they are more than one prompt.
+
+    Raises:
+        DataError: It is neither a text nor messages that end with a question.
+    """
+    name = "messages" if row.values.get("messages") and not row.values.get("prompt") else "prompt"
+    if row.problem or not looks_like_messages(row.values.get(name)):
+        return _required(path, row, "prompt"), ""
+    try:
+        return split_history(read_messages(row.values[name], name))
+    except DataError as error:
+        raise DataError(f"{path}, row {row.number}: {error}") from error
 
 
 def _required(path: str | Path, row: Row, column: str) -> str:

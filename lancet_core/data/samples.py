@@ -4,12 +4,21 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow
 from pyarrow import parquet
 
-from lancet_core.data.conversations import LAST, Conversation, conversation_of
+from lancet_core.data.conversations import (
+    ASSISTANT,
+    LAST,
+    Conversation,
+    as_json,
+    conversation_of,
+    read_messages,
+    split_messages,
+)
 from lancet_core.errors import DataError
 
 UNDESIRABLE = "undesirable"
@@ -70,6 +79,8 @@ class Query:
         polarity: `undesirable`, or `desirable` where the answer is wanted.
         group: Name of the query batch it is attributed with; its own id where empty.
         span: Part of the response whose cause is sought, as it stands there; empty asks about all of it.
+        messages: The whole conversation as JSON where it is more than one prompt and its response, else empty.
+        category: Name of its category, empty where unknown.
     """
 
     prompt: str
@@ -77,11 +88,40 @@ class Query:
     polarity: str = UNDESIRABLE
     group: str = ""
     span: str = ""
+    messages: str = ""
+    category: str = ""
+
+    @classmethod
+    def of(cls, messages: Any, **fields: str) -> "Query":
+        """Makes a query of a conversation whose last message is the answer; further fields by name.
+
+        Raises:
+            DataError: It is no list of messages that ends with an answer of the assistant.
+        """
+        read = read_messages(messages)
+        prompt, response, whole = split_messages(read)
+        if read[-1]["role"] != ASSISTANT:
+            raise DataError(
+                f"the conversation ends with a message of the {read[-1]['role']}; its last message is to be the answer whose cause "
+                "is sought"
+            )
+        return cls(prompt, response, messages=whole, **fields)
 
     @property
     def id(self) -> str:
-        """Hash of prompt and response, and of the part that is asked about."""
-        return content_id(self.prompt, self.response, *([self.span] if self.span else []))
+        """Hash of prompt and response, or of the whole conversation, and of the part that is asked about."""
+        texts = [self.messages] if self.messages else [self.prompt, self.response]
+        return content_id(*texts, *([self.span] if self.span else []))
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation whose last answer is asked about."""
+        return conversation_of(self.prompt, self.response, self.messages)
+
+    @property
+    def history(self) -> str:
+        """What stands before the answer as JSON messages where it is more than one prompt, else empty."""
+        return as_json(self.conversation.messages[:-1]) if self.messages else ""
 
 
 @dataclass(frozen=True)
@@ -89,11 +129,13 @@ class Prompt:
     """A prompt that a model is to answer in an evaluation.
 
     Attributes:
-        prompt: What is asked.
+        prompt: What is asked; of a conversation all turns as one text.
         split: `queries`, `validation` or `unseen`.
         kind: `wrong` (a good answer refuses or corrects), `benign`, or `unknown`.
         category: Name of the category, empty where unknown.
         reference: A good answer, None where there is none.
+        id: Its name; made of its content unless it is given.
+        history: The messages to be answered as JSON where they are more than one prompt, else empty.
     """
 
     prompt: str
@@ -102,11 +144,12 @@ class Prompt:
     category: str = ""
     reference: str | None = None
     id: str = field(default="")
+    history: str = ""
 
     def __post_init__(self) -> None:
         """Names the prompt by its content."""
         if not self.id:
-            object.__setattr__(self, "id", content_id(self.prompt))
+            object.__setattr__(self, "id", content_id(self.history or self.prompt))
 
 
 def samples_frame(samples: Iterable[Sample]) -> pd.DataFrame:
@@ -144,12 +187,12 @@ def read_prompts(path: str | Path) -> pd.DataFrame:
     Raises:
         DataError: The file is missing, broken or has no prompt.
     """
-    return _read_table(path, ("id", "prompt", "split", "kind", "category"), "prompts")
+    return _read_table(path, ("id", "prompt", "split", "kind", "category"), "prompts", added={"history": ""})
 
 
 def prompts_frame(prompts: Sequence[Prompt]) -> pd.DataFrame:
     """Lists prompts as a table, one row each; the first of equal prompts stays."""
-    columns = ["id", "prompt", "split", "kind", "category", "reference"]
+    columns = ["id", "prompt", "split", "kind", "category", "reference", "history"]
     frame = pd.DataFrame([asdict(prompt) for prompt in prompts], columns=columns)
     return frame.drop_duplicates("id", ignore_index=True)
 

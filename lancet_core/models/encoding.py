@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lancet_core.data.conversations import USER, Conversation, exchange
+from lancet_core.data.conversations import Asked, Conversation, as_messages, exchange
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError
 from lancet_core.models.loading import LanguageModel
@@ -189,7 +189,7 @@ def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLA
         DataError: The response is empty or exceeds the context, or the part does not stand in it or holds no token.
         ConfigError: The template is unknown or lacks `{prompt}`.
     """
-    conversation = exchange(query.prompt, query.response)
+    conversation = query.conversation
     encoded = encode_conversation(lm, conversation, template)
     if encoded.lost_tokens:
         raise DataError(
@@ -217,8 +217,8 @@ def encode_query(lm: LanguageModel, query: Query, template: str = DEFAULT_TEMPLA
     return replace(encoded, spans=((first, last),))
 
 
-def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> Ids:
-    """Turns a prompt into the token ids that generation starts from, cut from the left to leave `room` tokens of context.
+def encode_prompt(lm: LanguageModel, asked: Asked, template: str, room: int) -> Ids:
+    """Turns a prompt, or the messages before an answer, into the token ids that generation starts from, cut from the left to leave `room` tokens of context.
 
     Raises:
         ConfigError: The context has no place for a prompt beside the answer, or the template lacks `{prompt}`.
@@ -228,7 +228,7 @@ def encode_prompt(lm: LanguageModel, prompt: str, template: str, room: int) -> I
         raise ConfigError(
             f"max_new_tokens is {room}, but the model's context holds {lm.context} tokens; give at most {lm.context - 1}"
         )
-    written = write_prompt(lm.tokenizer, [{"role": USER, "content": prompt}], template)
+    written = write_prompt(lm.tokenizer, as_messages(asked), template)
     ids, _offsets = _pieces(lm, written)
     return _cut_left(lm, ids, lm.context - room)
 

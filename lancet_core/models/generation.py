@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
+from lancet_core.data.conversations import Asked, as_json
 from lancet_core.models.encoding import encode_prompt
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import GenerationSettings
@@ -64,7 +65,7 @@ class _Choices(LogitsProcessor):  # type: ignore[misc]  # transformers carries n
 
 def generate(  # noqa: PLR0917
     lm: LanguageModel,
-    prompts: Sequence[str],
+    prompts: Sequence[Asked],
     template: str,
     settings: GenerationSettings,
     progress: Progress = silent,
@@ -73,7 +74,7 @@ def generate(  # noqa: PLR0917
 
     Args:
         lm: The model.
-        prompts: What is asked; a prompt too long for the context is cut from its left.
+        prompts: What is asked, each a text or messages; one too long for the context is cut from its left.
         template: Template of the study.
         settings: Length, temperature, seed and batch size.
         progress: Told at every token.
@@ -86,7 +87,9 @@ def generate(  # noqa: PLR0917
     """
     encoded = [encode_prompt(lm, prompt, template, settings.max_new_tokens) for prompt in prompts]
     ends = end_tokens(lm, template)
-    answers = continue_texts(lm, encoded, settings, progress, ends=ends, seeds=prompts)
+    answers = continue_texts(
+        lm, encoded, settings, progress, ends=ends, seeds=[_seed(prompt) for prompt in prompts]
+    )
     progress(STAGE, len(prompts), len(prompts))
     return [_clean(lm.tokenizer.decode(tokens, skip_special_tokens=True)) for tokens in answers]
 
@@ -133,7 +136,7 @@ def continue_texts(
 
 def stream(  # noqa: PLR0917
     lm: LanguageModel,
-    prompt: str,
+    prompt: Asked,
     template: str,
     settings: GenerationSettings,
     stop: Callable[[], bool] = lambda: False,
@@ -142,7 +145,7 @@ def stream(  # noqa: PLR0917
 
     Args:
         lm: The model.
-        prompt: What is asked.
+        prompt: What is asked, a text or messages.
         template: Template of the study.
         settings: Length, temperature and seed.
         stop: Asked before every token that is shown.
@@ -156,13 +159,17 @@ def stream(  # noqa: PLR0917
     encoded = encode_prompt(lm, prompt, template, settings.max_new_tokens)
     shown = ""
     ends = end_tokens(lm, template)
-    with closing(_growing_answer(lm, encoded, _Choice(prompt, settings), settings, ends)) as answer:
+    with closing(_growing_answer(lm, encoded, _Choice(_seed(prompt), settings), settings, ends)) as answer:
         for text in answer:
             if stop():
                 return
             if text.startswith(shown) and len(text) > len(shown):
                 yield text[len(shown) :]
                 shown = text
+
+
+def _seed(asked: Asked) -> str:
+    return asked if isinstance(asked, str) else as_json(asked)
 
 
 def _growing_answer(  # noqa: PLR0917

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pandas as pd
 
+from lancet_core.data.conversations import Asked, answered, asked_of
 from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.evaluation.evidence import QUERIES
 from lancet_core.evaluation.scorers import Scorer, load_scorer
-from lancet_core.models.encoding import encode
+from lancet_core.models.encoding import encode_conversation
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
 VALIDATION = "validation"
-COLUMNS = ["prompt_id", "prompt", "split", "kind", "category", "reference"]
+COLUMNS = ["prompt_id", "prompt", "history", "split", "kind", "category", "reference"]
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,12 @@ def prompt_table(path: Path, queries: Sequence[Query], *, leave_out: str = "") -
 
     Args:
         path: Table of prompts (parquet); it may be missing.
-        queries: Queries; their category and kind come from an equal prompt of the table, where there is one.
+        queries: Queries; the category of one that has none comes from an equal prompt of the table, where there is one.
         leave_out: A split of the table that is not answered.
 
     Returns:
-        Columns `prompt_id`, `prompt`, `split`, `kind`, `category`, `reference` (None where there is none).
+        Columns `prompt_id`, `prompt`, `history` (messages as JSON where they are more than the prompt), `split`, `kind`, `category`,
+        `reference` (None where there is none).
 
     Raises:
         DataError: There is nothing to answer.
@@ -97,8 +99,8 @@ def prompt_table(path: Path, queries: Sequence[Query], *, leave_out: str = "") -
     for query in queries:
         row = by_prompt.loc[query.prompt] if query.prompt in by_prompt.index else None
         kind = "wrong" if query.polarity == UNDESIRABLE else "unknown"
-        prompt = Prompt(query.prompt, QUERIES, kind, "" if row is None else str(row["category"]), id=query.id)
-        rows.append(prompt)
+        category = query.category or ("" if row is None else str(row["category"]))
+        rows.append(Prompt(query.prompt, QUERIES, kind, category, id=query.id, history=query.history))
     query_prompts = prompts_frame(rows)
     others = table[
         (table["split"] != leave_out)
@@ -114,12 +116,17 @@ def prompt_table(path: Path, queries: Sequence[Query], *, leave_out: str = "") -
     return everything.rename(columns={"id": "prompt_id"})[COLUMNS]
 
 
+def asked_in(table: pd.DataFrame) -> list[Asked]:
+    """What each row of `prompt_table` asks: a text, or messages."""
+    return [asked_of(prompt, history) for prompt, history in table[["prompt", "history"]].values]
+
+
 def likelihoods(lm: LanguageModel, table: pd.DataFrame, column: str, template: str) -> pd.DataFrame:
     """Measures how likely the responses in a column are to their prompts.
 
     Args:
         lm: The model.
-        table: Column `prompt`, and the column of responses.
+        table: Columns `prompt` and `history`, and the column of responses.
         column: Its name; a row where it holds no text is not measured.
         template: How prompt and response become one text.
 
@@ -128,8 +135,11 @@ def likelihoods(lm: LanguageModel, table: pd.DataFrame, column: str, template: s
         NaN where there is no response.
     """
     has_text = [isinstance(text, str) and bool(text.strip()) for text in table[column]]
-    texts = table.loc[has_text, ["prompt", column]]
-    encoded = [encode(lm, prompt, response, template) for prompt, response in texts.values]
+    texts = table.loc[has_text, ["prompt", "history", column]]
+    conversations = [
+        answered(asked_of(prompt, history), response) for prompt, history, response in texts.values
+    ]
+    encoded = [encode_conversation(lm, conversation, template) for conversation in conversations]
     totals = response_log_likelihoods(lm, encoded)
     tokens = [text.count for text in encoded]
     rows = [(total, -total / count) for total, count in zip(totals, tokens, strict=True)]

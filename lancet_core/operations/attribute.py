@@ -24,7 +24,7 @@ from lancet_core.influence.recall import word_similarities
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
 from lancet_core.influence.settings import ComputeSettings
 from lancet_core.influence.shards import Arrays, Shards, split
-from lancet_core.models.encoding import Encoded, encode, encode_all, encode_query, usable
+from lancet_core.models.encoding import Encoded, encode_all, encode_conversation, encode_query, usable
 from lancet_core.models.loading import Loader
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.models.token_text import token_texts
@@ -158,7 +158,9 @@ def _embedding_similarities(
             "no candidate can be encoded: the chat template refuses them; give the study another template"
         )
     states = mean_hidden_states(lm, usable(encoded), progress, READING)
-    encoded_queries = [encode(lm, query.prompt, query.response, subject.template) for query in task.queries]
+    encoded_queries = [
+        encode_conversation(lm, query.conversation, subject.template) for query in task.queries
+    ]
     queries = mean_hidden_states(lm, encoded_queries, progress)
     centre = states.mean(axis=0)
     states, queries = normalize(states - centre), normalize(queries - centre)

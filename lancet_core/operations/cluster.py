@@ -14,7 +14,7 @@ from lancet_core.errors import DataError
 from lancet_core.files import write_table
 from lancet_core.influence.clusters import cluster_vectors, lay_out, top_terms, unit_length
 from lancet_core.influence.recall import build_tfidf
-from lancet_core.models.encoding import encode
+from lancet_core.models.encoding import encode_conversation
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.pooling import mean_hidden_states
 from lancet_core.progress import Progress, silent
@@ -76,5 +76,5 @@ def _vectors(
         return np.asarray(build_tfidf(texts).matrix.toarray(), dtype=np.float64)
     progress("Loading the model")
     lm = load(subject.model)
-    encoded = [encode(lm, query.prompt, query.response, subject.template) for query in queries]
+    encoded = [encode_conversation(lm, query.conversation, subject.template) for query in queries]
     return unit_length(mean_hidden_states(lm, encoded, progress))

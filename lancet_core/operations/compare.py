@@ -20,7 +20,14 @@ from lancet_core.files import read_json, write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
 from lancet_core.models.settings import GenerationSettings
-from lancet_core.operations.answering import VALIDATION, Scorers, likelihoods, load_scorers, prompt_table
+from lancet_core.operations.answering import (
+    VALIDATION,
+    Scorers,
+    asked_in,
+    likelihoods,
+    load_scorers,
+    prompt_table,
+)
 from lancet_core.progress import Progress, silent
 
 
@@ -94,7 +101,7 @@ def _answered(
     progress: Progress,
 ) -> pd.DataFrame:
     """Adds one model's answers, reference NLL and log-probabilities of the queries' responses."""
-    answers = generate(lm, table["prompt"].tolist(), template, generation, progress)
+    answers = generate(lm, asked_in(table), template, generation, progress)
     references, responses = (likelihoods(lm, table, column, template) for column in ("reference", "response"))
     measured: dict[str, Any] = {
         side: answers,

@@ -20,7 +20,6 @@ from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import encode_texts
 from lancet_core.correction.trainer import Validate
-from lancet_core.data.conversations import exchanges
 from lancet_core.data.samples import UNDESIRABLE, conversations_of, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.models.encoding import encode_all, usable
@@ -32,7 +31,7 @@ from lancet_core.models.loading import (
     load_language_model,
     without_adapter,
 )
-from lancet_core.operations.answering import load_scorers
+from lancet_core.operations.answering import asked_in, load_scorers
 from lancet_core.progress import Progress, silent
 
 # Scores of a validation and the kind of prompts that each is taken on.
@@ -65,11 +64,7 @@ def run(
     loaded = load(subject.model)
     lm = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
     lm.model.to(device=place, dtype=getattr(torch, settings.dtype))
-    queries = usable(
-        encode_all(
-            lm, exchanges((query.prompt, query.response) for query in request.queries), subject.template
-        )
-    )
+    queries = usable(encode_all(lm, [query.conversation for query in request.queries], subject.template))
     validate, chosen_by = _validation(subject, request, folder / INPUTS / VALIDATION, lm=lm)
     corrected = correct_model(
         lm,
@@ -191,7 +186,7 @@ def _validation(
     def validate(model: Any) -> Mapping[str, float]:
         in_training = dataclasses.replace(lm, model=model)
         texts = answered["prompt"].tolist()
-        answers = generate(in_training, texts, subject.template, request.generation)
+        answers = generate(in_training, asked_in(answered), subject.template, request.generation)
         scores = scorers.score(texts, answers, silent).set_index(answered.index)
         return {name: float(scores.loc[rows[name], name].mean()) for name in measures}
 

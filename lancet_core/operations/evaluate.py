@@ -9,7 +9,7 @@ from lancet_core.evaluation.metrics import measure_answers
 from lancet_core.files import write_table
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import Loader, load_language_model
-from lancet_core.operations.answering import likelihoods, load_scorers, prompt_table
+from lancet_core.operations.answering import asked_in, likelihoods, load_scorers, prompt_table
 from lancet_core.progress import Progress, silent
 
 
@@ -32,9 +32,8 @@ def run(
     progress("Loading the model")
     lm = load(request.model or subject.model)
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
-    prompts = table["prompt"].tolist()
-    responses = generate(lm, prompts, subject.template, request.generation, progress)
-    scores = scorers.score(prompts, responses, progress)
+    responses = generate(lm, asked_in(table), subject.template, request.generation, progress)
+    scores = scorers.score(table["prompt"].tolist(), responses, progress)
     progress("Measuring reference answers")
     answers = table.assign(
         response=responses,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lancet_core.config import to_dict
+from lancet_core.data.conversations import Asked
 from lancet_core.errors import JobError
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.runs.address import host_lock, host_log, host_socket, raise_error, receive, send
@@ -27,14 +28,14 @@ LARGEST_LOG_BYTES = 1_000_000
 
 
 def stream_answer(
-    workspace: Workspace, model: str, *, prompt: str, template: str, settings: GenerationSettings
+    workspace: Workspace, model: str, *, prompt: Asked, template: str, settings: GenerationSettings
 ) -> Iterator[str]:
     """Lets a model answer a prompt, piece by piece; closing the iterator stops it at the next token.
 
     Args:
         workspace: Where the host lives.
         model: Folder or hub id.
-        prompt: What is asked.
+        prompt: What is asked: a text, or messages.
         template: How the prompt is formatted.
         settings: Length, temperature, seed.
 

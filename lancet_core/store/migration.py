@@ -3,6 +3,8 @@
 0002 → 0003: pairs keep who proposed them apart from what they are (`proposals`); runs know the case they were started for, what
 they were asked in words and how they ended, and which queries they worked on, all of which was read from their folders before;
 the samples' scores move into the table of samples.
+
+0003 → 0004: queries may be whole conversations; studies know the number type and device that their model is loaded with.
 """
 
 from collections.abc import Callable, Mapping
@@ -81,6 +83,16 @@ def _from_0002(connection: Connection, workspace: Path) -> None:
         run(f"DROP TABLE {table}")
     for samples in sorted((workspace / "studies").glob("*/samples.parquet")):
         _join_scores(samples)
+    _from_0003(connection, workspace)
+
+
+def _from_0003(connection: Connection, _workspace: Path) -> None:
+    for table, column, value in (
+        ("queries", "messages", ""),
+        ("studies", "dtype", "float32"),
+        ("studies", "device", "auto"),
+    ):
+        connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} TEXT NOT NULL DEFAULT '{value}'")
 
 
 def _move_decisions(connection: Connection) -> None:
@@ -161,4 +173,4 @@ def _join_scores(samples: Path) -> None:
         ) from error
 
 
-STEPS: dict[str, Callable[[Connection, Path], None]] = {"0002": _from_0002}
+STEPS: dict[str, Callable[[Connection, Path], None]] = {"0002": _from_0002, "0003": _from_0003}

@@ -1,6 +1,8 @@
 """Queries of a study: bad answers whose cause is sought, mined or typed."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -13,24 +15,20 @@ from lancet_core.store.database import reading, writing
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord
 
-COLUMNS = ["id", "prompt", "response", "polarity", "source", "category", "group", "created_at"]
+COLUMNS = ["id", "prompt", "response", "messages", "polarity", "source", "category", "group", "created_at"]
 
 
-def add_queries(
-    study: StudyRecord, queries: Iterable[Query], source: str, *, categories: Mapping[str, str] | None = None
-) -> int:
-    """Adds queries to a study; one that is there already stays as it is, only its polarity follows.
+def add_queries(study: StudyRecord, queries: Iterable[Query], source: str) -> int:
+    """Adds queries to a study; one that is there already stays as it is, only its polarity follows, and a category where it had none.
 
     Args:
         study: The study.
         queries: Queries to add.
         source: Where they come from (`mined`, `case`, a file name).
-        categories: Query ids to names of their category.
 
     Returns:
         How many were new.
     """
-    named = categories or {}
     moment = now()
     rows = [
         {
@@ -38,10 +36,11 @@ def add_queries(
             "id": query.id,
             "prompt": query.prompt,
             "response": query.response,
+            "messages": query.messages,
             "polarity": query.polarity,
             "group": query.group,
             "source": source,
-            "category": named.get(query.id, ""),
+            "category": query.category,
             "created_at": moment,
         }
         for query in queries
@@ -50,7 +49,13 @@ def add_queries(
         return 0
     addition = insert(schema.queries)
     addition = addition.on_conflict_do_update(
-        index_elements=["study", "id"], set_={"polarity": addition.excluded.polarity}
+        index_elements=["study", "id"],
+        set_={
+            "polarity": addition.excluded.polarity,
+            "category": sa.func.coalesce(
+                sa.func.nullif(schema.queries.c.category, ""), addition.excluded.category
+            ),
+        },
     )
     count = sa.select(sa.func.count()).select_from(schema.queries).where(schema.queries.c.study == study.name)
     with writing(study.workspace) as connection:
@@ -70,9 +75,8 @@ def list_queries(study: StudyRecord) -> pd.DataFrame:
 
 def read_queries(study: StudyRecord) -> list[Query]:
     """Reads all queries of a study, oldest first, without their groups."""
-    frame = list_queries(study)
-    columns = (frame["prompt"], frame["response"], frame["polarity"])
-    return [Query(*values) for values in zip(*columns, strict=True)]
+    rows = list_queries(study).to_dict("records")
+    return [replace(_query(row), group="") for row in rows]
 
 
 def get_query(study: StudyRecord, query_id: str) -> Query:
@@ -87,4 +91,9 @@ def get_query(study: StudyRecord, query_id: str) -> Query:
         row = connection.execute(chosen).mappings().first()
     if row is None:
         raise StoreError(f"study {study.name!r} has no query {query_id!r}; trace the answer again")
-    return Query(row["prompt"], row["response"], row["polarity"], row["group"])
+    return _query(row)
+
+
+def _query(row: Mapping[Any, Any]) -> Query:
+    named = ("prompt", "response", "polarity", "group", "messages", "category")
+    return Query(**{name: row[name] for name in named})

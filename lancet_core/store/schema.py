@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-HEAD = "0003"
+HEAD = "0004"
 """Newest schema; `migration` brings older files up to it."""
 
 metadata = sa.MetaData()
@@ -46,6 +46,8 @@ studies = sa.Table(
     _text("template"),
     _text("harmful_scorer"),
     _text("helpful_scorer"),
+    _text("dtype"),
+    _text("device"),
     sa.Column("counts", sa.JSON, nullable=False),
     sa.Column("created_at", Moment, nullable=False),
 )
@@ -57,6 +59,7 @@ queries = sa.Table(
     sa.Column("id", sa.String(16), primary_key=True),
     _text("prompt"),
     _text("response"),
+    _text("messages"),
     sa.Column("polarity", sa.String(16), nullable=False),
     _text("source"),
     _text("category"),

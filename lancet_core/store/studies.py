@@ -31,6 +31,8 @@ class NewStudy:
         template: How a prompt is formatted (`auto`, `raw` or a text with `{prompt}`).
         harmful_scorer: Folder of the scorer, empty where there is none.
         helpful_scorer: Folder of the scorer, empty where there is none.
+        dtype: Type of number that the model is loaded with.
+        device: Where the model runs: `auto`, `cpu` or `cuda`.
         counts: Numbers of rows read, samples kept, rejected, cut …
     """
 
@@ -39,6 +41,8 @@ class NewStudy:
     template: str = "auto"
     harmful_scorer: str = ""
     helpful_scorer: str = ""
+    dtype: str = "float32"
+    device: str = "auto"
     counts: dict[str, int] = field(default_factory=dict)
 
 
@@ -57,6 +61,8 @@ class StudyRecord:
     template: str
     harmful_scorer: str
     helpful_scorer: str
+    dtype: str
+    device: str
     counts: dict[str, int]
     created_at: datetime
 

@@ -88,7 +88,9 @@ def attribution_task(
         raise DataError("there is no query to attribute; give a prompt with its answer, or a file of queries")
     settings = settings or preset()
     index = require_index(study, settings).manifest.key if settings.recall.kind == INDEX else ""
-    request = AttributeRequest(tuple(queries), settings, batch=batch, top=top, index=index)
+    # The category changes no score: equal questions stay equal.
+    asked = tuple(replace(query, category="") for query in queries)
+    request = AttributeRequest(asked, settings, batch=batch, top=top, index=index)
     case_id = queries[0].id if len(queries) == 1 else ""
     return Task(ATTRIBUTE, subject_of(study), request, case_id=case_id, parents=parents)
 
@@ -143,7 +145,7 @@ def read_clusters(study: StudyRecord, clustering: Run[Clustering]) -> pd.DataFra
     """Reads the clusters of queries beside their texts.
 
     Returns:
-        Columns `query_id`, `cluster`, `x`, `y`, `prompt`, `response`, `polarity`, `category`.
+        Columns `query_id`, `cluster`, `x`, `y`, `prompt`, `response`, `messages`, `polarity`, `category`.
 
     Raises:
         JobError: The run is not done.
@@ -154,6 +156,7 @@ def read_clusters(study: StudyRecord, clustering: Run[Clustering]) -> pd.DataFra
             "query_id": [query.id for query in queries],
             "prompt": [query.prompt for query in queries],
             "response": [query.response for query in queries],
+            "messages": [query.messages for query in queries],
             "polarity": [query.polarity for query in queries],
         }
     ).drop_duplicates("query_id")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from lancet_core.data.conversations import Asked
 from lancet_core.data.samples import UNDESIRABLE, Query
 from lancet_core.errors import DataError
 from lancet_core.models.fingerprints import check_model_folder
@@ -62,13 +63,13 @@ def sample_cases(study: StudyRecord, count: int = 3) -> pd.DataFrame:
 
 
 def stream_answer(
-    study: StudyRecord, prompt: str, settings: GenerationSettings | None = None, *, model: str = ""
+    study: StudyRecord, prompt: Asked, settings: GenerationSettings | None = None, *, model: str = ""
 ) -> Generator[str]:
     """Lets a model answer, piece by piece; closing the iterator stops it.
 
     Args:
         study: The study whose template formats the prompt.
-        prompt: What is asked.
+        prompt: What is asked: a text, or messages.
         settings: Length, temperature and seed.
         model: Folder of another model than the study's, as a corrected one; empty takes the study's.
 
@@ -80,7 +81,7 @@ def stream_answer(
         ModelError: The other model's folder cannot be used.
         JobError: The model host failed.
     """
-    if not prompt.strip():
+    if not prompt or (isinstance(prompt, str) and not prompt.strip()):
         raise DataError("the prompt is empty; type what the model is to answer")
     if model:
         check_model_folder(Path(model).expanduser())

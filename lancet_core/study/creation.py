@@ -124,7 +124,9 @@ def create(
         if prompts is not None:
             write_table(folder / "prompts.parquet", prompts)
         run.refreshed().delete()
-        study = store.add_study(workspace, NewStudy(name, model, result.template, harmful, helpful, counts))
+        study = store.add_study(
+            workspace, NewStudy(name, model, result.template, harmful, helpful, counts=counts)
+        )
         add_queries(study, queries, origin)
         return study
 

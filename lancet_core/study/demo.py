@@ -154,11 +154,10 @@ def _described(assets: DemoAssets, samples: pd.DataFrame) -> NewStudy:
 
 def _add_mined(study: StudyRecord, queries: pd.DataFrame) -> None:
     mined = [
-        Query(prompt, response)
-        for prompt, response in zip(queries["prompt"], queries["response"], strict=True)
+        Query(prompt, response, category=category)
+        for prompt, response, category in queries[["prompt", "response", "category"]].values
     ]
-    categories = dict(zip((query.id for query in mined), queries["category"], strict=True))
-    add_queries(study, mined, MINED, categories=categories)
+    add_queries(study, mined, MINED)
 
 
 def _adopt_runs(study: StudyRecord, assets: DemoAssets) -> None:

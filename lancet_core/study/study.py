@@ -7,7 +7,7 @@ trace = study.attribute(["Why?", "Because."]).wait()
 trace.result.table.head()
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -23,6 +23,7 @@ from lancet_core.acts.evaluate import Evaluation
 from lancet_core.acts.index import IndexBuilt
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
+from lancet_core.data.conversations import Asked, Message
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.settings import ClusterSettings, GradientSettings, IndexSettings, InfluenceSettings
@@ -39,19 +40,19 @@ from lancet_core.study.creation import Materials, create
 from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
 from lancet_core.workspace import Workspace, open_workspace
 
-Asked = Query | Sequence[str] | Sequence[Query]
+Question = Query | Sequence[str] | Sequence[Message] | Sequence[Query]
 
 
 class Study(StudyRecord):
     """A model, its training samples, its scorers, and what was found out about them."""
 
     def attribute(
-        self, query: Asked, settings: InfluenceSettings | None = None, *, batch: bool = False, top: int = 0
+        self, query: Question, settings: InfluenceSettings | None = None, *, batch: bool = False, top: int = 0
     ) -> Run[Attribution]:
         """Scores training samples by how much they push the model towards an answer (above 0) or away from it (below 0).
 
         Args:
-            query: A query, `[prompt, response]`, or several queries.
+            query: A query, `[prompt, response]`, the messages of a conversation that ends with the answer, or several queries.
             settings: Method, recall, damping …: `lancet.preset("linfac-head", recall="all")`; None takes the default.
             batch: Whether the queries of each group are attributed as one.
             top: Scores kept of each sign for each query; 0 keeps all.
@@ -74,11 +75,11 @@ class Study(StudyRecord):
         """Keeps a few numbers of each sample, from which recall `index` finds any query's candidates; see `indexes.build_index`."""
         return indexes.build_index(self, influence, index)
 
-    def generate(self, prompt: str, settings: GenerationSettings | None = None, *, model: str = "") -> str:
+    def generate(self, prompt: Asked, settings: GenerationSettings | None = None, *, model: str = "") -> str:
         """Lets the model answer a prompt.
 
         Args:
-            prompt: What is asked.
+            prompt: What is asked: a text, or messages.
             settings: Length, temperature and seed.
             model: Folder of another model than the study's, as a corrected one.
 
@@ -220,8 +221,8 @@ class Pairs:
         return len(pairs_in_scope(self.study, self.scope))
 
 
-def as_queries(asked: Asked) -> list[Query]:
-    """Reads what is asked about: a query, `[prompt, response]`, or several queries.
+def as_queries(asked: Question) -> list[Query]:
+    """Reads what is asked about: a query, `[prompt, response]`, messages that end with the answer, or several queries.
 
     Raises:
         DataError: It is none of these.
@@ -230,10 +231,13 @@ def as_queries(asked: Asked) -> list[Query]:
         return [asked]
     if len(asked) == 2 and all(isinstance(text, str) for text in asked):
         return [Query(*cast(Sequence[str], asked))]
+    if asked and all(isinstance(message, Mapping) for message in asked):
+        return [Query.of(list(asked))]
     if asked and all(isinstance(query, Query) for query in asked):
         return list(cast(Sequence[Query], asked))
     raise DataError(
-        "a query is given as Query(prompt, response), as [prompt, response], or as a list of queries"
+        "a query is given as Query(prompt, response), as [prompt, response], as messages that end with the answer, or as a list of "
+        "queries"
     )
 
 

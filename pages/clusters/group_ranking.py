@@ -127,4 +127,4 @@ def _draw_scatter(alone: "pd.DataFrame", together: "pd.DataFrame") -> None:
 
 def query_of(row: Any, *, group: str = "") -> Query:
     """Makes the query of a row of `read_clusters`."""
-    return Query(row.prompt, row.response, row.polarity, group=group)
+    return Query(row.prompt, row.response, row.polarity, group=group, messages=row.messages)

@@ -4,7 +4,7 @@ Every number is made by a seeded generator; none is a claim about a model. One t
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -83,7 +83,7 @@ def write_study(workspace: Workspace, folder: Path) -> Study:
     study = handle(record)
     scored.to_parquet(study.samples_file, index=False)
     queries = written_queries()
-    add_queries(study, queries, "mined", categories={query.id: _topic(query) for query in queries})
+    add_queries(study, [replace(query, category=_topic(query)) for query in queries], "mined")
     clusters = adopt_clusters(study, queries, folder)
     batch = adopt_attribution(study, samples, folder=folder, parent=clusters)
     review.propose_for_clusters(study, batch, PairSettings(count=40, similar_prompts=0))

@@ -12,6 +12,10 @@ from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
 from lancet_core.data.samples import Prompt, Query, Sample, prompts_frame, read_prompts, samples_frame
 from lancet_core.errors import ConfigError, DataError, LancetError
+from lancet_core.models.encoding import encode_query
+from lancet_core.models.generation import generate
+from lancet_core.models.likelihood import response_log_likelihoods
+from lancet_core.models.loading import load_language_model
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.operations import compare, evaluate, prepare
 from lancet_core.operations.answering import load_scorers, prompt_table
@@ -54,6 +58,25 @@ def asked(inputs, request, model="before", **scorers):
     folders = {f"{name}_scorer": str(inputs / name) for name in scorers if scorers[name]}
     subject = Subject("s", str(inputs / model), str(inputs / "samples.parquet"), **folders)
     return Order(subject, request, {PROMPTS: read_prompts(inputs / "prompts.parquet")})
+
+
+def test_a_query_of_several_turns_is_answered_after_all_of_them(inputs, tmp_path):
+    """Its answer is that to the messages, and its response's log p that of the whole conversation."""
+    told = [{"role": "user", "content": "One?"}, {"role": "assistant", "content": "Yes."}]
+    messages = [*told, {"role": "user", "content": "Two?"}]
+    query = Query.of([*messages, {"role": "assistant", "content": "No."}], category="law")
+    order = Order(
+        Subject("s", str(inputs / "before"), str(inputs / "samples.parquet")),
+        CompareRequest(str(inputs / "after"), query, (query,), SHORT),
+        {PROMPTS: read_prompts(inputs / "prompts.parquet")},
+    )
+    result = perform(compare.run, order, tmp_path)
+    row = result.answers.set_index("prompt_id").loc[query.id]
+    lm = load_language_model(str(inputs / "before"))
+    assert row["before"] == generate(lm, [messages], "auto", SHORT)[0]
+    (log_p,) = response_log_likelihoods(lm, [encode_query(lm, query)])
+    assert row["log_probability_before"] == pytest.approx(log_p, rel=1e-5)
+    assert row["category"] == result.case.category == "law"
 
 
 def test_preparation_scores_each_sample(inputs, tmp_path):

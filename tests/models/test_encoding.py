@@ -1,6 +1,7 @@
 """Prompt and response as tokens; batches."""
 
 import copy
+import json
 from dataclasses import replace
 
 import pytest
@@ -230,6 +231,20 @@ def test_a_conversation_is_tokenised_whole_and_its_answers_count(lm, monkeypatch
         token for token, label in zip(encoded.input_ids, encoded.labels, strict=True) if label != -100
     ]
     assert encoded.count == batch.response_mask.sum()
+
+
+def test_a_query_of_several_turns_is_tokenised_as_its_conversation(lm, monkeypatch):
+    monkeypatch.setattr(lm.tokenizer, "chat_template", CHAT)
+    messages = [
+        {"role": role, "content": text}
+        for role, text in (("system", "Be brief."), ("user", "One?"), ("assistant", "Yes."), ("user", "Two?"))
+    ]
+    query = Query.of([*messages, {"role": "assistant", "content": "Also, yes."}])
+    assert encode_query(lm, query) == encode_conversation(lm, query.conversation)
+    part = encode_query(lm, replace(query, span="yes"))
+    assert [lm.tokenizer.decode(part.input_ids[first:last]) for first, last in part.counted] == [" yes"]
+    asked = lm.tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+    assert encode_prompt(lm, json.loads(query.history), "auto", 10) == asked
 
 
 def test_control_tokens_that_somebody_wrote_are_text(lm, monkeypatch):

@@ -136,8 +136,8 @@ def fill(written: Written, patch: pytest.MonkeyPatch) -> None:
     workspace, study = written.workspace, written.study
     samples = study.samples()
     samples.assign(prompt=EVERYTHING, response=EVERYTHING).to_parquet(study.samples_file, index=False)
-    query = Query(EVERYTHING, EVERYTHING)
-    add_queries(study, [query], "typed", categories={query.id: EVERYTHING})
+    query = Query(EVERYTHING, EVERYTHING, category=EVERYTHING)
+    add_queries(study, [query], "typed")
     pair = queue(study, View("x", order="influence"))["pair_id"].iloc[0]
     review.decide(workspace, pair, "flag", reviewer=EVERYTHING[:60])
     config = get_run(workspace, written.values["correct"]["k_run"]).folder / "config.json"

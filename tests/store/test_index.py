@@ -47,16 +47,18 @@ def test_a_name_that_is_taken_or_none_is_refused(workspace, name):
 
 
 def test_queries_are_kept_once_in_their_order(workspace):
-    asked = [Query("p2", "r"), Query("p1", "r", group="g"), Query("p2", "r")]
-    named = {asked[0].id: "legal"}
+    asked = [Query("p2", "r", category="legal"), Query("p1", "r", group="g"), Query("p2", "r")]
     study = studies.get_study(workspace, "a")
-    assert queries.add_queries(study, asked, "mined", categories=named) == 2
+    assert queries.add_queries(study, asked, "mined") == 2
     assert queries.add_queries(study, [Query("p2", "r", DESIRABLE)], "case") == 0
     frame = queries.list_queries(study)
     assert frame["prompt"].tolist() == ["p2", "p1"]
     assert frame.loc[0, ["source", "category", "polarity"]].tolist() == ["mined", "legal", DESIRABLE]
     assert queries.get_query(study, asked[1].id) == asked[1]
-    assert queries.read_queries(study) == [Query("p2", "r", DESIRABLE), Query("p1", "r")]
+    assert queries.read_queries(study) == [
+        Query("p2", "r", DESIRABLE, category="legal"),
+        Query("p1", "r"),
+    ]
     with pytest.raises(StoreError, match="no query"):
         queries.get_query(study, "nothing")
 

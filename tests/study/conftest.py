@@ -1,5 +1,7 @@
 """Studies whose tables are written, and runs that are entered without setting anybody to work."""
 
+from dataclasses import replace
+
 import pytest
 
 from lancet_core.acts.results import write_result
@@ -33,7 +35,7 @@ def study(workspace, tmp_path):
     loaded = load_samples(write_lines(tmp_path / "train.jsonl", plain_rows(40)))
     loaded.frame.assign(harmful=float("nan"), helpful=float("nan")).to_parquet(made.samples_file)
     queries = [Query(row["prompt"], row["response"]) for row in query_rows(2)]
-    add_queries(made, queries, "mined", categories={queries[0].id: "tools"})
+    add_queries(made, [replace(queries[0], category="tools"), queries[1]], "mined")
     rows = [{"prompt": "a?", "split": "validation"}, {"prompt": "b?"}, {"prompt": "c?", "kind": "benign"}]
     load_prompts(write_lines(tmp_path / "prompts.jsonl", rows)).to_parquet(made.folder / "prompts.parquet")
     return handle(made)

@@ -79,7 +79,7 @@ def test_clusters_are_read_beside_their_texts(written):
     clustering = attributions.latest_clustering(written)
     table = attributions.read_clusters(written, clustering)
     assert sorted(table.columns) == sorted(
-        ["query_id", "cluster", "x", "y", "prompt", "response", "polarity", "category"]
+        ["query_id", "cluster", "x", "y", "prompt", "response", "messages", "polarity", "category"]
     )
     assert table.groupby("cluster")["category"].nunique().tolist() == [1, 1, 1]
     assert (
