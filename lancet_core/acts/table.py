@@ -15,6 +15,7 @@ from lancet_core.acts.compare import CompareRequest, Comparison
 from lancet_core.acts.correct import Correction, CorrectRequest
 from lancet_core.acts.evaluate import EvaluateRequest, Evaluation
 from lancet_core.acts.index import IndexBuilt, IndexRequest
+from lancet_core.acts.look import Looked, LookRequest
 from lancet_core.acts.prepare import Prepared, PrepareRequest
 from lancet_core.acts.results import Result
 from lancet_core.acts.subject import MODEL, SAMPLES, SCORERS, TEMPLATE, Subject, model_content
@@ -54,6 +55,10 @@ class Act:
 _OPERATIONS = "lancet_core.operations"
 
 ACTS: dict[str, Act] = {
+    "look": Act(
+        "Look at data", "Looking at the training data", LookRequest, Looked,
+        f"{_OPERATIONS}.look", (MODEL, TEMPLATE), screen="studies",
+    ),
     "prepare": Act(
         "Preparation", "Measuring and scoring the training samples", PrepareRequest, Prepared,
         f"{_OPERATIONS}.prepare", (MODEL, SAMPLES, TEMPLATE, SCORERS),

@@ -13,13 +13,9 @@ reason; the others are kept.
 """
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
-
-import pandas as pd
 
 from lancet_core.data.columns import ColumnMap
 from lancet_core.data.conversations import Message, looks_like_messages, read_messages, split_messages
@@ -29,8 +25,8 @@ from lancet_core.data.labels import (
     categories_of,
     label_of,
 )
-from lancet_core.data.reading import Row, read_rows
-from lancet_core.data.samples import Sample, content_id, samples_frame
+from lancet_core.data.reading import Row
+from lancet_core.data.samples import Sample, content_id
 from lancet_core.errors import DataError
 
 AUTO = "auto"
@@ -43,73 +39,6 @@ CONTEXT_COLUMNS = {"instruction": ("input", "context"), "question": ("context",)
 MESSAGES_COLUMNS = ("messages", "conversations", "conversation")
 SIDES = ("chosen", "rejected")
 PKU_SIDES = (0, 1)
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row that cannot be used.
-
-    Attributes:
-        row: Row number in the file, counted from 1.
-        reason: What is wrong with it.
-    """
-
-    row: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """Training samples read from a file.
-
-    Attributes:
-        frame: The samples, one row each, columns of `samples_frame`.
-        rejected: Rows that cannot be used.
-        format: The format that most rows have.
-        rows: Rows in the file.
-        duplicates: Samples left out because an equal one stands before them.
-    """
-
-    frame: pd.DataFrame
-    rejected: list[Rejected]
-    format: str
-    rows: int
-    duplicates: int
-
-
-def load_samples(path: str | Path, format: str = AUTO, columns: ColumnMap | None = None) -> Loaded:
-    """Reads training samples from a file.
-
-    Args:
-        path: A file that `read_rows` reads.
-        format: Name of a format, or `auto` to see in each row what it is.
-        columns: Columns named by hand.
-
-    Returns:
-        The samples that can be used, and the rows that cannot.
-
-    Raises:
-        DataError: The file cannot be read, no row fits a format, or no row can be used.
-    """
-    if format != AUTO and format not in FORMATS:
-        raise DataError(f"unknown format {format!r}; accepted are {AUTO}, {', '.join(FORMATS)}")
-    count = 0
-    samples: list[Sample] = []
-    rejected: list[Rejected] = []
-    formats: Counter[str] = Counter()
-    for row in read_rows(path):
-        count += 1
-        try:
-            name, made = _samples_of(row, format, columns, Path(path).name)
-        except DataError as error:
-            rejected.append(Rejected(row.number, str(error)))
-            continue
-        samples += made
-        formats[name] += 1
-    if not samples:
-        raise DataError(_nothing_usable(path, format, rejected))
-    frame = samples_frame(samples)
-    return Loaded(frame, rejected, formats.most_common(1)[0][0], count, len(samples) - len(frame))
 
 
 def detect_format(row: Mapping[str, Any]) -> str | None:
@@ -125,7 +54,7 @@ def detect_format(row: Mapping[str, Any]) -> str | None:
     return "plain" if _plain_columns(row) else None
 
 
-def _samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
+def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
     """Gives the format of a row and its samples, which know where they were read.
 
     Raises:
@@ -157,18 +86,6 @@ def _no_format(row: Mapping[str, Any]) -> str:
         f"the columns {', '.join(map(str, row)) or '(none)'} are of no known format; accepted are prompt and response, "
         "question and answer, instruction and output, messages, conversations, chosen and rejected, response_0 and "
         "response_1; name others with --map prompt=…,response=…"
-    )
-
-
-def _nothing_usable(path: str | Path, format: str, rejected: list[Rejected]) -> str:
-    if not rejected:
-        return f"{path} is empty; at least one row is needed"
-    reasons = {each.reason for each in rejected}
-    if len(reasons) == 1 and "of no known format" in rejected[0].reason:
-        return f"{path}: {rejected[0].reason}"
-    return (
-        f"{path} (format {format}) holds no row that can be used: {len(rejected)} of {len(rejected)} rows were rejected; "
-        f"first: row {rejected[0].row}: {rejected[0].reason}"
     )
 
 

@@ -1,5 +1,7 @@
 """Names the columns of a file by hand where they are called otherwise: `prompt=question,response=answer,label=is_harmful:inverted`."""
 
+import csv
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,14 +46,15 @@ class ColumnMap:
 
 
 def parse_columns(text: str) -> ColumnMap:
-    """Reads a mapping as it is typed.
+    """Reads a mapping as it is typed; a part with a comma in it stands in quotes: `"prompt=What, exactly?",response=answer`.
 
     Raises:
         ConfigError: A part is no `ours=theirs`, or `ours` is unknown.
     """
     columns: dict[str, str] = {}
     inverted = False
-    for part in filter(None, (part.strip() for part in text.split(","))):
+    parts = next(csv.reader([text], skipinitialspace=True), [])
+    for part in filter(None, map(str.strip, parts)):
         ours, equals, theirs = part.partition("=")
         if ours == LABEL and theirs.endswith(f":{INVERTED}"):
             theirs, inverted = theirs.removesuffix(f":{INVERTED}"), True
@@ -62,3 +65,14 @@ def parse_columns(text: str) -> ColumnMap:
             )
         columns[ours] = theirs
     return ColumnMap(columns, inverted)
+
+
+def write_columns(columns: ColumnMap) -> str:
+    """Writes a mapping as `parse_columns` reads it."""
+    parts = [
+        f"{ours}={theirs}{f':{INVERTED}' if ours == LABEL and columns.inverted else ''}"
+        for ours, theirs in columns.columns.items()
+    ]
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(parts)
+    return line.getvalue() if parts else ""

@@ -3,21 +3,17 @@
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
-
-from lancet_core.acts.prepare import CUT, REJECTED, SAMPLES, Prepared, PrepareRequest
+from lancet_core.acts.prepare import REJECTED, SAMPLES, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
-from lancet_core.data.samples import conversations_of, read_samples
+from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
 from lancet_core.files import write_table
-from lancet_core.models.encoding import Encoded, Unusable, encode_all
-from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
 from lancet_core.operations.answering import load_scorers
+from lancet_core.operations.measuring import measure
 from lancet_core.progress import Progress, silent
-
-SAMPLES_AT_ONCE = 256
 
 
 def run(
@@ -42,16 +38,14 @@ def run(
     template = subject.template
     if request.day:
         template = with_day(lm.tokenizer, template, date.fromisoformat(request.day))
-    measured = _measured(lm, samples, template, progress)
-    if request.too_long != CUT:
-        long = (measured["lost"] > 0) & (measured["reason"] == "")
-        measured.loc[long, "reason"] = f"the response exceeds the model's context of {lm.context} tokens"
+    measured = measure(lm, samples, template, too_long=request.too_long, progress=progress)
     context = lm.context
     del lm
     usable = measured["reason"] == ""
     if not usable.any():
         raise DataError(f"no sample can be used; the first: {measured['reason'].iloc[0]}")
-    kept = samples[usable].reset_index(drop=True)
+    lengths = {name: measured.loc[usable, name] for name in ("tokens", "counted")}
+    kept = samples[usable].assign(**lengths).reset_index(drop=True)
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer)
     scores = scorers.score(kept["prompt"].tolist(), kept["response"].tolist(), progress)
     write_table(folder / SAMPLES, kept.assign(harmful=scores["harmful"], helpful=scores["helpful"]))
@@ -66,19 +60,3 @@ def run(
         units=len(units),
         template=template,
     )
-
-
-def _measured(lm: LanguageModel, samples: pd.DataFrame, template: str, progress: Progress) -> pd.DataFrame:
-    """Encodes all samples: `row` of the file, tokens `cut` from the left and `lost` from the right, and why one cannot be used."""
-    conversations = conversations_of(samples)
-    rows: list[tuple[int, int, str]] = []
-    for start in range(0, len(conversations), SAMPLES_AT_ONCE):
-        encoded = encode_all(lm, conversations[start : start + SAMPLES_AT_ONCE], template)
-        rows += [_facts(text) for text in encoded]
-        progress("Measuring samples", len(rows), len(conversations))
-    facts = pd.DataFrame(rows, columns=["cut", "lost", "reason"], index=samples.index)
-    return facts.assign(row=samples["source_row"])
-
-
-def _facts(text: Encoded | Unusable) -> tuple[int, int, str]:
-    return (0, 0, text.reason) if isinstance(text, Unusable) else (text.cut_tokens, text.lost_tokens, "")

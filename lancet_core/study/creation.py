@@ -3,39 +3,40 @@
 import re
 import shutil
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
 import pyarrow
 
+from lancet_core.acts.look import Looked, template_for
 from lancet_core.acts.prepare import CUT, TOO_LONG, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
-from lancet_core.data.adapters import AUTO, Loaded, load_samples
+from lancet_core.config import to_dict
+from lancet_core.data.adapters import AUTO
 from lancet_core.data.columns import parse_columns
 from lancet_core.data.conversations import LAST, TURNS
 from lancet_core.data.inputs import load_prompts, load_queries
+from lancet_core.data.loading import Loaded, Rejected, load_samples
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
-from lancet_core.files import replacing_folder, write_json_lines, write_table
+from lancet_core.files import replacing_folder, write_json, write_json_lines, write_table
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import studies as store
-from lancet_core.store.queries import add_queries
 from lancet_core.store.run_status import now
-from lancet_core.store.studies import NewStudy, StudyRecord
+from lancet_core.store.studies import StudyRecord
+from lancet_core.study.making import MAKING, READ, REJECTED, Making, complete, list_making
 from lancet_core.workspace import Workspace
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
-# HH prompts are whole dialogues that carry their own marks.
-TEMPLATES = {"hh": "raw"}
 GIVEN_MODEL = "model"
 
 
@@ -68,7 +69,7 @@ class Materials:
     model: "str | Path | tuple[Saved, Saved]"
     train: Any
     format: str = AUTO
-    columns: str = ""
+    columns: str = field(default="", metadata={"name": "map"})
     turns: str = LAST
     too_long: str = CUT
     harmful_scorer: str | Path = ""
@@ -100,44 +101,88 @@ def create(
         JobError: The run failed.
         Cancelled: A person stopped it. Whatever goes wrong, no half-made study stays.
     """
-    _check_choices(materials)
+    run = begin(workspace, name, materials)
+    with _undone(workspace, name):
+        run.wait(on_status)
+        return complete(workspace, name)
+
+
+def begin(
+    workspace: Workspace, name: str, materials: Materials, look: Run[Looked] | None = None
+) -> Run[Prepared]:
+    """Starts to make a study and returns at once; when the run is done `complete` enters the study.
+
+    Args:
+        workspace: Where it will lie.
+        name: Its name.
+        materials: What it is made of.
+        look: A finished look at the same materials, whose samples are taken instead of reading the file again.
+
+    Raises:
+        StoreError: The name is taken or no name.
+        DataError: A file cannot be used.
+        ModelError: The model or a scorer cannot be used.
+        ConfigError: A choice or a mapping of columns is none.
+        JobError: No worker can be started, or the look is not done. Whatever goes wrong, nothing stays.
+    """
+    check_choices(materials)
     _check_free(workspace, name)
     harmful, helpful = map(_scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
-    source = _model_source(materials.model)
-    loaded = _load(materials)
+    source = model_source(materials.model)
+    loaded = _load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
     queries, origin = _queries(materials)
     folder = workspace.studies / name
-
-    def write() -> StudyRecord:
+    with _undone(workspace, name):
         folder.mkdir(parents=True, exist_ok=True)
         model = source if source is not None else _keep_model(materials.model, folder / GIVEN_MODEL)
-        template = materials.template or TEMPLATES.get(loaded.format, "auto")
-        read = folder / "read.parquet"
+        read = folder / READ
         write_table(read, loaded.frame.assign(turns=materials.turns))
+        write_json_lines(folder / REJECTED, [asdict(row) for row in loaded.rejected])
+        if prompts is not None:
+            write_table(folder / "prompts.parquet", prompts)
+        template = materials.template or template_for(loaded.format)
         subject = Subject("", model, str(read), template, harmful, helpful)
         request = PrepareRequest(materials.too_long, now().date().isoformat())
         run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
-        result = run.wait(on_status).result
-        counts = _write_samples(folder, loaded, result)
-        read.unlink()
-        if prompts is not None:
-            write_table(folder / "prompts.parquet", prompts)
-        run.refreshed().delete()
-        study = store.add_study(
-            workspace, NewStudy(name, model, result.template, harmful, helpful, counts=counts)
-        )
-        add_queries(study, queries, origin)
-        return study
+        given = _plain(replace(materials, model=model))
+        making = Making(run.id, loaded.rows, loaded.duplicates, given, tuple(queries), origin)
+        write_json(folder / MAKING, to_dict(making))
+    return run
 
+
+@contextmanager
+def _undone(workspace: Workspace, name: str) -> Iterator[None]:
+    """Takes a half-made study away where the block does not end well."""
     with ExitStack() as undo:
         undo.callback(_remove, workspace, name)
-        study = write()
+        yield
         undo.pop_all()
-    return study
 
 
-def _check_choices(materials: Materials) -> None:
+def _looked(look: Run[Looked]) -> Loaded:
+    """What a look read, as if it had been read again."""
+    found = look.result
+    rejected = [
+        Rejected(int(row), str(reason)) for row, reason in found.rejected_rows[["row", "reason"]].values
+    ]
+    if not found.samples:
+        raise DataError(f"no row can be used; first: row {rejected[0].row}: {rejected[0].reason}")
+    return Loaded(found.table, rejected, found.format, found.rows, found.duplicates)
+
+
+def _plain(materials: Materials) -> dict[str, Any]:
+    """What was given as text; a table or queries in memory cannot be named."""
+    values = {each.name: getattr(materials, each.name) for each in fields(materials)}
+    return {name: str(value) for name, value in values.items() if isinstance(value, str | Path) and value}
+
+
+def check_choices(materials: Materials) -> None:
+    """Checks what is chosen from a list.
+
+    Raises:
+        ConfigError: A choice is none.
+    """
     for name, value, choices in (
         ("turns", materials.turns, TURNS),
         ("too_long", materials.too_long, TOO_LONG),
@@ -150,6 +195,11 @@ def _check_free(workspace: Workspace, name: str) -> None:
     store.check_name(name)
     if name in {study.name for study in store.list_studies(workspace)}:
         raise StoreError(store.name_taken(name))
+    making = list_making(workspace).get(name)
+    if making is not None and not making.record.is_final:
+        raise StoreError(
+            f"a study {name!r} is being made; choose another name, or stop it: lancet runs cancel {making.id}"
+        )
     shutil.rmtree(workspace.studies / name, ignore_errors=True)  # left by a process that was killed half-way
 
 
@@ -203,7 +253,7 @@ def _queries(materials: Materials) -> tuple[list[Query], str]:
     return list(given), "given"
 
 
-def _model_source(model: Any) -> str | None:
+def model_source(model: Any) -> str | None:
     """Makes a model folder absolute and checks it; leaves a hub id as it is, and gives None for a loaded model.
 
     Raises:
@@ -241,28 +291,3 @@ def _scorer_folder(folder: str | Path) -> str:
     scorer_card(place)
     check_model_folder(place)
     return str(place.resolve())
-
-
-def _write_samples(folder: Path, loaded: Loaded, prepared: Prepared) -> dict[str, int]:
-    """Writes the samples that fit the model, and the rows that were rejected with the reason of each."""
-    kept, left_out = prepared.table, prepared.rejected_rows
-    write_table(folder / "samples.parquet", kept)
-    rejected = [
-        *({"row": row.row, "reason": row.reason} for row in loaded.rejected),
-        *(
-            {"row": int(row), "reason": reason}
-            for row, reason in zip(left_out["row"], left_out["reason"], strict=True)
-        ),
-    ]
-    write_json_lines(folder / "rejected.jsonl", sorted(rejected, key=lambda row: row["row"]))
-    return {
-        "rows": loaded.rows,
-        "samples": len(kept),
-        "rejected": len(rejected),
-        "too_long": len(left_out),
-        "cut": prepared.cut,
-        "shortened": prepared.shortened,
-        "duplicates": loaded.duplicates,
-        "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
-        "labelled": int(kept["is_safe"].notna().sum()),
-    }

@@ -5,8 +5,9 @@ import json
 import pandas as pd
 import pytest
 
-from lancet_core.data.adapters import FORMATS, detect_format, load_samples, split_dialogue
+from lancet_core.data.adapters import FORMATS, detect_format, split_dialogue
 from lancet_core.data.columns import parse_columns
+from lancet_core.data.loading import load_samples
 from lancet_core.errors import ConfigError, DataError
 
 CATEGORIES = ("animal_abuse", "controversial_topics,politics", "self_harm")

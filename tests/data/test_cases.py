@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from lancet_core.data.adapters import load_samples
 from lancet_core.data.inputs import load_prompts, load_queries
+from lancet_core.data.loading import load_samples
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.recall import most_similar, word_similarities

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lancet_core.acts.results import write_result
-from lancet_core.data.adapters import load_samples
 from lancet_core.data.inputs import load_prompts
+from lancet_core.data.loading import load_samples
 from lancet_core.data.samples import Query
 from lancet_core.runs import launcher
 from lancet_core.runs.run_folder import RunFolder

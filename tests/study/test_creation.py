@@ -8,7 +8,7 @@ import lancet_core as lancet
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.runs import launcher
-from lancet_core.study import creation
+from lancet_core.study import making
 from tests.written_rows import plain_rows, query_rows, write_lines
 
 ROWS = pd.DataFrame(plain_rows(12))
@@ -103,7 +103,7 @@ def test_a_study_that_is_not_finished_leaves_nothing(workspace, tiny_model_folde
     if place == "run":
         monkeypatch.setattr(launcher, "start", fail)
     else:
-        module, name = {"entering": (creation.store, "add_study"), "queries": (creation, "add_queries")}[
+        module, name = {"entering": (making.store, "add_study"), "queries": (making, "add_queries")}[
             place
         ]
         monkeypatch.setattr(module, name, fail)

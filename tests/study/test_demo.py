@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from lancet_core.config import to_dict
-from lancet_core.data.adapters import load_samples
 from lancet_core.data.inputs import load_prompts
+from lancet_core.data.loading import load_samples
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, StoreError
 from lancet_core.influence.presets import preset
