@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lancet_core.runs.run import Run
     from lancet_core.study.demo import install_demo
     from lancet_core.study.proofs import ProofSettings, export_model
-    from lancet_core.study.study import Pairs, Study, create_study, list_studies, open_study
+    from lancet_core.study.study import Pairs, Study, create_study, list_studies, look_at, open_study
     from lancet_core.workspace import open_workspace
 
 _MODULES = {
@@ -45,7 +45,7 @@ _MODULES = {
     "runs.run": ("Run",),
     "study.demo": ("install_demo",),
     "study.proofs": ("ProofSettings", "export_model"),
-    "study.study": ("Pairs", "Study", "create_study", "list_studies", "open_study"),
+    "study.study": ("Pairs", "Study", "create_study", "list_studies", "look_at", "open_study"),
     "workspace": ("open_workspace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -71,6 +71,7 @@ __all__ = [
     "export_model",
     "install_demo",
     "list_studies",
+    "look_at",
     "open_study",
     "open_workspace",
     "preset",

@@ -1,6 +1,7 @@
 """Looking at training data before a study is made of it: what would be used, what not and why, and how long it is."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -41,7 +42,7 @@ class LookRequest:
     @property
     def title(self) -> str:
         """What is asked, in words."""
-        return self.train
+        return f"Training data in {Path(self.train).name or 'a file'}"
 
 
 @dataclass(frozen=True)

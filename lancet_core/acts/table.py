@@ -57,7 +57,7 @@ _OPERATIONS = "lancet_core.operations"
 ACTS: dict[str, Act] = {
     "look": Act(
         "Look at data", "Looking at the training data", LookRequest, Looked,
-        f"{_OPERATIONS}.look", (MODEL, TEMPLATE), screen="studies",
+        f"{_OPERATIONS}.look", (MODEL, TEMPLATE),
     ),
     "prepare": Act(
         "Preparation", "Measuring and scoring the training samples", PrepareRequest, Prepared,

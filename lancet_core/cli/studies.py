@@ -7,16 +7,45 @@ from typing import Annotated, Any
 import typer
 
 from lancet_core.acts.prepare import CUT
-from lancet_core.cli.following import RunBar
+from lancet_core.cli.following import RunBar, finish
 from lancet_core.cli.options import with_workspace
 from lancet_core.cli.output import confirm, print_facts, print_line, print_note, print_table
 from lancet_core.data.conversations import LAST
 from lancet_core.data.samples import conversations_of, read_prompts
 from lancet_core.errors import ConfigError, StoreError
-from lancet_core.study.study import Study, create_study, list_studies
+from lancet_core.study.looking import first_rows
+from lancet_core.study.study import Study, create_study, list_studies, look_at
 from lancet_core.workspace import Workspace
 
 commands = typer.Typer(help="Make, list, show and delete studies.")
+ModelFolder = Annotated[str, typer.Option(help="Folder or hub id of the causal language model.")]
+TrainFile = Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")]
+FormatOption = Annotated[
+    str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
+]
+MapOption = Annotated[
+    str,
+    typer.Option(
+        "--map",
+        help="Columns that are called otherwise: prompt=question,response=answer,label=is_harmful:inverted.",
+    ),
+]
+TurnsOption = Annotated[
+    str,
+    typer.Option(help="Which of the assistant's turns the trainer's loss took: last or all."),
+]
+TooLongOption = Annotated[
+    str,
+    typer.Option(help="A response longer than the model's context: cut (keep its beginning) or reject."),
+]
+TemplateOption = Annotated[
+    str,
+    typer.Option(
+        help="How a prompt is written for the model: auto (its chat template, else Human and Assistant), the name of one of its "
+        "templates, raw (as it is), or a text with {prompt}; @2026-07-26 behind it sets the day that it writes. Unset: raw for "
+        "dialogues (hh), else auto."
+    ),
+]
 
 
 @commands.command("create")
@@ -24,34 +53,13 @@ commands = typer.Typer(help="Make, list, show and delete studies.")
 def create(
     workspace: Workspace,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new study.")],
-    model: Annotated[str, typer.Option(help="Folder or hub id of the causal language model.")],
-    train: Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")],
-    format: Annotated[
-        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
-    ] = "auto",
-    columns: Annotated[
-        str,
-        typer.Option(
-            "--map",
-            help="Columns that are called otherwise: prompt=question,response=answer,label=is_harmful:inverted.",
-        ),
-    ] = "",
-    turns: Annotated[
-        str,
-        typer.Option(help="Which of the assistant's turns the trainer's loss took: last or all."),
-    ] = LAST,
-    too_long: Annotated[
-        str,
-        typer.Option(help="A response longer than the model's context: cut (keep its beginning) or reject."),
-    ] = CUT,
-    template: Annotated[
-        str,
-        typer.Option(
-            help="How a prompt is written for the model: auto (its chat template, else Human and Assistant), the name of one of its "
-            "templates, raw (as it is), or a text with {prompt}; @2026-07-26 behind it sets the day that it writes. Unset: raw for "
-            "dialogues (hh), else auto."
-        ),
-    ] = "",
+    model: ModelFolder,
+    train: TrainFile,
+    format: FormatOption = "auto",
+    columns: MapOption = "",
+    turns: TurnsOption = LAST,
+    too_long: TooLongOption = CUT,
+    template: TemplateOption = "",
     harmful_scorer: Annotated[
         str, typer.Option(help="Folder of a classifier that scores harm, with scorer.json.")
     ] = "",
@@ -86,6 +94,43 @@ def create(
         print_note(
             f"{study.counts['rejected']} rows were rejected; number and reason of each: {study.rejected_file}"
         )
+
+
+@commands.command("look")
+@with_workspace
+def look(
+    workspace: Workspace,
+    model: ModelFolder,
+    train: TrainFile,
+    format: FormatOption = "auto",
+    columns: MapOption = "",
+    turns: TurnsOption = LAST,
+    too_long: TooLongOption = CUT,
+    template: TemplateOption = "",
+    rows: Annotated[int, typer.Option(min=0, help="First rows that are shown as they are understood.")] = 5,
+) -> Iterator[Any]:
+    """Tells what a study would be made of, and which rows are rejected and why; makes none."""
+    materials = {
+        "model": model,
+        "train": train,
+        "format": format,
+        "columns": columns,
+        "turns": turns,
+        "too_long": too_long,
+        "template": template,
+    }
+    run = finish(look_at(workspace=workspace, **materials))
+    found, first = run.result, first_rows(train, format, columns, count=rows)
+    yield {"run": run.id, **found.facts, "reasons": found.reasons, "first_rows": first}
+    print_facts({name.replace("_", " "): value for name, value in found.facts.items()})
+    for row in first:
+        print_line(f"row {row.number}: {row.problem or row.format}")
+        for sample in row.samples:
+            print_facts(
+                {"  prompt": sample.prompt, "  response": sample.response, "  is safe": sample.is_safe}
+            )
+    if found.rejected:
+        print_table(("reason", "rows", "first"), found.reasons.values.tolist(), cut=("reason",))
 
 
 @commands.command("list")

@@ -38,6 +38,7 @@ from lancet_core.workspace import Workspace
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 GIVEN_MODEL = "model"
+FILES = ("train", "harmful_scorer", "helpful_scorer", "prompts", "queries")
 
 
 @runtime_checkable
@@ -172,9 +173,14 @@ def _looked(look: Run[Looked]) -> Loaded:
 
 
 def _plain(materials: Materials) -> dict[str, Any]:
-    """What was given as text; a table or queries in memory cannot be named."""
+    """What was given as text, files by their whole path; a table or queries in memory cannot be named."""
     values = {each.name: getattr(materials, each.name) for each in fields(materials)}
-    return {name: str(value) for name, value in values.items() if isinstance(value, str | Path) and value}
+    named = {name: value for name, value in values.items() if isinstance(value, str | Path) and value}
+    return {name: _whole(value) if name in FILES else str(value) for name, value in named.items()}
+
+
+def _whole(path: str | Path) -> str:
+    return str(Path(path).expanduser().absolute())
 
 
 def check_choices(materials: Materials) -> None:

@@ -21,6 +21,7 @@ from lancet_core.acts.compare import Comparison
 from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import Evaluation
 from lancet_core.acts.index import IndexBuilt
+from lancet_core.acts.look import Looked
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.conversations import Asked, Message
@@ -35,7 +36,7 @@ from lancet_core.store.decisions import Decision
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
-from lancet_core.study import attributions, cases, corrections, indexes, proofs, review
+from lancet_core.study import attributions, cases, corrections, indexes, looking, proofs, review
 from lancet_core.study.creation import Materials, create
 from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
 from lancet_core.workspace import Workspace, open_workspace
@@ -287,6 +288,22 @@ def create_study(
         JobError: The run that measures the samples failed.
     """
     return handle(create(as_workspace(workspace), name, Materials(**materials), on_status))
+
+
+def look_at(*, workspace: str | Path | Workspace | None = None, **materials: Any) -> Run[Looked]:
+    """Tells what a study would be made of, before one is: samples, rejected rows with their reasons, lengths in tokens.
+
+    Args:
+        workspace: Where the run lies; None as in `create_study`.
+        **materials: As in `create_study`: `model` and `train`, and further `format`, `columns`, `turns`, `too_long`, `template`.
+
+    Raises:
+        DataError: The training data is no file.
+        ModelError: The model cannot be used.
+        ConfigError: A choice is none.
+        JobError: No worker can be started.
+    """
+    return looking.look_at(as_workspace(workspace), Materials(**materials))
 
 
 def as_workspace(workspace: str | Path | Workspace | None) -> Workspace:

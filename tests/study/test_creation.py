@@ -103,9 +103,7 @@ def test_a_study_that_is_not_finished_leaves_nothing(workspace, tiny_model_folde
     if place == "run":
         monkeypatch.setattr(launcher, "start", fail)
     else:
-        module, name = {"entering": (making.store, "add_study"), "queries": (making, "add_queries")}[
-            place
-        ]
+        module, name = {"entering": (making.store, "add_study"), "queries": (making, "add_queries")}[place]
         monkeypatch.setattr(module, name, fail)
     with pytest.raises(error if isinstance(error, type) else type(error)):
         lancet.create_study("mine", workspace=workspace, model=tiny_model_folder("llama"), train=ROWS)
