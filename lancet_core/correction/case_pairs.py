@@ -15,7 +15,7 @@ _PICKED, _SAME_PROMPT, _SAME_CATEGORY = 8.0, 4.0, 2.0
 def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = ()) -> pd.DataFrame:
     """Pairs what a trace shows: its strongest samples towards the answer, in their order, each with a fitting one away from it.
 
-    A sample away fits best where it answers the same prompt, then where it is of the same category, then by n-grams of characters that the prompts
+    Samples towards the answer for whose prompt there is a sample away from it come before the others. A sample away fits best where it answers the same prompt, then where it is of the same category, then by n-grams of characters that the prompts
     share (cosine of TF-IDF); the stronger one wins among equals. Each sample stands in at most one pair.
 
     Args:
@@ -38,8 +38,12 @@ def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = (
         raise DataError(
             f"no pair can be made: none of the {len(scored)} scored samples pushes {side}; score more samples, or all of them"
         )
-    chosen = towards.assign(is_picked=towards["sample_id"].isin(list(picked)))
-    chosen = chosen.sort_values(["is_picked", "rank"], ascending=[False, True], kind="stable")
+    answered = towards["prompt"].map(away["prompt"].value_counts()).fillna(0)
+    chosen = towards.assign(
+        is_picked=towards["sample_id"].isin(list(picked)),
+        has_equal=towards.groupby("prompt").cumcount() < answered,
+    )
+    chosen = chosen.sort_values(["is_picked", "has_equal", "rank"], ascending=[False, False, True])
     chosen = chosen.head(max(count, int(chosen["is_picked"].sum()))).head(len(away)).reset_index(drop=True)
     fit = _fit(chosen, away) + _PICKED * away["sample_id"].isin(list(picked)).to_numpy(np.float64)
     partners = away.iloc[_assign(fit)].reset_index(drop=True)

@@ -1,6 +1,7 @@
 """Proposes the pairs that a person reviews, and the samples that a correction leaves as they are.
 
-Pair i of a query cluster is its i-th most positive and its i-th most negative training sample.
+Pair i of a query cluster is its i-th most positive and its i-th most negative training sample; before those come, where they are
+wanted, the pairs whose two samples answer the same prompt.
 """
 
 from collections import defaultdict, deque
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from lancet_core.correction.equal_prompts import equal_prompt_pairs
 from lancet_core.correction.near_duplicates import admit_distinct
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import UNDESIRABLE, content_id
@@ -20,6 +22,7 @@ AGREEMENT_THRESHOLD = 0.5
 POSITIVE = 1
 NEGATIVE = -1
 Place = tuple[Any, int]
+_SIDES = ["positive_sample_id", "negative_sample_id"]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,8 @@ class _Claim:
 def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
     """Pairs influential samples, in the order in which they are to be reviewed.
 
-    The clusters draw in turn, one pair each, until there are enough. A sample stands in at most one pair: where several clusters
+    Pairs of equal prompts come first (`equal_prompts`), strongest first; then each sample that is left may meet any other. The
+    clusters draw in turn, one pair each, until there are enough. A sample stands in at most one pair: where several clusters
     claim it in the same turn the strongest claim wins and the next in line moves up (deferred acceptance, so that the result does
     not depend on the order of the rows). The first pairs do not depend on how many are asked for.
 
@@ -52,14 +56,14 @@ def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSet
         DataError: No pair can be made, or the scorer's agreement is asked for without scores.
         NumericalError: An influence is not finite, or a cluster has none other than 0.
     """
-    claims = _eligible(scale_influence(scores), samples, settings)
-    if settings.selection == "top_k":
-        strongest = claims["scaled"].abs().sort_values(ascending=False, kind="stable").index
-        claims = claims.loc[strongest].drop_duplicates("sample_id").assign(queue=0)
-    else:
-        claims = claims.assign(queue=claims["cluster"])
-    ranked = _ranked(claims)
-    pairs = _in_turns(ranked, settings.count)
+    claims = _queued(_eligible(scale_influence(scores), samples, settings), settings)
+    prompts = _prompts(claims, samples)
+    equal = equal_prompt_pairs(claims, prompts) if settings.equal_prompts else pd.DataFrame(columns=_SIDES)
+    admitted = _admitted(claims, equal[_SIDES], prompts, settings.similar_prompts)
+    equal = equal[equal[_SIDES].isin(admitted).all(axis=1)]
+    free = claims["sample_id"].isin(admitted.difference(equal[_SIDES].to_numpy().ravel()))
+    pairs = [_equal_pair(row) for row in equal.to_dict("records")]
+    pairs += _in_turns(_ranked(claims[free]), settings.count - len(pairs))
     if not pairs:
         raise DataError(_nothing_to_pair(scores, claims))
     return pd.DataFrame(pairs[: settings.count])
@@ -138,23 +142,51 @@ def scale_influence(scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _eligible(scaled: pd.DataFrame, samples: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
-    """Keeps the claims that selection, scorer and near-equal prompts let through."""
+    """Keeps the claims that selection and scorer let through."""
     claims = scaled[scaled["scaled"] != 0]
     if settings.selection == "pareto":
         claims = claims[_pareto_keeps(claims, settings)]
     if settings.scorer_agreement:
         claims = claims[_scorer_agrees(claims, samples, settings)]
-    order = claims["scaled"].abs().sort_values(ascending=False, kind="stable").index
-    strongest = claims.loc[order].drop_duplicates("sample_id")["sample_id"].tolist()
-    prompts = samples.set_index("id")["prompt"]
-    unknown = [sample_id for sample_id in strongest if sample_id not in prompts.index]
-    if unknown:
+    return claims
+
+
+def _queued(claims: pd.DataFrame, settings: PairSettings) -> pd.DataFrame:
+    """Gives each claim its queue: that of its cluster, or one for the strongest claim of each sample."""
+    if settings.selection != "top_k":
+        return claims.assign(queue=claims["cluster"])
+    return _strongest_first(claims).drop_duplicates("sample_id").assign(queue=0)
+
+
+def _strongest_first(claims: pd.DataFrame) -> pd.DataFrame:
+    return claims.loc[claims["scaled"].abs().sort_values(ascending=False, kind="stable").index]
+
+
+def _prompts(claims: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
+    """Looks up the prompts of the samples that are claimed."""
+    prompts: pd.Series = samples.set_index("id")["prompt"]
+    unknown = claims.loc[~claims["sample_id"].isin(prompts.index), "sample_id"]
+    if len(unknown):
         raise DataError(
-            f"sample {unknown[0]} was scored but is not among the training samples; attribute again"
+            f"sample {unknown.iloc[0]} was scored but is not among the training samples; attribute again"
         )
-    flags = admit_distinct(prompts.loc[strongest].tolist(), settings.similar_prompts)
-    admitted = {sample_id for sample_id, flag in zip(strongest, flags, strict=True) if flag}
-    return claims[claims["sample_id"].isin(admitted)]
+    return prompts
+
+
+def _admitted(claims: pd.DataFrame, equal: pd.DataFrame, prompts: pd.Series, limit: int) -> pd.Index:
+    """Admits samples of near-equal prompts up to a limit: first those of the pairs of equal prompts, then the strongest."""
+    ids = pd.Index([*equal.to_numpy().ravel(), *_strongest_first(claims)["sample_id"]]).drop_duplicates()
+    return ids[admit_distinct(prompts.loc[ids].tolist(), limit)]
+
+
+def _equal_pair(row: dict[Any, Any]) -> dict[str, Any]:
+    sides = [
+        _Claim(
+            row[f"{side}_sample_id"], row[f"{side}_scaled"], row[f"{side}_influence"], row[f"{side}_cluster"]
+        )
+        for side in ("positive", "negative")
+    ]
+    return _pair(*sides, rank=int(row["rank"]))
 
 
 def _pareto_keeps(claims: pd.DataFrame, settings: PairSettings) -> pd.Series:
@@ -246,23 +278,24 @@ def _pair_up(accepted: dict[Place, _Claim], rank: int) -> list[dict[str, Any]]:
     for (queue, sign), positive in accepted.items():
         if sign == NEGATIVE:
             continue
-        negative = accepted[queue, NEGATIVE]
-        pairs.append(
-            {
-                "pair_id": content_id(positive.sample_id, negative.sample_id),
-                "cluster": positive.cluster,
-                "rank": rank,
-                "positive_id": positive.sample_id,
-                "negative_id": negative.sample_id,
-                "positive_influence": positive.scaled,
-                "negative_influence": negative.scaled,
-                "positive_raw": positive.raw,
-                "negative_raw": negative.raw,
-            }
-        )
+        pairs.append(_pair(positive, accepted[queue, NEGATIVE], rank=rank))
     return sorted(
         pairs, key=lambda pair: (pair["negative_influence"] - pair["positive_influence"], pair["pair_id"])
     )
+
+
+def _pair(positive: _Claim, negative: _Claim, *, rank: int) -> dict[str, Any]:
+    return {
+        "pair_id": content_id(positive.sample_id, negative.sample_id),
+        "cluster": positive.cluster,
+        "rank": rank,
+        "positive_id": positive.sample_id,
+        "negative_id": negative.sample_id,
+        "positive_influence": positive.scaled,
+        "negative_influence": negative.scaled,
+        "positive_raw": positive.raw,
+        "negative_raw": negative.raw,
+    }
 
 
 def _nothing_to_pair(scores: pd.DataFrame, claims: pd.DataFrame) -> str:

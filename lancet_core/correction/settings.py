@@ -30,9 +30,13 @@ class PairSettings:
         False,
         "Propose a pair only where the harmful scorer agrees: pushing sample at least .5, other side below .5.",
     )
+    equal_prompts: bool = setting(
+        True, "Propose first the pairs whose two samples answer the same prompt, as a preference (DPO) needs."
+    )
     similar_prompts: int = setting(
         2,
-        "Samples with nearly the same prompt that may enter the queue, strongest first; 0 sets no limit.",
+        "Samples with nearly the same prompt that may enter the queue, strongest first; 0 sets no limit, 1 lets no pair of equal "
+        "prompts in.",
         minimum=0,
     )
     retain: str = setting(
@@ -122,7 +126,9 @@ class CorrectionSettings:
 
 
 # The paper's own choices (appendix D.2); docs/presets.md says where they depart from what is printed, and from our defaults.
-PAPER_PAIRS = PairSettings(selection="pareto", pareto_shape=9.0, similar_prompts=0, retain="rest")
+PAPER_PAIRS = PairSettings(
+    selection="pareto", pareto_shape=9.0, equal_prompts=False, similar_prompts=0, retain="rest"
+)
 PAPER_CORRECTION = CorrectionSettings(
     form="bounded",
     weighting="influence",
