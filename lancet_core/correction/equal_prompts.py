@@ -1,5 +1,7 @@
 """Pairs whose two samples answer the same prompt: a preference (DPO) needs them, and a reviewer compares two answers alone."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 
@@ -34,15 +36,23 @@ def equal_prompt_pairs(claims: pd.DataFrame, prompts: pd.Series) -> pd.DataFrame
         ["distance", "positive_sample_id", "negative_sample_id"], ascending=[False, True, True]
     )
     pairs = pairs.assign(turn=pairs.groupby("queue").cumcount()).sort_values("turn", kind="stable")
-    return _disjoint(pairs.rename(columns={"positive_rank": "rank"}))
+    pairs = pairs.rename(columns={"positive_rank": "rank"})
+    return without_clashes(pairs, ("positive_sample_id", "negative_sample_id"))
 
 
-def _disjoint(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Leaves out pairs that share a sample with an earlier one."""
+def without_clashes(
+    pairs: pd.DataFrame, sides: Sequence[str] = ("positive_id", "negative_id")
+) -> pd.DataFrame:
+    """Leaves out pairs that share a sample with one that stays before them.
+
+    Args:
+        pairs: The pairs, in order.
+        sides: Columns that name their samples.
+    """
     taken: set[str] = set()
     kept = []
-    for sides in zip(pairs["positive_sample_id"], pairs["negative_sample_id"], strict=True):
-        kept.append(taken.isdisjoint(sides))
+    for ids in pairs[list(sides)].itertuples(index=False):
+        kept.append(taken.isdisjoint(ids))
         if kept[-1]:
-            taken.update(sides)
-    return pairs.loc[pd.Series(kept, index=pairs.index, dtype=bool)].reset_index(drop=True)
+            taken.update(ids)
+    return pairs.loc[pd.Series(kept, index=pairs.index, dtype=bool)]

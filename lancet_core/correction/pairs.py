@@ -61,7 +61,7 @@ def propose_pairs(scores: pd.DataFrame, samples: pd.DataFrame, settings: PairSet
     equal = equal_prompt_pairs(claims, prompts) if settings.equal_prompts else pd.DataFrame(columns=_SIDES)
     admitted = _admitted(claims, equal[_SIDES], prompts, settings.similar_prompts)
     equal = equal[equal[_SIDES].isin(admitted).all(axis=1)]
-    free = claims["sample_id"].isin(admitted.difference(equal[_SIDES].to_numpy().ravel()))
+    free = claims["sample_id"].isin(admitted - set(equal[_SIDES].to_numpy().ravel()))
     pairs = [_equal_pair(row) for row in equal.to_dict("records")]
     pairs += _in_turns(_ranked(claims[free]), settings.count - len(pairs))
     if not pairs:
@@ -173,10 +173,10 @@ def _prompts(claims: pd.DataFrame, samples: pd.DataFrame) -> pd.Series:
     return prompts
 
 
-def _admitted(claims: pd.DataFrame, equal: pd.DataFrame, prompts: pd.Series, limit: int) -> pd.Index:
+def _admitted(claims: pd.DataFrame, equal: pd.DataFrame, prompts: pd.Series, limit: int) -> set[str]:
     """Admits samples of near-equal prompts up to a limit: first those of the pairs of equal prompts, then the strongest."""
     ids = pd.Index([*equal.to_numpy().ravel(), *_strongest_first(claims)["sample_id"]]).drop_duplicates()
-    return ids[admit_distinct(prompts.loc[ids].tolist(), limit)]
+    return set(ids[admit_distinct(prompts.loc[ids].tolist(), limit)])
 
 
 def _equal_pair(row: dict[Any, Any]) -> dict[str, Any]:

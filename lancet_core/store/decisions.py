@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 from lancet_core.errors import ConfigError, StoreError
 from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
-from lancet_core.store.pairs import APPROVE, SKIP, VERDICTS, Pair, find_pair
+from lancet_core.store.pairs import SKIP, VERDICTS, Pair, find_pair
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord
 from lancet_core.workspace import Workspace
 
 UNDO = "undo"
+REFUSE, KEEP, REPLACE = "refuse", "keep", "replace"
 WORDS = {"approve": "approved", "reject": "rejected", "skip": "skipped", "flag": "flagged"}
 
 
@@ -90,8 +91,38 @@ class StaleDecision(StoreError):
             happened = f"the verdict you saw on pair {pair_id} was taken back meanwhile"
         else:
             word = WORDS[decision.verdict]
-            happened = f"{decision.reviewer} {word} pair {pair_id} at {decision.decided_at:%H:%M} UTC, after you opened it"
+            happened = f"{decision.reviewer} {word} pair {pair_id} at {decision.decided_at:%H:%M} UTC"
         super().__init__(f"{happened}; your verdict was not kept: look at the pair again and decide anew")
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What an act on many pairs did.
+
+    Attributes:
+        decisions: The decisions that were kept.
+        left: Pairs that stayed as they were.
+    """
+
+    decisions: tuple[Decision, ...]
+    left: int
+
+
+class DecidedAlready(StoreError):
+    """Other decisions hold on some of many pairs.
+
+    Attributes:
+        decisions: The decisions that hold.
+    """
+
+    def __init__(self, decisions: Sequence[Decision], asked: int) -> None:
+        self.decisions = tuple(decisions)
+        first = decisions[0]
+        some = f"{len(decisions)} of {asked} pairs are decided otherwise: " if asked > 1 else ""
+        super().__init__(
+            f"{some}{first.reviewer} {WORDS[first.verdict]} pair {first.pair_id} at {first.decided_at:%H:%M} UTC; nothing was "
+            "kept: to decide anew give --replace (in Python replace=True)"
+        )
 
 
 def add_decision(workspace: Workspace, draft: Draft) -> Decision:
@@ -109,7 +140,7 @@ def add_decision(workspace: Workspace, draft: Draft) -> Decision:
     with writing(workspace) as connection:
         pair = find_pair(connection, draft.pair_id)
         holding = _find(connection, pair.decision_id)
-        if holding is not None and (holding.verdict, holding.reviewer) == (draft.verdict, draft.reviewer):
+        if holding is not None and _stands(holding, draft):
             return holding
         skipped = holding is not None and holding.verdict == SKIP
         if pair.decision_id != draft.seen_decision_id and not skipped:
@@ -117,25 +148,39 @@ def add_decision(workspace: Workspace, draft: Draft) -> Decision:
         return _append(connection, pair, draft)
 
 
-def approve_all(workspace: Workspace, pair_ids: Sequence[str], reviewer: str) -> int:
-    """Approves the pairs that are still undecided, as one act that one undo takes back.
+def add_decisions(workspace: Workspace, drafts: Sequence[Draft], *, decided: str = REFUSE) -> Decided:
+    """Keeps decisions as one act, all of them or none, that one undo takes back.
 
-    Returns:
-        How many were approved.
+    Args:
+        workspace: Where the pairs lie.
+        drafts: The decisions, one for each pair; what their reviewers saw does not count.
+        decided: What becomes of pairs on which another decision holds: `refuse` keeps nothing at all, `keep` leaves them as they
+            are, `replace` decides anew. A pair that was skipped may be decided on in any case, and a decision that holds already
+            is not kept again.
 
     Raises:
+        DecidedAlready: Another decision holds on some pairs.
         StoreError: There is no such pair.
-        ConfigError: The reviewer has no name.
+        ConfigError: There is no such verdict, or a reviewer has no name.
     """
-    _check(APPROVE, reviewer)
-    bulk = secrets.token_hex(8)
+    for draft in drafts:
+        _check(draft.verdict, draft.reviewer)
+    bulk = secrets.token_hex(8) if len(drafts) > 1 else ""
     with writing(workspace) as connection:
-        undecided = [
-            pair for pair_id in pair_ids if (pair := find_pair(connection, pair_id)).decision_id is None
+        pairs = _find_pairs(connection, [draft.pair_id for draft in drafts])
+        holding = [_find(connection, pair.decision_id) for pair in pairs]
+        standing = list(map(_stands, holding, drafts))
+        others = [held for held, stands in zip(holding, standing, strict=True) if held and not stands]
+        others = [held for held in others if held.verdict != SKIP]
+        if others and decided == REFUSE:
+            raise DecidedAlready(others, len(drafts))
+        left = {held.pair_id for held in others} if decided == KEEP else set()
+        kept = [
+            _append(connection, pair, draft, bulk=bulk)
+            for pair, draft, stands in zip(pairs, drafts, standing, strict=True)
+            if not stands and pair.pair_id not in left
         ]
-        for pair in undecided:
-            _append(connection, pair, Draft(pair.pair_id, APPROVE, reviewer), bulk=bulk)
-    return len(undecided)
+    return Decided(tuple(kept), len(drafts) - len(kept))
 
 
 def undo_last(study: StudyRecord, reviewer: str) -> list[Decision]:
@@ -171,6 +216,35 @@ def list_decisions(study: StudyRecord) -> pd.DataFrame:
         rows = connection.execute(chosen).all()
     frame = pd.DataFrame([tuple(row) for row in rows], columns=columns)
     return frame.astype({"supersedes": "Int64", "seconds": "float64", "decided_at": "datetime64[us, UTC]"})
+
+
+def _find_pairs(connection: Connection, pair_ids: Sequence[str]) -> list[Pair]:
+    """Looks up pairs by id.
+
+    Raises:
+        StoreError: Some are not there, or one is meant twice.
+    """
+    if len(set(pair_ids)) < len(pair_ids):
+        twice = next(pair_id for pair_id in pair_ids if pair_ids.count(pair_id) > 1)
+        raise StoreError(f"pair {twice} is decided on twice; give one verdict for it")
+    pairs, unknown = [], []
+    for pair_id in pair_ids:
+        try:
+            pairs.append(find_pair(connection, pair_id))
+        except StoreError as error:
+            unknown.append(error)
+    if len(unknown) > 1 or (unknown and pairs):
+        raise StoreError(
+            f"{len(unknown)} of {len(pair_ids)} pairs are not there, so nothing was kept: {unknown[0]}"
+        )
+    if unknown:
+        raise unknown[0]
+    return pairs
+
+
+def _stands(holding: Decision | None, draft: Draft) -> bool:
+    """Whether what somebody decides is what they decided before."""
+    return holding is not None and (holding.verdict, holding.reviewer) == (draft.verdict, draft.reviewer)
 
 
 def _check(verdict: str, reviewer: str) -> None:

@@ -1,12 +1,14 @@
 """Review: pairs are proposed from an attribution, read by people, and decided for good."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 
 from lancet_core.acts.attribute import Attribution
 from lancet_core.correction.case_pairs import pairs_of_case
+from lancet_core.correction.equal_prompts import without_clashes
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.pairs import AGREEMENT_THRESHOLD, propose_pairs
 from lancet_core.correction.settings import PairSettings
@@ -16,7 +18,7 @@ from lancet_core.models.fingerprints import resolve_model
 from lancet_core.runs.run import Run
 from lancet_core.store import decisions as log
 from lancet_core.store import pairs as store
-from lancet_core.store.decisions import Decision, Draft
+from lancet_core.store.decisions import Decided, Decision, Draft
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.attributions import cluster_of_case, latest_corpus_attribution
 from lancet_core.study.queue import EVERYTHING, Scope, pairs_in_scope
@@ -48,6 +50,21 @@ class Agreement:
     n: int
     agreeing: int
     rate: float | None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What a file of pairs holds.
+
+    Attributes:
+        rows: Its rows.
+        pairs: Verdicts to how many pairs with it were written; empty for the log of decisions.
+        left_out: Approved pairs that the format cannot hold.
+    """
+
+    rows: int
+    pairs: Mapping[str, int] = field(default_factory=dict)
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -179,6 +196,22 @@ def decide(
     return log.add_decision(workspace, draft)
 
 
+def decide_all(workspace: Workspace, drafts: Sequence[Draft], *, replace: bool = False) -> Decided:
+    """Keeps decisions on many pairs as one act, all or none, that one undo takes back.
+
+    Args:
+        workspace: Where the pairs lie.
+        drafts: A decision for each pair.
+        replace: Whether pairs on which another decision holds are decided anew.
+
+    Raises:
+        DecidedAlready: Another decision holds on some pairs, and `replace` is not given.
+        StoreError: There is no such pair, or one is decided on twice.
+        ConfigError: There is no such verdict, or the reviewer has no name.
+    """
+    return log.add_decisions(workspace, drafts, decided=log.REPLACE if replace else log.REFUSE)
+
+
 def undo(study: StudyRecord, reviewer: str) -> list[Decision]:
     """Takes back the reviewer's last decision that still holds; a bulk approval as a whole.
 
@@ -232,7 +265,9 @@ def approve_bulk(study: StudyRecord, reviewer: str, scope: Scope | None = None) 
     Raises:
         ConfigError: The reviewer has no name.
     """
-    return log.approve_all(study.workspace, _approvable(study, scope or Scope()), reviewer.strip())
+    ids = _approvable(study, scope or Scope())
+    drafts = [Draft(pair_id, store.APPROVE, reviewer.strip()) for pair_id in ids]
+    return len(log.add_decisions(study.workspace, drafts, decided=log.KEEP).decisions)
 
 
 def approved_pairs(study: StudyRecord, scope: Scope | None = None) -> list[ReviewedPair]:
@@ -245,7 +280,7 @@ def approved_pairs(study: StudyRecord, scope: Scope | None = None) -> list[Revie
     return list(reviewed_pairs(study.samples(), pairs[pairs["verdict"] == store.APPROVE]))
 
 
-def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope | None = None) -> int:
+def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope | None = None) -> Exported:
     """Writes pairs or decisions to a file, whole or not at all.
 
     Args:
@@ -256,7 +291,7 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
         scope: Whose pairs; None takes all of the study.
 
     Returns:
-        How many rows were written.
+        What was written.
 
     Raises:
         ConfigError: There is no such format.
@@ -265,18 +300,22 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
     """
     if format not in FORMATS:
         raise ConfigError(f"format is {format!r}; it takes one of {', '.join(FORMATS)}")
-    scope = scope or Scope(reach=EVERYTHING)
     if format == "decisions":
-        return write_rows(path, decisions(study))
-    if format in {"csv", "parquet"}:
-        return write_table(path, pair_table(study.samples(), pairs_in_scope(study, scope)), format)
+        return Exported(write_rows(path, decisions(study)))
+    samples, pairs = study.samples(), pairs_in_scope(study, scope or Scope(reach=EVERYTHING))
     if format in {"kto", "dpo"}:
+        approved = list(reviewed_pairs(samples, pairs[pairs["verdict"] == store.APPROVE]))
         model = resolve_model(study.model)
-        return write_preferences(
-            path, approved_pairs(study, scope), format, model=model, template=study.template
-        )
-    pairs = pairs_in_scope(study, scope)
-    return write_pair_lines(path, reviewed_pairs(study.samples(), pairs[pairs["verdict"] != ""]))
+        rows = write_preferences(path, approved, format, model=model, template=study.template)
+        written = rows if format == "dpo" else len(approved)
+        return Exported(rows, {store.APPROVE: written}, len(approved) - written)
+    if format == "pairs":
+        pairs = pairs[pairs["verdict"] != ""]
+        rows = write_pair_lines(path, reviewed_pairs(samples, pairs))
+    else:
+        rows = write_table(path, pair_table(samples, pairs), format)
+    verdicts = pairs["verdict"].replace("", "undecided").value_counts()
+    return Exported(rows, {str(verdict): int(count) for verdict, count in verdicts.items()})
 
 
 def _cluster_pairs(study: StudyRecord, run: Run[Attribution], settings: PairSettings) -> pd.DataFrame:
@@ -298,10 +337,4 @@ def _approvable(study: StudyRecord, scope: Scope) -> list[str]:
     """Ids of undecided pairs with which the scorer agrees, each sample in one of them."""
     pairs = _scored_pairs(study, scope)
     open_pairs = pairs[(pairs["verdict"] == "") & pairs["scorer_agrees"].fillna(False).astype(bool)]
-    taken: set[str] = set()
-    ids = []
-    for pair_id, *sides in open_pairs[["pair_id", "positive_id", "negative_id"]].itertuples(index=False):
-        if not taken & set(sides):
-            taken |= set(sides)
-            ids.append(str(pair_id))
-    return ids
+    return without_clashes(open_pairs)["pair_id"].tolist()

@@ -32,7 +32,7 @@ from lancet_core.models.settings import GenerationSettings
 from lancet_core.runs.run import OnStatus, Run, list_runs
 from lancet_core.store import pairs as pair_store
 from lancet_core.store import studies as store
-from lancet_core.store.decisions import Decision
+from lancet_core.store.decisions import Decision, Draft
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
@@ -207,16 +207,36 @@ class Pairs:
         return review.approved_pairs(self.study, self.scope)
 
     def approve(self, pair_ids: Sequence[str], *, reviewer: str) -> list[Decision]:
-        """Approves pairs by id.
+        """Approves pairs by id; as `decide`."""
+        return self.decide(pair_ids, pair_store.APPROVE, reviewer=reviewer)
+
+    def decide(
+        self, pair_ids: Sequence[str], verdict: str, *, reviewer: str, replace: bool = False
+    ) -> list[Decision]:
+        """Decides on pairs by id, all or none, as one act that one undo takes back.
+
+        Args:
+            pair_ids: The pairs.
+            verdict: `approve`, `reject`, `skip` or `flag`.
+            reviewer: Who decides.
+            replace: Whether pairs are decided anew on which another decision holds.
+
+        Returns:
+            The decisions that were kept; none for a pair that the reviewer had decided so before.
 
         Raises:
-            StoreError: There is no such pair, or somebody decided on it already.
-            ConfigError: The reviewer has no name.
+            StoreError: There is no such pair, or another decision holds on one.
+            ConfigError: There is no such verdict, or the reviewer has no name.
         """
-        return [
-            review.decide(self.study.workspace, pair_id, pair_store.APPROVE, reviewer=reviewer)
-            for pair_id in pair_ids
-        ]
+        drafts = [Draft(pair_id, verdict, reviewer.strip()) for pair_id in pair_ids]
+        return list(review.decide_all(self.study.workspace, drafts, replace=replace).decisions)
+
+    @property
+    def equal_prompts(self) -> int:
+        """How many have two equal prompts, as a preference (DPO) needs."""
+        prompts = self.study.samples().set_index("id")["prompt"]
+        pairs = pairs_in_scope(self.study, self.scope)
+        return int((pairs["positive_id"].map(prompts) == pairs["negative_id"].map(prompts)).sum())
 
     def __len__(self) -> int:
         return len(pairs_in_scope(self.study, self.scope))

@@ -224,9 +224,10 @@ def test_pairs_are_proposed_listed_decided_and_exported(lancet, study, place):
     code, _out, err = lancet("pairs", "decide", pair["pair_id"], "reject", "--reviewer", "bob")
     assert code == 2
     assert "ann approved" in err
+    assert "--replace" in err
     assert lancet("pairs", "decide", pair["pair_id"], "maybe")[0] == 2
     again = lancet("pairs", "decide", pair["pair_id"], "reject", "--reviewer", "bob", "--replace", "--json")
-    assert json.loads(again[1])["verdict"] == "reject"
+    assert [each["verdict"] for each in json.loads(again[1])["decisions"]] == ["reject"]
     assert lancet("pairs", "decide", pair["pair_id"], "approve", "--reviewer", "ann", "--replace")[0] == 0
     assert lancet("pairs", "export", "mine", place / "pairs.jsonl")[0] == 0
     (line,) = (place / "pairs.jsonl").read_text().splitlines()

@@ -91,7 +91,7 @@ def test_what_a_review_works_from_is_what_it_was_sent_with(study):
 def test_undo_gives_back_all_decisions_of_a_bulk_act(study):
     propose(study, "ab", "cd")
     ids = pairs.list_pairs(study)["pair_id"].tolist()
-    decisions.approve_all(study.workspace, ids, "ann")
+    decisions.add_decisions(study.workspace, [Draft(pair_id, "approve", "ann") for pair_id in ids])
     assert sorted(undone.pair_id for undone in decisions.undo_last(study, "ann")) == sorted(ids)
     assert set(pairs.list_pairs(study)["verdict"]) == {""}
     assert decisions.undo_last(study, "ann") == []
