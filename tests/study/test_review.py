@@ -282,7 +282,7 @@ def test_exports_hold_what_their_formats_ask_for(study, tmp_path, monkeypatch):
     approve(study)
     decide(study, first(study)["pair_id"], "reject", reviewer="ann")
     out = tmp_path / "out"
-    assert review.export_pairs(study, out, "pairs") == 3
+    assert review.export_pairs(study, out, "pairs").rows == 3
     pairs = read_pairs(out)
     assert [pair.verdict for pair in pairs] == ["approve", "approve", "reject"]
     assert pairs[0].pair_id == approved.pair_id
@@ -291,18 +291,18 @@ def test_exports_hold_what_their_formats_ask_for(study, tmp_path, monkeypatch):
         0.9,
         "ann",
     )
-    assert review.export_pairs(study, out, "kto") == 4
+    assert review.export_pairs(study, out, "kto").rows == 4
     prompt = "\n\nHuman: Is it safe?\n\nAssistant:"
     assert lines(out)[0] == {"prompt": prompt, "completion": " Answer 0", "label": False}
     assert lines(out)[1] == {"prompt": prompt, "completion": " Answer 29", "label": True}
-    assert review.export_pairs(study, out, "dpo") == 1
+    assert review.export_pairs(study, out, "dpo").rows == 1
     assert lines(out) == [{"prompt": prompt, "chosen": " Answer 29", "rejected": " Answer 0"}]
     assert review.export_pairs(study, out, "csv") == PAIRS
     assert pd.read_csv(out)["positive_response"][0] == "Answer 0"
     assert review.export_pairs(study, out, "parquet") == PAIRS
     assert pd.read_parquet(out)["verdict"].tolist()[:4] == ["approve", "approve", "reject", ""]
     review.undo(study, "ann")
-    assert review.export_pairs(study, out, "decisions") == 4
+    assert review.export_pairs(study, out, "decisions").rows == 4
     assert [row["verdict"] for row in lines(out)] == ["approve", "approve", "reject", "undo"]
     assert lines(out)[0]["supersedes"] is None
 
@@ -320,7 +320,7 @@ def test_a_trainer_gets_the_tokens_of_the_study(study, tmp_path, monkeypatch, ch
     tokenizer.save_pretrained(tmp_path / "model")
     monkeypatch.setattr(review, "resolve_model", lambda _model: tmp_path / "model")
     approve(study)
-    assert review.export_pairs(study, tmp_path / "out", "kto") == 2
+    assert review.export_pairs(study, tmp_path / "out", "kto").rows == 2
     lm = LanguageModel(None, tokenizer, "", "cpu", 1000, "")
     for row, answer in zip(lines(tmp_path / "out"), ("Answer 0", "Answer 29"), strict=True):
         if chat:
