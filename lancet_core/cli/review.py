@@ -124,7 +124,7 @@ def decide(
             "--from", metavar="FILE", help="Decisions in a file: pair_id, verdict, optional reason."
         ),
     ] = "",
-    study: Annotated[
+    study_name: Annotated[
         str, typer.Option("--study", help="Decide on undecided pairs of this study, those of --where.")
     ] = "",
     where: Annotated[
@@ -140,7 +140,7 @@ def decide(
     reviewer: ReviewerOption = "",
 ) -> Iterator[Any]:
     """Decides on pairs, all or none of them in one step that one undo takes back; decisions are kept for good."""
-    asked = _Asked(tuple(words or ()), source, study, tuple(where or ()), everything)
+    asked = _Asked(tuple(words or ()), source, study_name, tuple(where or ()), everything)
     drafts, clashing = _drafts(workspace, asked, _reviewer(reviewer), decided=replace)
     done = review.decide_all(workspace, drafts, replace=replace)
     yield {

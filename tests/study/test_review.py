@@ -297,9 +297,9 @@ def test_exports_hold_what_their_formats_ask_for(study, tmp_path, monkeypatch):
     assert lines(out)[1] == {"prompt": prompt, "completion": " Answer 29", "label": True}
     assert review.export_pairs(study, out, "dpo").rows == 1
     assert lines(out) == [{"prompt": prompt, "chosen": " Answer 29", "rejected": " Answer 0"}]
-    assert review.export_pairs(study, out, "csv") == PAIRS
+    assert review.export_pairs(study, out, "csv").rows == PAIRS
     assert pd.read_csv(out)["positive_response"][0] == "Answer 0"
-    assert review.export_pairs(study, out, "parquet") == PAIRS
+    assert review.export_pairs(study, out, "parquet").rows == PAIRS
     assert pd.read_parquet(out)["verdict"].tolist()[:4] == ["approve", "approve", "reject", ""]
     review.undo(study, "ann")
     assert review.export_pairs(study, out, "decisions").rows == 4
