@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lancet_core.correction.case_pairs import pairs_of_case
 from lancet_core.correction.pairs import propose_pairs
 from lancet_core.correction.settings import PAPER_PAIRS, PairSettings
-from lancet_core.data.adapters import load_samples
+from lancet_core.data.loading import load_samples
 from lancet_core.errors import DataError
 
 ROWS = st.lists(
