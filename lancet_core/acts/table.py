@@ -12,6 +12,7 @@ from lancet_core.acts.attribute import AttributeRequest, Attribution
 from lancet_core.acts.build_demo import BuildDemoRequest, DemoBuilt
 from lancet_core.acts.cluster import Clustering, ClusterRequest
 from lancet_core.acts.compare import CompareRequest, Comparison
+from lancet_core.acts.contaminate import Contaminated, ContaminateRequest
 from lancet_core.acts.correct import Correction, CorrectRequest
 from lancet_core.acts.evaluate import EvaluateRequest, Evaluation
 from lancet_core.acts.index import IndexBuilt, IndexRequest
@@ -87,6 +88,10 @@ ACTS: dict[str, Act] = {
         "Comparison", "Comparing before and after", CompareRequest, Comparison,
         f"{_OPERATIONS}.compare", (MODEL, TEMPLATE, SCORERS), models=("after",), screen="prove", parameter="p_run",
         warm=True,
+    ),
+    "contaminate": Act(
+        "Contamination", "Contaminating the safe samples", ContaminateRequest, Contaminated,
+        f"{_OPERATIONS}.contaminate", (MODEL, TEMPLATE),
     ),
     "build_demo": Act(
         "Demo build", "Building the demo", BuildDemoRequest, DemoBuilt, "lancet_core.lab.factory.demo",

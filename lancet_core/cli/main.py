@@ -18,6 +18,7 @@ import typer
 from lancet_core.cli import (
     answers,
     attribution,
+    contamination,
     correction,
     dashboard,
     doctor,
@@ -44,6 +45,9 @@ app = typer.Typer(
 app.command("app", short_help="Start the dashboard.")(dashboard.open_app)
 app.add_typer(dashboard.demo, name="demo")
 app.add_typer(studies.commands, name="study")
+app.command("contaminate", short_help="Make training sets with known causes of bad answers.")(
+    contamination.contaminate
+)
 app.command("generate", short_help="Ask the model, and score its answer.")(answers.generate)
 app.command(
     "attribute", cls=options.GroupedCommand, short_help="Find the training samples behind an answer."
