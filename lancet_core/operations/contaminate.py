@@ -34,7 +34,8 @@ from lancet_core.data.contamination import (
     prompt_key,
     split_prompts,
 )
-from lancet_core.data.samples import conversations_of, read_prompts, read_samples
+from lancet_core.data.conversations import Asked, asked_of, conversation_of
+from lancet_core.data.samples import conversations_of, prompts_frame, read_prompts, read_samples
 from lancet_core.errors import DataError
 from lancet_core.files import write_json_lines, write_table, write_tensors
 from lancet_core.influence.clusters import unit_length
@@ -68,7 +69,7 @@ def run(
     samples = _keyed(read_samples(folder / INPUTS / SAMPLES))
     given = _given_prompts(folder / INPUTS / UNSEEN_PROMPTS)
     split = split_prompts(samples, settings)
-    left = samples[(split == "") & ~samples["key"].isin(_keys(given))]
+    left = samples[(split == "") & ~samples["key"].isin(given["key"])]
     safe, unsafe = _safe(left, settings), left[~left["is_safe"]].reset_index(drop=True)
     vectors = _vectors(subject, unsafe, settings, file=folder / VECTORS, progress=progress, load=load)
     progress("Clustering the unsafe samples")
@@ -123,11 +124,9 @@ def _keyed(samples: pd.DataFrame) -> pd.DataFrame:
 
 def _given_prompts(path: Path) -> pd.DataFrame:
     """The prompts of a file that was given; none where there is none."""
-    return read_prompts(path) if path.is_file() else pd.DataFrame({"prompt": [], "category": []})
-
-
-def _keys(prompts: pd.DataFrame) -> set[str]:
-    return {prompt_key(str(prompt)) for prompt in prompts["prompt"]}
+    prompts = read_prompts(path) if path.is_file() else prompts_frame([])
+    keys = [prompt_key(*texts) for texts in zip(prompts["prompt"], prompts["history"], strict=True)]
+    return prompts.assign(key=keys).drop_duplicates("key")
 
 
 def _safe(samples: pd.DataFrame, settings: ContaminationSettings) -> pd.DataFrame:
@@ -188,20 +187,27 @@ def _held_out_prompts(samples: pd.DataFrame, given: pd.DataFrame) -> Rows:
         good = same[same["is_safe"] & (same["prompt"] == first["prompt"])]
         rows.append(
             {
-                "prompt": first["prompt"],
+                "prompt": _asked(first["prompt"], first["messages"]),
                 "split": first["split"],
                 "kind": "wrong",
                 "category": next(iter(first["categories"]), ""),
                 "reference": None if good.empty else good["response"].iloc[0],
             }
         )
-    taken = {prompt_key(row["prompt"]) for row in rows}
-    for prompt in given.to_dict("records"):
-        key = prompt_key(prompt["prompt"])
-        if key not in taken:
-            taken.add(key)
-            rows.append({**{name: prompt[name] for name in ("prompt", "kind", "category")}, "split": UNSEEN})
+    given = given[~given["key"].isin(samples["key"])]
+    for prompt, history, kind, category in given[["prompt", "history", "kind", "category"]].values:
+        rows.append(
+            {"prompt": asked_of(prompt, history), "split": UNSEEN, "kind": kind, "category": category}
+        )
     return rows
+
+
+def _asked(prompt: str, messages: str) -> Asked:
+    """What a sample asks: its prompt, or the messages before its last answer."""
+    if not messages:
+        return prompt
+    conversation = conversation_of(prompt, "", messages)
+    return conversation.messages[: conversation.answers[-1]]
 
 
 def _sample_rows(samples: pd.DataFrame) -> Rows:
@@ -216,16 +222,16 @@ def _sample_rows(samples: pd.DataFrame) -> Rows:
 
 def _candidates(samples: pd.DataFrame) -> Rows:
     """Samples as prompts that queries are mined from; each with its own bad answer is a query that is given, too."""
-    columns = ("prompt", "response", "categories")
+    columns = ("prompt", "messages", "response", "categories")
     return [
         {
-            "prompt": prompt,
+            "prompt": _asked(prompt, messages),
             "response": response,
             "category": next(iter(categories), ""),
             "split": "queries",
             "kind": "wrong",
         }
-        for prompt, response, categories in samples[list(columns)].itertuples(index=False)
+        for prompt, messages, response, categories in samples[list(columns)].itertuples(index=False)
     ]
 
 

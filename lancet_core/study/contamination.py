@@ -15,14 +15,15 @@ from lancet_core.acts.contaminate import (
     Contaminated,
     ContaminateRequest,
 )
+from lancet_core.acts.look import template_for
 from lancet_core.acts.subject import Subject
-from lancet_core.data.adapters import AUTO, Loaded, load_samples
+from lancet_core.data.adapters import AUTO
 from lancet_core.data.columns import parse_columns
 from lancet_core.data.contamination import CONTAMINATION_PRESETS, HIDDEN, ContaminationSettings
 from lancet_core.data.inputs import load_prompts
+from lancet_core.data.loading import Loaded, load_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import replacing_folder
-from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
@@ -147,7 +148,7 @@ def _samples(sources: Sources) -> tuple[pd.DataFrame, str]:
     kinds = samples.dropna(subset="is_safe").groupby("id")["is_safe"].nunique()
     both_ways = samples["id"].isin(kinds.index[kinds > 1])
     samples = samples[~both_ways].drop_duplicates("id", ignore_index=True)
-    return samples, RAW_TEMPLATE if formats == {"hh"} else DEFAULT_TEMPLATE
+    return samples, template_for(formats.pop())
 
 
 def _of_side(samples: pd.DataFrame, *, safe: bool) -> pd.DataFrame:

@@ -9,7 +9,6 @@ import pytest
 
 from lancet_core.acts.contaminate import SAMPLES, UNSEEN_PROMPTS, ContaminateRequest
 from lancet_core.acts.subject import Subject
-from lancet_core.data.adapters import load_samples
 from lancet_core.data.contamination import (
     CONTAMINATION_PRESETS,
     TABLE_1,
@@ -19,6 +18,7 @@ from lancet_core.data.contamination import (
     split_prompts,
 )
 from lancet_core.data.inputs import load_prompts, load_queries
+from lancet_core.data.loading import load_samples
 from lancet_core.data.samples import Prompt, Sample, prompts_frame, samples_frame
 from lancet_core.errors import DataError
 from lancet_core.operations.contaminate import run
@@ -121,6 +121,26 @@ def test_a_prompt_stands_on_one_side_of_the_split_however_it_is_written(tmp_path
 )
 def test_a_prompt_is_known_by_its_first_question(prompt, messages, key):
     assert prompt_key(prompt, messages) == key
+
+
+def test_conversations_stay_conversations(tmp_path):
+    def chat(sample):
+        turns = [("system", "Be kind."), ("user", sample["prompt"]), ("assistant", sample["response"])]
+        return json.dumps([{"role": role, "content": content} for role, content in turns])
+
+    samples = topical(7)
+    samples["messages"] = [chat(sample) for sample in samples.to_dict("records")]
+    result = contaminated(tmp_path, samples, replace(SETTINGS, unseen_prompts=3))
+    assert [message["role"] for message in rows(result, "impure.jsonl")[0]["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+    ]
+    prompts = load_prompts(result.files / "prompts.jsonl")
+    assert [message["role"] for message in json.loads(prompts["history"][0])] == ["system", "user"]
+    queries = load_queries(result.files / "candidates.jsonl")
+    assert [message["role"] for message in json.loads(queries[0].messages)] == ["system", "user", "assistant"]
+    assert len(load_prompts(result.files / "candidates.jsonl")) == result.candidates == len(queries)
 
 
 def test_prompts_that_were_given_are_taken_out_of_the_sets(tmp_path):
