@@ -30,6 +30,30 @@ class PrepareRequest:
 
 
 @dataclass(frozen=True)
+class TemplateFit:
+    """How likely the model finds its samples under a template.
+
+    Attributes:
+        template: The template.
+        nll: Mean negative log-probability of a token that counts, in nats.
+        difference: The same less that of the study's template; below 0 the samples are likelier than under it.
+        error: Standard error of the difference.
+        samples: Samples that were measured.
+    """
+
+    template: str
+    nll: float
+    difference: float
+    error: float
+    samples: int
+
+    @property
+    def is_likelier(self) -> bool:
+        """Whether the samples are surely likelier under it than under the study's template: by three standard errors."""
+        return self.difference < -3 * self.error
+
+
+@dataclass(frozen=True)
 class Prepared(Result):
     """The samples that a study is made of.
 
@@ -41,6 +65,7 @@ class Prepared(Result):
         shortened: Samples whose response alone exceeds the context, and is cut from its right.
         units: Sublayers of the model that influence is computed on.
         template: The study's template, with the day where it writes one.
+        templates: How likely the samples are under each known template, likeliest first.
     """
 
     context: int = 0
@@ -50,6 +75,7 @@ class Prepared(Result):
     shortened: int = 0
     units: int = 0
     template: str = ""
+    templates: tuple[TemplateFit, ...] = ()
 
     @property
     def outcome(self) -> str:

@@ -26,6 +26,7 @@ from lancet_core.cli import (
     lab,
     options,
     output,
+    queries,
     review,
     runs,
     studies,
@@ -48,6 +49,7 @@ app.add_typer(studies.commands, name="study")
 app.command("contaminate", short_help="Make training sets with known causes of bad answers.")(
     contamination.contaminate
 )
+app.add_typer(queries.commands, name="queries")
 app.command("generate", short_help="Ask the model, and score its answer.")(answers.generate)
 app.command(
     "attribute", cls=options.GroupedCommand, short_help="Find the training samples behind an answer."

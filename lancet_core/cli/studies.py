@@ -1,18 +1,20 @@
 """`lancet study`: makes, lists, shows and deletes studies."""
 
+import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from lancet_core.acts.prepare import CUT
+from lancet_core.acts.prepare import CUT, TemplateFit
 from lancet_core.cli.following import RunBar, finish
 from lancet_core.cli.options import with_workspace
 from lancet_core.cli.output import confirm, print_facts, print_line, print_note, print_table
 from lancet_core.data.conversations import LAST
 from lancet_core.data.samples import conversations_of, read_prompts
 from lancet_core.errors import ConfigError, StoreError
+from lancet_core.study.changes import scorer_means
 from lancet_core.study.looking import first_rows
 from lancet_core.study.study import Study, create_study, list_studies, look_at
 from lancet_core.workspace import Workspace
@@ -133,6 +135,33 @@ def look(
         print_table(("reason", "rows", "first"), found.reasons.values.tolist(), cut=("reason",))
 
 
+@commands.command("set")
+@with_workspace
+def change(
+    study: Study,
+    template: Annotated[
+        str | None, typer.Option(help="How a prompt is written for the model, as in create.")
+    ] = None,
+    harmful_scorer: Annotated[
+        str | None, typer.Option(help="Folder of the harmful scorer; none: without.")
+    ] = None,
+    helpful_scorer: Annotated[
+        str | None, typer.Option(help="Folder of the helpful scorer; none: without.")
+    ] = None,
+    prompts: Annotated[str | None, typer.Option(help="File of evaluation prompts; none: without.")] = None,
+) -> Iterator[Any]:
+    """Changes template, scorers or prompts of a study; its runs and decisions stay."""
+    with RunBar() as bar:
+        changed = study.change(
+            on_status=bar,
+            template=template,
+            harmful_scorer=harmful_scorer,
+            helpful_scorer=helpful_scorer,
+            prompts=prompts,
+        )
+    yield from print_study(changed)
+
+
 @commands.command("list")
 @with_workspace
 def list_all(workspace: Workspace) -> Iterator[Any]:
@@ -220,18 +249,31 @@ def _holdings(study: Study) -> dict[str, float]:
     found: dict[str, float] = {"queries": len(study.queries())}
     if study.prompts_file is not None:
         found["prompts"] = len(read_prompts(study.prompts_file))
-    samples = study.samples()
-    for name in ("harmful", "helpful"):
-        for word, scores in samples.groupby(samples["is_safe"].map({True: "safe", False: "unsafe"}))[name]:
-            if scores.notna().any():
-                found[f"{name}_of_{word}"] = round(float(scores.mean()), 3)
-    return found
+    return found | scorer_means(study.samples())
 
 
 def print_study(study: Study) -> Iterator[Any]:
     """Yields one study for `--json`, and prints it for people."""
     facts = describe(study)
     counts = study.counts | _holdings(study)
-    yield {**facts, "counts": counts}
+    fits = study.template_fits
+    yield {**facts, "counts": counts, "templates": fits}
     facts.pop("counts")
     print_facts({name.replace("_", " "): value for name, value in {**facts, **counts}.items()})
+    print_fits(study.name, fits)
+
+
+def print_fits(name: str, fits: Sequence[TemplateFit]) -> None:
+    """Prints how likely the samples are under each template, and proposes the likeliest."""
+    if not fits:
+        return
+    print_line(f"mean NLL of {fits[0].samples} samples under each known template, in nats per token")
+    print_table(
+        ("template", "nll", "beside the study's"),
+        [(fit.template, fit.nll, f"{fit.difference:+.3f}") for fit in fits],
+    )
+    if fits[0].is_likelier:
+        print_note(
+            f"the samples are likelier under the template {fits[0].template!r}, by {-fits[0].difference:.3f} ± {fits[0].error:.3f} nats "
+            f"per token: was the model trained with it? lancet study set {name} --template {shlex.quote(fits[0].template)}"
+        )

@@ -4,6 +4,7 @@
 |---|---|
 | `auto` | the tokenizer's chat template, or Human and Assistant where it has none |
 | a name | that one of a tokenizer's named chat templates |
+| `alpaca`, `safe-rlhf` … | a text that published models were trained with (`KNOWN_TEXTS`) |
 | `raw` | prompt and response as they are |
 | a text with `{prompt}` | that text before each answer |
 
@@ -30,6 +31,21 @@ from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 
 DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
 PLACE = "{prompt}"
+_ALPACA = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+_VICUNA = (
+    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers "
+    "to the user's questions."
+)
+KNOWN_TEXTS = {
+    "human": DEFAULT_TEXT,
+    "safe-rlhf": "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:",
+    "alpaca": f"{_ALPACA}\n\n### Instruction:\n{PLACE}\n\n### Response:\n",
+    "vicuna": f"{_VICUNA} USER: {PLACE} ASSISTANT:",
+    "llama-2": "[INST] {prompt} [/INST]",
+    "chatml": "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n",
+    "question": "Question: {prompt}\nAnswer:",
+}
+"""Texts that published models were fine-tuned with, by the names that `--template` takes."""
 DAY_MARK = "@"
 CHAT_TEMPLATE_FILE = "chat_template.jinja"
 _NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
@@ -112,15 +128,27 @@ def chat_template(tokenizer: Any, template: str) -> str | None:
     name = template.partition(DAY_MARK)[0]
     own = tokenizer.chat_template
     named = own if isinstance(own, Mapping) else {} if own is None else {_DEFAULT_NAME: own}
-    if name == DEFAULT_TEMPLATE and (not named or _DEFAULT_NAME in named):
-        return named.get(_DEFAULT_NAME)
+    if name == DEFAULT_TEMPLATE and _DEFAULT_NAME in named:
+        return str(named[_DEFAULT_NAME])
     if name in named:
         return str(named[name])
-    choices = ", ".join([DEFAULT_TEMPLATE, RAW_TEMPLATE] if not isinstance(own, Mapping) else sorted(named))
+    if name in KNOWN_TEXTS or (name == DEFAULT_TEMPLATE and not named):
+        return None
+    choices = ", ".join(known_templates(tokenizer))
     raise ConfigError(
         f"the template {template!r} is none of this model; it has {choices}; choose one with --template, or write a text with "
         f"{PLACE} where the prompt goes"
     )
+
+
+def known_templates(tokenizer: Any) -> list[str]:
+    """Names of the templates that a model may have been trained with: its own, those of published models, and none."""
+    own = tokenizer.chat_template
+    named = sorted(own) if isinstance(own, Mapping) else []
+    usual = [DEFAULT_TEMPLATE] if own is None or not named or _DEFAULT_NAME in named else []
+    # Without a chat template the usual text is the first of the known ones.
+    known = [name for name in KNOWN_TEXTS if own is not None or KNOWN_TEXTS[name] != DEFAULT_TEXT]
+    return [*usual, *(name for name in named if name != _DEFAULT_NAME), *known, RAW_TEMPLATE]
 
 
 def with_day(tokenizer: Any, template: str, day: datetime.date) -> str:
@@ -147,7 +175,7 @@ def has_chat_template(folder: Path, template: str) -> bool:
         folder: The model's folder.
         template: The study's template.
     """
-    if template == RAW_TEMPLATE or PLACE in template:
+    if template in {RAW_TEMPLATE, *KNOWN_TEXTS} or PLACE in template:
         return False
     if (folder / CHAT_TEMPLATE_FILE).is_file() or (folder / "chat_templates").is_dir():
         return True
@@ -292,7 +320,7 @@ def _text_before(messages: Sequence[Message], template: str) -> str:
     prompt = "\n\n".join(str(message["content"] or "") for message in messages)
     if template == RAW_TEMPLATE:
         return prompt
-    text = template if PLACE in template else DEFAULT_TEXT
+    text = template if PLACE in template else KNOWN_TEXTS.get(template, DEFAULT_TEXT)
     return text.replace(PLACE, prompt)
 
 

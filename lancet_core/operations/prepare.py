@@ -13,6 +13,7 @@ from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
 from lancet_core.operations.answering import load_scorers
 from lancet_core.operations.measuring import measure
+from lancet_core.operations.template_fits import template_fits
 from lancet_core.progress import Progress, silent
 
 
@@ -39,13 +40,14 @@ def run(
     if request.day:
         template = with_day(lm.tokenizer, template, date.fromisoformat(request.day))
     measured = measure(lm, samples, template, too_long=request.too_long, progress=progress)
-    context = lm.context
-    del lm
     usable = measured["reason"] == ""
     if not usable.any():
         raise DataError(f"no sample can be used; the first: {measured['reason'].iloc[0]}")
     lengths = {name: measured.loc[usable, name] for name in ("tokens", "counted")}
     kept = samples[usable].assign(**lengths).reset_index(drop=True)
+    fits = template_fits(lm, kept, template, progress)
+    context = lm.context
+    del lm
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer)
     scores = scorers.score(kept["prompt"].tolist(), kept["response"].tolist(), progress)
     write_table(folder / SAMPLES, kept.assign(harmful=scores["harmful"], helpful=scores["helpful"]))
@@ -59,4 +61,5 @@ def run(
         shortened=int((measured.loc[usable, "lost"] > 0).sum()),
         units=len(units),
         template=template,
+        templates=fits,
     )

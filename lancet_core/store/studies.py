@@ -5,6 +5,7 @@ import shutil
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
@@ -18,6 +19,7 @@ from lancet_core.store.run_status import now
 from lancet_core.store.runs import RunFilter, delete_run, list_runs
 from lancet_core.workspace import Workspace
 
+TEMPLATE_FITS = "templates.json"
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -86,6 +88,11 @@ class StudyRecord:
         """The table of evaluation prompts, None where the study has none."""
         path = self.folder / "prompts.parquet"
         return path if path.is_file() else None
+
+    @property
+    def templates_file(self) -> Path:
+        """How likely the samples are under each known template; studies of older versions have none."""
+        return self.folder / TEMPLATE_FITS
 
     @property
     def factors_folder(self) -> Path:
@@ -165,11 +172,27 @@ def list_studies(workspace: Workspace) -> list[StudyRecord]:
     return [StudyRecord(workspace, **row) for row in rows]
 
 
-def delete_study(study: StudyRecord) -> None:
-    """Deletes a study with its queries, pairs, decisions, runs and folder.
+def update_study(study: StudyRecord, **values: Any) -> StudyRecord:
+    """Changes what a study is made of.
+
+    Args:
+        study: The study.
+        **values: Fields of `NewStudy` and their new values.
 
     Raises:
-        StoreError: A run of it is still going.
+        StoreError: There is no such study any more.
+    """
+    named = schema.studies.c.name == study.name
+    with writing(study.workspace) as connection:
+        connection.execute(sa.update(schema.studies).where(named).values(values))
+    return get_study(study.workspace, study.name)
+
+
+def check_idle(study: StudyRecord) -> None:
+    """Checks that no run of a study is going.
+
+    Raises:
+        StoreError: One is; the message names it.
     """
     runs = list_runs(study.workspace, RunFilter(study=study.name))
     going = next((run for run in runs if not run.is_final), None)
@@ -177,7 +200,16 @@ def delete_study(study: StudyRecord) -> None:
         raise StoreError(
             f"study {study.name!r} has a run going: {going.id}; cancel it first: lancet runs cancel {going.id}"
         )
-    for run in runs:
+
+
+def delete_study(study: StudyRecord) -> None:
+    """Deletes a study with its queries, pairs, decisions, runs and folder.
+
+    Raises:
+        StoreError: A run of it is still going.
+    """
+    check_idle(study)
+    for run in list_runs(study.workspace, RunFilter(study=study.name)):
         delete_run(study.workspace, run.id)
     with writing(study.workspace) as connection:
         connection.execute(sa.delete(schema.studies).where(schema.studies.c.name == study.name))

@@ -128,7 +128,7 @@ def begin(
     """
     check_choices(materials)
     _check_free(workspace, name)
-    harmful, helpful = map(_scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
+    harmful, helpful = map(scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
     source = model_source(materials.model)
     loaded = _load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
@@ -289,7 +289,7 @@ def _keep_model(model: Any, folder: Path) -> str:
     return str(folder)
 
 
-def _scorer_folder(folder: str | Path) -> str:
+def scorer_folder(folder: str | Path) -> str:
     """Makes a scorer folder absolute and checks its card; empty stays empty."""
     if not folder:
         return ""

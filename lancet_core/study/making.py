@@ -10,16 +10,16 @@ from typing import Any
 
 from lancet_core.acts.prepare import Prepared
 from lancet_core.acts.subject import Subject
-from lancet_core.config import from_dict
+from lancet_core.config import from_dict, to_dict
 from lancet_core.data.reading import read_rows
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, StoreError
-from lancet_core.files import read_json_or_none, write_json_lines, write_table
+from lancet_core.files import read_json_or_none, write_json, write_json_lines, write_table
 from lancet_core.runs.locks import take_lock
 from lancet_core.runs.run import Run, open_run
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
-from lancet_core.store.studies import NewStudy, StudyRecord
+from lancet_core.store.studies import TEMPLATE_FITS, NewStudy, StudyRecord
 from lancet_core.workspace import Workspace
 
 MAKING, READ, REJECTED = "materials.json", "read.parquet", "rejected.jsonl"
@@ -62,6 +62,7 @@ def complete(workspace: Workspace, name: str) -> StudyRecord:
         run = open_run(workspace, making.run, "prepare")
         subject, result = from_dict(Subject, run.order.subject), run.result
         counts = _write_samples(folder, making, result)
+        write_json(folder / TEMPLATE_FITS, [to_dict(fit) for fit in result.templates])
         (folder / READ).unlink(missing_ok=True)
         scorers = (subject.harmful_scorer, subject.helpful_scorer)
         study = store.add_study(

@@ -22,6 +22,7 @@ from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import Evaluation
 from lancet_core.acts.index import IndexBuilt
 from lancet_core.acts.look import Looked
+from lancet_core.acts.prepare import TemplateFit
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.conversations import Asked, Message
@@ -36,7 +37,7 @@ from lancet_core.store.decisions import Decision, Draft
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
-from lancet_core.study import attributions, cases, corrections, indexes, looking, proofs, review
+from lancet_core.study import attributions, cases, changes, corrections, indexes, looking, proofs, review
 from lancet_core.study.creation import Materials, create
 from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
 from lancet_core.workspace import Workspace, open_workspace
@@ -165,6 +166,32 @@ class Study(StudyRecord):
         """Compares a corrected model with the study's on the same prompts, and says whether it is corrected; see `proofs.compare`."""
         chosen = None if case is None else as_queries(case)[0]
         return proofs.compare(self, after, chosen, settings=settings)
+
+    def add_queries(self, queries: str | Path | Sequence[Query]) -> int:
+        """Adds queries, from a file or as they are, and gives how many were new; those that are there already stay.
+
+        Raises:
+            DataError: The file cannot be used.
+        """
+        return changes.add_queries(self, queries)
+
+    def change(self, *, on_status: OnStatus | None = None, **values: Any) -> "Study":
+        """Changes template, scorers or prompts; runs and decisions stay. See `changes.change`.
+
+        Args:
+            on_status: Called whenever the run that measures the samples was looked at.
+            **values: `template`, `harmful_scorer`, `helpful_scorer`, `prompts`; `none` takes a scorer or the prompts away.
+
+        Raises:
+            ConfigError: Nothing is to be changed.
+            StoreError: A run of the study is going.
+        """
+        return handle(changes.change(self, on_status=on_status, **values))
+
+    @property
+    def template_fits(self) -> tuple[TemplateFit, ...]:
+        """How likely the model finds its samples under each known template, likeliest first; empty where it was not measured."""
+        return changes.template_fits(self)
 
     def queries(self) -> pd.DataFrame:
         """Lists its queries, oldest first: `id`, `prompt`, `response`, `polarity`, `source`, `category`, `group`, `created_at`."""
