@@ -31,6 +31,11 @@ class Workspace:
         return self.folder / "studies"
 
     @property
+    def models(self) -> Path:
+        """One sub-folder for each model that was made of another kind of file."""
+        return self.folder / "models"
+
+    @property
     def runs(self) -> Path:
         """One sub-folder for each run."""
         return self.folder / "runs"

@@ -48,6 +48,7 @@ TORCH_FREE_MODULES = (
     "lancet_core.runs.run",
     "lancet_core.models.settings",
     "lancet_core.models.fingerprints",
+    "lancet_core.models.gguf_files",
     "lancet_core.influence.methods",
     "lancet_core.influence.presets",
     "lancet_core.influence.settings",

@@ -18,10 +18,12 @@ class PrepareRequest:
         too_long: What becomes of a sample whose response alone exceeds the context: `cut` keeps its beginning, as trainers do;
             `reject` leaves it out.
         day: The day that templates write which write one (ISO), unless the study's template names another.
+        gguf: GGUF file that the model's folder is first made of, where it is not there yet; empty for other models.
     """
 
     too_long: str = CUT
     day: str = ""
+    gguf: str = ""
 
     @property
     def title(self) -> str:

@@ -14,13 +14,14 @@ from lancet_core.cli.output import confirm, print_facts, print_line, print_note,
 from lancet_core.data.conversations import LAST
 from lancet_core.data.samples import conversations_of, read_prompts
 from lancet_core.errors import ConfigError, StoreError
+from lancet_core.models.gguf_files import unpacking_facts
 from lancet_core.study.changes import scorer_means
 from lancet_core.study.looking import first_rows
 from lancet_core.study.study import Study, create_study, list_studies, look_at
 from lancet_core.workspace import Workspace
 
 commands = typer.Typer(help="Make, list, show and delete studies.")
-ModelFolder = Annotated[str, typer.Option(help="Folder or hub id of the causal language model.")]
+ModelFolder = Annotated[str, typer.Option(help="Folder, GGUF file or hub id of the causal language model.")]
 TrainFile = Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")]
 FormatOption = Annotated[
     str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
@@ -92,6 +93,11 @@ def create(
             prompts=prompts,
         )
     yield from print_study(study)
+    unpacked = unpacking_facts(study.model)
+    if unpacked:
+        print_note(
+            f"{unpacked['file']} was unpacked in {unpacked['seconds']} s to {unpacked['megabytes']:,} MB of safetensors"
+        )
     if study.counts.get("rejected"):
         print_note(
             f"{study.counts['rejected']} rows were rejected; number and reason of each: {study.rejected_file}"

@@ -182,7 +182,7 @@ def fingerprint_model(folder: str | Path) -> str:
     for file in sorted(path.iterdir()):
         if file.name in names or file.suffix in {".safetensors", ".model"}:
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
-            for block in _blocks(file):
+            for block in file_blocks(file):
                 digest.update(block)
     return digest.hexdigest()[:16]
 
@@ -223,7 +223,8 @@ def _indexed_shards(path: Path) -> list[Path]:
     return [path / Path(shard).name for shard in sorted(set(names.values()))]
 
 
-def _blocks(file: Path) -> Iterator[bytes]:
+def file_blocks(file: Path) -> Iterator[bytes]:
+    """Gives the blocks of a file that its hash is made of: all up to 64 MB, above that 64 evenly spaced ones."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         if size <= _WHOLE_FILE_BYTES:

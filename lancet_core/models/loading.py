@@ -105,7 +105,7 @@ def load_speech(folder_or_id: str) -> LanguageModel:
     folder = resolve_model(folder_or_id)
     check_model_folder(folder)
     base = adapter_base(folder)
-    with _loading(folder, "a model"):
+    with loading_errors(folder, "a model"):
         config = AutoConfig.from_pretrained(base or folder, trust_remote_code=False, local_files_only=True)
     tokenizer = _read_tokenizer(_speaking_folder(folder, base))
     context = context_length(config, tokenizer)
@@ -128,7 +128,7 @@ def load_pretrained(auto: Any, folder: Path, kind: str, **options: Any) -> Any:
     Raises:
         ModelError: The folder is broken, of an unknown layout, or holds other weights than the model has.
     """
-    with _loading(folder, kind):
+    with loading_errors(folder, kind):
         _check_size(auto, folder)
         model, loading = auto.from_pretrained(
             folder,
@@ -143,7 +143,7 @@ def load_pretrained(auto: Any, folder: Path, kind: str, **options: Any) -> Any:
         f"{name} of {tuple(stored)} and not {tuple(expected)}"
         for name, stored, expected in loading["mismatched_keys"]
     ]
-    _check_weights(
+    check_weights(
         folder, missing=loading["missing_keys"], unexpected=loading["unexpected_keys"], mismatched=mismatched
     )
     return model
@@ -190,7 +190,7 @@ def load_tokenizer(folder: Path, model: Any) -> Any:
 
 
 def _read_tokenizer(folder: Path) -> Any:
-    with _loading(folder, "a tokenizer"):
+    with loading_errors(folder, "a tokenizer"):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
 
 
@@ -203,18 +203,22 @@ def _with_adapter(model: Any, folder: Path) -> Any:
     """Puts a PEFT adapter around a model."""
     from peft import PeftModel  # Only adapters need it, and it takes a second to import.
 
-    with _loading(folder, "an adapter"), warnings.catch_warnings():
+    with loading_errors(folder, "an adapter"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is checked below
         model = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
         loading = model.load_adapter(str(folder), model.active_adapter, local_files_only=True)
-    _check_weights(folder, missing=loading.missing_keys, unexpected=loading.unexpected_keys, mismatched=())
+    check_weights(folder, missing=loading.missing_keys, unexpected=loading.unexpected_keys, mismatched=())
     return model
 
 
-def _check_weights(
+def check_weights(
     folder: Path, *, missing: Iterable[str], unexpected: Iterable[str], mismatched: Iterable[str]
 ) -> None:
-    """Checks that files and model have the same weights."""
+    """Checks that files and model have the same weights.
+
+    Raises:
+        ModelError: They differ.
+    """
     differences = [
         f"{difference} ({', '.join(sorted(names)[:3])}{' …' if len(names) > 3 else ''})"
         for names, difference in (
@@ -232,8 +236,12 @@ def _check_weights(
 
 
 @contextmanager
-def _loading(folder: Path, kind: str) -> Iterator[None]:
-    """Keeps transformers' progress bar and its report of weights away, and turns what it raises into one sentence."""
+def loading_errors(folder: Path, kind: str) -> Iterator[None]:
+    """Keeps transformers' progress bar and its report of weights away, and turns what it raises into one sentence.
+
+    Raises:
+        ModelError: transformers raised something.
+    """
     bars, verbosity = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

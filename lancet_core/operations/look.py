@@ -10,6 +10,8 @@ from lancet_core.acts.subject import Subject
 from lancet_core.data.columns import parse_columns
 from lancet_core.data.loading import Loaded, survey_samples
 from lancet_core.files import write_table
+from lancet_core.models.gguf_files import find_gguf
+from lancet_core.models.gguf_loading import load_gguf_speech
 from lancet_core.models.loading import Loader, load_language_model, load_speech
 from lancet_core.models.templates import with_day
 from lancet_core.operations.measuring import measure
@@ -36,7 +38,8 @@ def run(
     columns = parse_columns(request.columns) if request.columns else None
     loaded = survey_samples(request.train, request.format, columns, progress)
     progress("Loading the tokenizer")
-    lm = load_speech(subject.model)
+    gguf = find_gguf(subject.model)
+    lm = load_speech(subject.model) if gguf is None else load_gguf_speech(gguf)
     template = subject.template or template_for(loaded.format)
     if request.day:
         template = with_day(lm.tokenizer, template, date.fromisoformat(request.day))

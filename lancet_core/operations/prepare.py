@@ -8,6 +8,7 @@ from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
 from lancet_core.files import write_table
+from lancet_core.models.gguf_loading import unpack_gguf
 from lancet_core.models.loading import Loader, load_language_model
 from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
@@ -32,6 +33,8 @@ def run(
         ModelError: The model or a scorer cannot be loaded, or its units are unknown: better said now than at the first attribution.
         ConfigError: The template has no place for the prompt, or a scorer measures the other thing.
     """
+    if request.gguf:
+        unpack_gguf(Path(request.gguf), Path(subject.model), progress)
     progress("Loading the model")
     lm = load(subject.model)
     units = find_sublayers(lm.model)

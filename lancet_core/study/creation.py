@@ -26,6 +26,7 @@ from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
 from lancet_core.files import replacing_folder, write_json, write_json_lines, write_table
 from lancet_core.models.fingerprints import check_model_folder
+from lancet_core.models.gguf_files import check_gguf, find_gguf, unpacked_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
@@ -54,7 +55,7 @@ class Materials:
     """What a study is made of.
 
     Attributes:
-        model: Folder or hub id of the causal language model, or a loaded model with its tokenizer.
+        model: Folder, GGUF file or hub id of the causal language model, or a loaded model with its tokenizer.
         train: Its training samples: a file, a DataFrame, or a Dataset.
         format: Name of a data format, or `auto`.
         columns: Columns named by hand where they are called otherwise, as in `prompt=question,label=is_harmful:inverted`.
@@ -136,7 +137,10 @@ def begin(
     folder = workspace.studies / name
     with _undone(workspace, name):
         folder.mkdir(parents=True, exist_ok=True)
-        model = source if source is not None else _keep_model(materials.model, folder / GIVEN_MODEL)
+        gguf = find_gguf(source) if source is not None else None
+        model = source or _keep_model(materials.model, folder / GIVEN_MODEL)
+        if gguf is not None:
+            model = str(unpacked_folder(workspace.models, gguf))
         read = folder / READ
         write_table(read, loaded.frame.assign(turns=materials.turns))
         write_json_lines(folder / REJECTED, [asdict(row) for row in loaded.rejected])
@@ -144,7 +148,7 @@ def begin(
             write_table(folder / "prompts.parquet", prompts)
         template = materials.template or template_for(loaded.format)
         subject = Subject("", model, str(read), template, harmful, helpful)
-        request = PrepareRequest(materials.too_long, now().date().isoformat())
+        request = PrepareRequest(materials.too_long, now().date().isoformat(), str(gguf or ""))
         run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
         given = _plain(replace(materials, model=model))
         making = Making(run.id, loaded.rows, loaded.duplicates, given, tuple(queries), origin)
@@ -262,8 +266,10 @@ def _queries(materials: Materials) -> tuple[list[Query], str]:
 def model_source(model: Any) -> str | None:
     """Makes a model folder absolute and checks it; leaves a hub id as it is, and gives None for a loaded model.
 
+    Of a folder that holds a GGUF file it gives that file.
+
     Raises:
-        ModelError: It is neither a folder of safetensors, nor a hub id, nor a loaded model with its tokenizer.
+        ModelError: It is neither a folder of safetensors, nor a GGUF file that can be read here, nor a hub id, nor a loaded model with its tokenizer.
     """
     if isinstance(model, tuple) and len(model) == 2 and all(isinstance(part, Saved) for part in model):
         return None
@@ -272,12 +278,18 @@ def model_source(model: Any) -> str | None:
             f"the model is a {type(model).__name__}; give a folder, a hub id, or a loaded model with its tokenizer: (model, tokenizer)"
         )
     folder, name = Path(model).expanduser(), str(model)
+    gguf = find_gguf(folder)
+    if gguf is not None:
+        check_gguf(gguf)
+        return str(gguf)
     if folder.exists():
         check_model_folder(folder)
         return str(folder.resolve())
     if HUB_ID.fullmatch(name):
         return name
-    raise ModelError(f"there is no model folder {name}; give a folder saved by save_pretrained, or a hub id")
+    raise ModelError(
+        f"there is no model folder {name}; give a folder saved by save_pretrained, a GGUF file, or a hub id"
+    )
 
 
 def _keep_model(model: Any, folder: Path) -> str:
