@@ -18,34 +18,44 @@ if TYPE_CHECKING:
     from lancet_core.acts.attribute import Attribution
     from lancet_core.acts.cluster import Clustering
     from lancet_core.acts.compare import Comparison
+    from lancet_core.acts.contaminate import Contaminated
     from lancet_core.acts.correct import Correction
     from lancet_core.acts.evaluate import Evaluation
-    from lancet_core.correction.settings import CorrectionSettings, PairSettings
+    from lancet_core.acts.train import Trained
+    from lancet_core.correction.settings import CorrectionSettings, PairSettings, TrainSettings
+    from lancet_core.data.contamination import ContaminationSettings
     from lancet_core.data.samples import Query
     from lancet_core.influence.presets import preset
     from lancet_core.influence.settings import ClusterSettings, IndexSettings, InfluenceSettings
     from lancet_core.models.settings import GenerationSettings
     from lancet_core.runs.run import Run
+    from lancet_core.study.contamination import contaminate
     from lancet_core.study.demo import install_demo
     from lancet_core.study.proofs import ProofSettings, export_model
     from lancet_core.study.study import Pairs, Study, create_study, list_studies, look_at, open_study
+    from lancet_core.study.training import train
     from lancet_core.workspace import open_workspace
 
 _MODULES = {
     "acts.attribute": ("Attribution",),
     "acts.cluster": ("Clustering",),
     "acts.compare": ("Comparison",),
+    "acts.contaminate": ("Contaminated",),
     "acts.correct": ("Correction",),
     "acts.evaluate": ("Evaluation",),
-    "correction.settings": ("CorrectionSettings", "PairSettings"),
+    "acts.train": ("Trained",),
+    "correction.settings": ("CorrectionSettings", "PairSettings", "TrainSettings"),
+    "data.contamination": ("ContaminationSettings",),
     "data.samples": ("Query",),
     "influence.presets": ("preset",),
     "influence.settings": ("ClusterSettings", "IndexSettings", "InfluenceSettings"),
     "models.settings": ("GenerationSettings",),
     "runs.run": ("Run",),
+    "study.contamination": ("contaminate",),
     "study.demo": ("install_demo",),
     "study.proofs": ("ProofSettings", "export_model"),
     "study.study": ("Pairs", "Study", "create_study", "list_studies", "look_at", "open_study"),
+    "study.training": ("train",),
     "workspace": ("open_workspace",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
@@ -55,6 +65,8 @@ __all__ = [
     "ClusterSettings",
     "Clustering",
     "Comparison",
+    "Contaminated",
+    "ContaminationSettings",
     "Correction",
     "CorrectionSettings",
     "Evaluation",
@@ -67,6 +79,9 @@ __all__ = [
     "Query",
     "Run",
     "Study",
+    "TrainSettings",
+    "Trained",
+    "contaminate",
     "create_study",
     "export_model",
     "install_demo",
@@ -75,6 +90,7 @@ __all__ = [
     "open_study",
     "open_workspace",
     "preset",
+    "train",
 ]
 
 

@@ -20,6 +20,7 @@ from lancet_core.acts.look import Looked, LookRequest
 from lancet_core.acts.prepare import Prepared, PrepareRequest
 from lancet_core.acts.results import Result
 from lancet_core.acts.subject import MODEL, SAMPLES, SCORERS, TEMPLATE, Subject, model_content
+from lancet_core.acts.train import Trained, TrainRequest
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.errors import JobError
 
@@ -92,6 +93,9 @@ ACTS: dict[str, Act] = {
     "contaminate": Act(
         "Contamination", "Contaminating the safe samples", ContaminateRequest, Contaminated,
         f"{_OPERATIONS}.contaminate", (MODEL, TEMPLATE),
+    ),
+    "train": Act(
+        "Training", "Training the model", TrainRequest, Trained, f"{_OPERATIONS}.train", (MODEL, TEMPLATE),
     ),
     "build_demo": Act(
         "Demo build", "Building the demo", BuildDemoRequest, DemoBuilt, "lancet_core.lab.factory.demo",

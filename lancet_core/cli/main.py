@@ -30,6 +30,7 @@ from lancet_core.cli import (
     review,
     runs,
     studies,
+    training,
 )
 from lancet_core.errors import Cancelled, JobError, LancetError
 
@@ -49,6 +50,7 @@ app.add_typer(studies.commands, name="study")
 app.command("contaminate", short_help="Make training sets with known causes of bad answers.")(
     contamination.contaminate
 )
+app.command("train", short_help="Fine-tune a model on samples.")(training.train)
 app.add_typer(queries.commands, name="queries")
 app.command("generate", short_help="Ask the model, and score its answer.")(answers.generate)
 app.command(

@@ -87,7 +87,7 @@ def correct_model(
     model = lm.model
     references = _references(model, texts, settings, progress)
     if settings.adapter == "lora":
-        model = _with_adapter(model, settings)
+        model = with_adapter(model, settings.adapter_rank)
     checkpoints = folder / CHECKPOINTS
     checkpoint = last_checkpoint(checkpoints)
     arguments = training_arguments(
@@ -112,7 +112,7 @@ def correct_model(
         steps=state.global_step,
         best_step=state.best_global_step or state.global_step,
         best_score=state.best_metric,
-        resumed_from=0 if checkpoint is None else _step_of(checkpoint),
+        resumed_from=0 if checkpoint is None else step_of(checkpoint),
         terms=trainer.terms,
     )
 
@@ -127,7 +127,7 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
             shutil.rmtree(path)
         else:
             whole.append(path)
-    return max(whole, key=_step_of, default=None)
+    return max(whole, key=step_of, default=None)
 
 
 def save_corrected(lm: LanguageModel, folder: Path, *, card: str, training: Mapping[str, Any]) -> None:
@@ -166,13 +166,13 @@ def _references(
     return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: retained}
 
 
-def _with_adapter(model: Any, settings: CorrectionSettings) -> Any:
+def with_adapter(model: Any, rank: int) -> Any:
     """Adds a low-rank adapter to every linear layer of the blocks, of whatever architecture."""
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
-        r=settings.adapter_rank,
-        lora_alpha=2 * settings.adapter_rank,
+        r=rank,
+        lora_alpha=2 * rank,
         lora_dropout=0.0,
         target_modules="all-linear",
         task_type="CAUSAL_LM",
@@ -180,5 +180,6 @@ def _with_adapter(model: Any, settings: CorrectionSettings) -> Any:
     return get_peft_model(model, config)
 
 
-def _step_of(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step that a checkpoint was written after."""
     return int(checkpoint.name.rsplit("-", 1)[1])

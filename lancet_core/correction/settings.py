@@ -125,6 +125,53 @@ class CorrectionSettings:
         return 0.0 if self.adapter == "lora" else DEFAULT_PROXIMITY
 
 
+@dataclass(frozen=True)
+class TrainSettings:
+    """How a model is fine-tuned on samples, by the likelihood of the tokens that count."""
+
+    epochs: float = setting(2.0, "Passes over the samples.", minimum=1e-6)
+    batch: int = setting(16, "Samples of each optimizer step.", minimum=1)
+    batch_at_once: int = setting(
+        4,
+        "Samples that go through the model at once; fewer need less memory, the steps stay the same.",
+        minimum=1,
+    )
+    learning_rate: float | None = setting(
+        None, "Learning rate after warm-up; empty takes 2e-5, and 2e-4 with an adapter.", minimum=0.0
+    )
+    warmup_steps: int = setting(10, "Steps over which the learning rate rises from 0.", minimum=0)
+    adapter: str = setting("none", "Train all parameters, or a low-rank adapter.", choices=ADAPTERS)
+    adapter_rank: int = setting(8, "Rank of the adapter.", minimum=1)
+    merge: bool = setting(False, "Save an adapter merged into the model instead of in a folder of its own.")
+    max_length: int | None = setting(
+        None,
+        "Longest text in tokens; empty takes the model's context. The saved tokenizer keeps it, so that attribution cuts alike.",
+        minimum=8,
+    )
+    max_gradient_norm: float = setting(1.0, "Gradients are scaled down to this norm.", minimum=0.0)
+    checkpoint_every: int = setting(50, "Steps between checkpoints, from which a run resumes.", minimum=1)
+    seed: int = setting(
+        0, "Seed of the order of the samples, of an adapter's start and of dropout.", minimum=0
+    )
+    device: str = setting("auto", "Where to train.", choices=DEVICES)
+    dtype: str = setting(
+        "float32", "Number format of the trained parameters.", choices=("float32", "bfloat16")
+    )
+
+    @property
+    def rate(self) -> float:
+        """The learning rate with its default filled in."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 2e-4 if self.adapter == "lora" else 2e-5
+
+    @property
+    def rows(self) -> int:
+        """Samples that go through the model at once: the most that a step can be cut into evenly."""
+        most = min(self.batch, self.batch_at_once)
+        return next(count for count in range(most, 0, -1) if self.batch % count == 0)
+
+
 # The paper's own choices (appendix D.2); docs/presets.md says where they depart from what is printed, and from our defaults.
 PAPER_PAIRS = PairSettings(
     selection="pareto", pareto_shape=9.0, equal_prompts=False, similar_prompts=0, retain="rest"
@@ -144,3 +191,7 @@ PAPER_CORRECTION = CorrectionSettings(
 )
 PAIR_PRESETS = {"usual": PairSettings(), "paper": PAPER_PAIRS}
 CORRECTION_PRESETS = {"usual": CorrectionSettings(), "paper": PAPER_CORRECTION}
+PAPER_TRAIN = TrainSettings(
+    epochs=2.0, batch=128, learning_rate=1e-5, warmup_steps=0, max_length=1024, checkpoint_every=50
+)
+TRAIN_PRESETS = {"usual": TrainSettings(), "paper": PAPER_TRAIN}

@@ -131,7 +131,7 @@ def begin(
     _check_free(workspace, name)
     harmful, helpful = map(scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
     source = model_source(materials.model)
-    loaded = _load(materials) if look is None else _looked(look)
+    loaded = load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
     queries, origin = _queries(materials)
     folder = workspace.studies / name
@@ -221,7 +221,7 @@ def _remove(workspace: Workspace, name: str) -> None:
     shutil.rmtree(workspace.studies / name, ignore_errors=True)
 
 
-def _load(materials: Materials) -> Loaded:
+def load(materials: Materials) -> Loaded:
     """Reads the training samples; objects go through a file, so that they are read as a file would be.
 
     Raises:

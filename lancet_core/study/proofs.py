@@ -11,6 +11,7 @@ import pandas as pd
 from lancet_core.acts.compare import CompareRequest, Comparison
 from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import PROMPTS, EvaluateRequest, Evaluation
+from lancet_core.acts.train import Trained
 from lancet_core.data.inputs import load_prompts
 from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
 from lancet_core.errors import DataError, JobError, ModelError
@@ -119,21 +120,21 @@ def list_comparisons(study: StudyRecord, case_id: str | None = None) -> list[Run
     return list_runs(study.workspace, RunFilter(study=study.name, act=COMPARE, case_id=case_id))
 
 
-def export_model(correction: Run[Correction], folder: str | Path) -> Path:
-    """Copies a corrected model, tokenizer and model card to a folder that `from_pretrained` reads, whole or not at all.
+def export_model(run: Run[Correction] | Run[Trained], folder: str | Path) -> Path:
+    """Copies a corrected or trained model, tokenizer and model card to a folder that `from_pretrained` reads, whole or not at all.
 
     Args:
-        correction: A finished correction.
+        run: A finished correction or training.
         folder: Where to; must be empty or not there yet.
 
     Returns:
         The folder.
 
     Raises:
-        JobError: The correction is not done, or the disk refuses the copy.
+        JobError: The run is not done, or the disk refuses the copy.
         DataError: The folder holds something already.
     """
-    source = correction.result.model
+    source = run.result.model
     target = Path(folder).expanduser().resolve()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} is there already; give a new or empty folder")

@@ -1,6 +1,7 @@
 """A study of contamination from the shell, with real workers: sets, two models, mined queries."""
 
 import json
+import shutil
 
 from tests.written_rows import plain_rows, write_lines
 
@@ -39,3 +40,21 @@ def test_what_is_missing_is_told(lancet, place):
     )
     assert code == 2
     assert "give --model with --encoder hidden" in err
+
+
+def test_a_model_is_trained_on_a_set_and_a_study_made_of_it(lancet, lancet_json, place, tiny_model_folder):
+    contaminate(lancet_json, place)
+    shutil.copytree(tiny_model_folder("llama"), place / "base")
+    made = ("--model", "base", "--train", "sets/impure.jsonl", "--epochs", "0.2", "--device", "cpu")
+    document = lancet_json("train", *made, "--out", "impure", "--adapter", "lora")
+    assert document["summary"]["is_adapter"]
+    assert document["summary"]["steps"] >= 1
+    assert (place / "impure" / "adapter_model.safetensors").is_file()
+    assert lancet_json("train", *made, "--out", "again", "--adapter", "lora")["run"] == document["run"]
+    code, _out, err = lancet(
+        "study", "create", "dirty", "--model", "impure", "--train", "sets/impure.jsonl", "--prompts", "sets/prompts.jsonl",
+    )  # fmt: skip
+    assert code == 0, err
+    code, _out, err = lancet("train", *made, "--out", "impure")
+    assert code == 2
+    assert "impure is there already" in err

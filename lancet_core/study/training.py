@@ -1,0 +1,53 @@
+"""Training a model on samples, so that a study can be made of it."""
+
+from pathlib import Path
+from typing import Any
+
+from lancet_core.acts.look import template_for
+from lancet_core.acts.subject import Subject
+from lancet_core.acts.train import SAMPLES, Trained, TrainRequest
+from lancet_core.correction.settings import TrainSettings
+from lancet_core.errors import ModelError
+from lancet_core.runs import launcher
+from lancet_core.runs.launcher import Task
+from lancet_core.runs.run import Run
+from lancet_core.store.run_status import now
+from lancet_core.study.creation import Materials, check_choices, load, model_source
+from lancet_core.study.study import as_workspace
+from lancet_core.workspace import Workspace
+
+
+def train(
+    settings: TrainSettings | None = None,
+    *,
+    workspace: str | Path | Workspace | None = None,
+    **materials: Any,
+) -> Run[Trained]:
+    """Fine-tunes a model on samples, or finds the run that did; its `result.model` is the folder that a study is made of.
+
+    Args:
+        settings: Length, rate, adapter; None takes the defaults.
+        workspace: Where the run lies; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
+        **materials: Fields of `creation.Materials`: `model` (a folder or hub id) and `train` (a file, a DataFrame or a Dataset), and
+            further `format`, `columns`, `turns`, `template`.
+
+    Raises:
+        DataError: The samples cannot be used.
+        ModelError: The model cannot be used.
+        ConfigError: A choice or a mapping of columns is none.
+        JobError: No worker can be started.
+    """
+    given, settings = Materials(**materials), settings or TrainSettings()
+    check_choices(given)
+    model = model_source(given.model)
+    if model is None:
+        raise ModelError(
+            "a worker trains a model that lies in a folder; save the model and its tokenizer, and give the folder"
+        )
+    loaded = load(given)
+    samples = loaded.frame.assign(turns=given.turns)
+    template = given.template or template_for(loaded.format)
+    request = TrainRequest(settings, len(samples), now().date().isoformat())
+    task = Task("train", Subject("", model, "", template), request, {SAMPLES: samples})
+    opened = as_workspace(workspace)
+    return Run(opened, launcher.find_or_start(opened, task))
