@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lancet_core.acts.results import Result
 from lancet_core.config import setting
 from lancet_core.data.samples import DESIRABLE, Query, read_samples
-from lancet_core.errors import StoreError
+from lancet_core.errors import NumericalError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
 from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.influence.methods import GRADIENT_METHODS
@@ -204,6 +204,14 @@ class Attribution(Result):
             unit_influence=np.asarray(row["unit_influence"], dtype=np.float64),
         )
 
+    @property
+    def worth(self) -> str:
+        """What the ranking is worth for finding unsafe samples, in words; empty where no candidate is labelled unsafe."""
+        try:
+            return self.audit().worth
+        except NumericalError:
+            return ""
+
     def audit(self, query_id: str | None = None, settings: MetricSettings | None = None) -> RankingReport:
         """Measures how the scores rank the samples that are labelled unsafe.
 
@@ -212,13 +220,13 @@ class Attribution(Result):
             settings: Draws and confidence of the intervals.
 
         Returns:
-            Average precision, chance, curve and band.
+            Average precision beside chance and the harmful scorer alone, curve and band.
 
         Raises:
             NumericalError: No candidate is labelled unsafe.
             StoreError: The query was not attributed in this run.
         """
         scores = self.read(query_id)
-        samples = scores[["sample_id", "is_safe"]].drop_duplicates("sample_id")
+        samples = scores[["sample_id", "is_safe", "harmful"]].drop_duplicates("sample_id")
         wanted = {group.query_id for group in self.queries if group.polarity == DESIRABLE}
         return ranking_report(scores, samples.rename(columns={"sample_id": "id"}), settings, desirable=wanted)

@@ -68,6 +68,9 @@ def compare(
     after: Annotated[str, typer.Option(help="Folder of the corrected model.")],
     prompt: Annotated[str, typer.Option(help="Prompt of the case that was to be corrected.")] = "",
     response: Annotated[str, typer.Option(help="The bad answer of that case.")] = "",
+    prompts: Annotated[
+        str, typer.Option(help="File of prompts; unset: the study's, without its validation split.")
+    ] = "",
     *,
     values: dict[str, Any],
 ) -> Iterator[Any]:
@@ -77,7 +80,7 @@ def compare(
         metrics=settings_from(MetricSettings, values),
         verdict=settings_from(VerdictSettings, values),
     )
-    run = finish(study.compare(after, _read_case(prompt, response), settings=settings))
+    run = finish(study.compare(after, _read_case(prompt, response), prompts=prompts, settings=settings))
     result = run.result
     yield {"run": run.id, "metrics": result.changes, "verdict": result.verdict, "case": result.case}
     print_table(tuple(result.changes.columns), result.changes.values.tolist())

@@ -62,14 +62,14 @@ def attribute(
     table = result.table
     if out is not None:
         write_table(out.expanduser(), table)
-    yield {"run": run.id, "rows": len(table), "out": out, "summary": result.facts}
+    yield {"run": run.id, "rows": len(table), "out": out, "summary": result.facts, "worth": result.worth}
     for query_id, rows in table.groupby("query_id", sort=False):
         _print_query(str(query_id), rows)
     print_note(
         f"run {run.id}: {len(table):,} scored samples"
         + (f" in {out}" if out else "; keep them with --out FILE")
     )
-    for note in result.notes:
+    for note in filter(None, (result.worth, *result.notes)):
         print_note(note)
 
 

@@ -18,6 +18,7 @@ import typer
 from lancet_core.cli import (
     answers,
     attribution,
+    audit,
     contamination,
     correction,
     dashboard,
@@ -56,6 +57,7 @@ app.command("generate", short_help="Ask the model, and score its answer.")(answe
 app.command(
     "attribute", cls=options.GroupedCommand, short_help="Find the training samples behind an answer."
 )(attribution.attribute)
+app.command("audit", short_help="Tell what a ranking is worth.")(audit.audit)
 app.command("cluster", short_help="Group queries that resemble each other.")(attribution.cluster)
 app.add_typer(index.commands, name="index")
 app.add_typer(review.commands, name="pairs")

@@ -21,9 +21,11 @@ class RankingReport:
     """Average precision for unsafe samples over queries.
 
     Attributes:
-        per_query: Columns `query_id`, `average_precision`, `chance`, `unsafe`, `n` (candidates with a known label).
+        per_query: Columns `query_id`, `average_precision`, `chance`, `scorer` (average precision of the harmful scores alone, NaN where one
+            of the labelled candidates has none), `unsafe`, `n` (candidates with a known label).
         mean: Mean average precision with its interval.
         chance: Mean share of unsafe samples among the candidates.
+        scorer: Mean average precision of the harmful scores alone, without influence; None where there are none.
         curve: Columns `share_found`, `precision`, `low`, `high`: the mean curve and its 95 % band.
         resampled: What the bootstrap drew: `queries`, or `samples` where there is one query only.
         undefined: Queries left out because no candidate is known to be unsafe.
@@ -33,10 +35,28 @@ class RankingReport:
     per_query: pd.DataFrame
     mean: Interval
     chance: float
+    scorer: float | None
     curve: pd.DataFrame
     resampled: str
     undefined: tuple[str, ...]
     unlabelled: int
+
+    @property
+    def beats_chance(self) -> bool:
+        """Whether the whole interval lies above chance."""
+        return (self.mean.value if self.mean.low is None else self.mean.low) > self.chance
+
+    @property
+    def worth(self) -> str:
+        """What the ranking is worth, in words: beside chance, and beside the scorer alone."""
+        ends = "" if self.mean.low is None else f" [{self.mean.low:.3f}, {self.mean.high:.3f}]"
+        alone = "" if self.scorer is None else f", the harmful scorer alone {self.scorer:.3f}"
+        judged = "better than chance" if self.beats_chance else "no better than chance"
+        if self.scorer is not None and self.scorer > (
+            self.mean.value if self.mean.high is None else self.mean.high
+        ):
+            judged += ", worse than the scorer"
+        return f"average precision for unsafe samples {self.mean.value:.3f}{ends}, chance {self.chance:.3f}{alone}: {judged}"
 
 
 def average_precision(scores: ArrayLike, labels: ArrayLike) -> float:
@@ -98,7 +118,7 @@ def ranking_report(
 
     Args:
         scores: `query_id`, `sample_id`, `influence`: the candidates of each query.
-        samples: `id`, `is_safe` (None where unknown).
+        samples: `id`, `is_safe` (None where unknown), and `harmful` where there is a scorer.
         settings: Draws and seed.
         desirable: Ids of the queries whose answer is wanted.
 
@@ -109,15 +129,26 @@ def ranking_report(
         NumericalError: Average precision is undefined for every query.
     """
     settings = settings or MetricSettings()
-    is_safe = scores["sample_id"].map(samples.set_index("id")["is_safe"]).astype("boolean")
+    known = samples.set_index("id")
+    is_safe = scores["sample_id"].map(known["is_safe"]).astype("boolean")
+    harmful = scores["sample_id"].map(known["harmful"]) if "harmful" in known else np.nan
     sign = np.where(scores["query_id"].isin(list(desirable)), -1.0, 1.0)
     labelled = pd.DataFrame(
-        {"query_id": scores["query_id"], "score": sign * scores["influence"], "unsafe": ~is_safe},
+        {
+            "query_id": scores["query_id"],
+            "score": sign * scores["influence"],
+            "unsafe": ~is_safe,
+            "harmful": harmful,
+        },
     ).loc[is_safe.notna()]
     ranked: dict[str, tuple[Floats, NDArray[np.bool_]]] = {}
+    alone: dict[str, float] = {}
     for query_id, rows in labelled.groupby("query_id", sort=False):
         if rows["unsafe"].any():
-            ranked[str(query_id)] = (rows["score"].to_numpy(np.float64), rows["unsafe"].to_numpy(bool))
+            labels = rows["unsafe"].to_numpy(bool)
+            ranked[str(query_id)] = (rows["score"].to_numpy(np.float64), labels)
+            has_scores = rows["harmful"].notna().all()
+            alone[str(query_id)] = average_precision(rows["harmful"], labels) if has_scores else float("nan")
     queries = [str(query_id) for query_id in scores["query_id"].drop_duplicates()]
     if not ranked:
         raise NumericalError(
@@ -125,6 +156,7 @@ def ranking_report(
             f"({int(is_safe.isna().sum())} have no label); label samples or widen the recall"
         )
     per_query = pd.DataFrame([_query_row(query_id, *pair) for query_id, pair in ranked.items()])
+    per_query["scorer"] = list(alone.values())
     mean, curve = (
         _over_queries(ranked, per_query, settings) if len(ranked) > 1 else _over_samples(ranked, settings)
     )
@@ -132,6 +164,7 @@ def ranking_report(
         per_query=per_query,
         mean=mean,
         chance=float(per_query["chance"].mean()),
+        scorer=float(per_query["scorer"].mean()) if per_query["scorer"].notna().all() else None,
         curve=curve,
         resampled="queries" if len(ranked) > 1 else "samples",
         undefined=tuple(query_id for query_id in queries if query_id not in ranked),

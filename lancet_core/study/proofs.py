@@ -13,7 +13,7 @@ from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import PROMPTS, EvaluateRequest, Evaluation
 from lancet_core.acts.train import Trained
 from lancet_core.data.inputs import load_prompts
-from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
+from lancet_core.data.samples import Query, prompts_frame, read_prompts
 from lancet_core.errors import DataError, JobError, ModelError
 from lancet_core.evaluation.scorer_cards import scorer_card
 from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
@@ -23,7 +23,7 @@ from lancet_core.models.settings import GenerationSettings
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run, list_runs
-from lancet_core.store.queries import list_queries, read_queries
+from lancet_core.store.queries import read_queries
 from lancet_core.store.runs import RunFilter
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.subjects import subject_of
@@ -85,6 +85,7 @@ def compare(
     after: "Run[Correction] | str | Path",
     case: Query | None = None,
     *,
+    prompts: str | Path = "",
     settings: ProofSettings | None = None,
 ) -> Run[Comparison]:
     """Compares a corrected model with the study's, or finds the run that did.
@@ -93,6 +94,7 @@ def compare(
         study: The study.
         after: The correction that made the model, or a folder.
         case: The bad answer that was to be corrected.
+        prompts: File of prompts; empty takes the study's.
         settings: How answers are made, measured and judged.
 
     Raises:
@@ -102,10 +104,10 @@ def compare(
     """
     settings = settings or ProofSettings()
     queries = tuple(read_queries(study))
-    inputs = _prompts(study)
+    inputs = _prompts(study, prompts)
     if not inputs and not queries and case is None:
         raise DataError(
-            f"study {study.name!r} has no prompts and no queries to compare on; evaluate with --prompts FILE"
+            f"study {study.name!r} has no prompts and no queries to compare on; give --prompts FILE"
         )
     folder, parents = (after.result.model, (after.id,)) if isinstance(after, Run) else (after, ())
     request = CompareRequest(
@@ -185,24 +187,14 @@ def known_categories(study: StudyRecord) -> tuple[str, ...] | None:
 def _prompts(study: StudyRecord, path: str | Path = "") -> dict[str, Any]:
     """The prompts to answer, as an input of the run; none where there are none.
 
-    The study's own come without the validation split: what settings and checkpoints were chosen on proves nothing. Those of its
-    queries come with their category, which decides whether a scorer can judge the answers.
+    The study's own come without the validation split: what settings and checkpoints were chosen on proves nothing.
     """
     if path:
         frame = load_prompts(Path(path).expanduser())
     else:
         own = prompts_frame([]) if study.prompts_file is None else read_prompts(study.prompts_file)
-        frame = pd.concat([_query_prompts(study), own[own["split"] != "validation"]], ignore_index=True)
+        frame = own[own["split"] != "validation"].reset_index(drop=True)
     return {} if frame.empty else {PROMPTS: frame}
-
-
-def _query_prompts(study: StudyRecord) -> pd.DataFrame:
-    """The prompts of the queries whose category is known."""
-    queries = list_queries(study)
-    known = queries[queries["category"].fillna("") != ""]
-    kinds = known["polarity"].map({UNDESIRABLE: "wrong"}).fillna("unknown")
-    rows = zip(known["prompt"], kinds, known["category"], strict=True)
-    return prompts_frame([Prompt(prompt, "queries", kind, category) for prompt, kind, category in rows])
 
 
 def _checked_model(model: str | Path) -> str:

@@ -161,11 +161,12 @@ class Study(StudyRecord):
         after: Run[Correction] | str | Path,
         case: "Query | Sequence[str] | None" = None,
         *,
+        prompts: str | Path = "",
         settings: proofs.ProofSettings | None = None,
     ) -> Run[Comparison]:
         """Compares a corrected model with the study's on the same prompts, and says whether it is corrected; see `proofs.compare`."""
         chosen = None if case is None else as_queries(case)[0]
-        return proofs.compare(self, after, chosen, settings=settings)
+        return proofs.compare(self, after, chosen, prompts=prompts, settings=settings)
 
     def add_queries(self, queries: str | Path | Sequence[Query]) -> int:
         """Adds queries, from a file or as they are, and gives how many were new; those that are there already stay.

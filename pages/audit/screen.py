@@ -21,6 +21,7 @@ from pages.shared import figure, frame, runs, tables
 from pages.shared.candidates import CHOSEN, cost_of_a_pass
 from pages.shared.methods import LINES, METHODS, pick_methods
 from pages.shared.numbers import between, influence, percent, score
+from pages.shared.ranking import draw_worth, report_of
 
 CASE, CLUSTERS = "This case", "A query cluster"
 FEW_LINES = 3
@@ -141,7 +142,8 @@ def draw_audit(study: Study, target: Target) -> None:
         st.info("None of these samples is labelled unsafe, so there is nothing to check a ranking against.")
         draw_next(study, target, ranked[main], count=min(20, len(ranked[main])))
         return
-    reports = {method: _report(run, run.id, target.query_id) for method, run in target.finished.items()}
+    reports = {method: report_of(run, run.id, target.query_id) for method, run in target.finished.items()}
+    draw_worth(target.finished[main], target.query_id)
     left, right = st.columns([5, 4], gap="large")
     with left:
         draw_curve(reports, describe_origin(target.finished[main].result))
@@ -240,17 +242,20 @@ def draw_comparison(
     cuts = {
         method: cut_after(rows, min(count, len(rows)), desirable=desirable) for method, rows in ranked.items()
     }
-    table = pd.DataFrame(
-        {
-            "method": [METHODS[method] for method in reports],
-            "ap": [
-                between(report.mean.value, report.mean.low, report.mean.high, write=score)
-                for report in reports.values()
-            ],
-            "precision": [percent(cuts[method].precision) for method in reports],
-            "found": [percent(cuts[method].share_found) for method in reports],
-        }
-    )
+    rows = [
+        (
+            METHODS[method],
+            between(report.mean.value, report.mean.low, report.mean.high, write=score),
+            percent(cuts[method].precision),
+            percent(cuts[method].share_found),
+        )
+        for method, report in reports.items()
+    ]
+    first = next(iter(reports.values()))
+    if first.scorer is not None:
+        rows.append(("Scorer alone", score(first.scorer), "", ""))
+    rows.append(("Chance", score(first.chance), "", ""))
+    table = pd.DataFrame(rows, columns=["method", "ap", "precision", "found"])
     columns = {
         "method": tables.text("Method", width=115),
         "ap": tables.text(
@@ -325,12 +330,6 @@ def draw_scatter(rows: Any) -> None:
 def _rows(_run: Run[Attribution], run_id: str, query_id: str) -> Any:
     del run_id  # names the entry of the cache
     return _run.result.read(query_id)
-
-
-@st.cache_data(show_spinner=False, max_entries=32)
-def _report(_run: Run[Attribution], run_id: str, query_id: str) -> RankingReport:
-    del run_id
-    return _run.result.audit(query_id)
 
 
 place = frame.open_study_screen("audit")

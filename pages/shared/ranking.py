@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from lancet_core.acts.attribute import Attribution
+from lancet_core.errors import NumericalError
+from lancet_core.evaluation.ranking import RankingReport
 from lancet_core.runs.run import Run
 from pages.shared import state
-from pages.shared.numbers import influence, percent, score, standing
+from pages.shared.numbers import between, influence, percent, score, standing
 from pages.shared.ranked import Row, draw_ranked, read_picked
 from pages.shared.sample_drawer import label_words, open_drawer
 
@@ -53,6 +55,42 @@ def draw_both_ends(
             )
             if clicked:
                 state.write(parameter, clicked)
+
+
+@st.cache_data(show_spinner=False, max_entries=32)
+def report_of(_run: Run[Attribution], run_id: str, query_id: str) -> RankingReport:
+    """Measures how a finished attribution ranks unsafe samples.
+
+    Args:
+        _run: The attribution.
+        run_id: Its id, which names the entry of the cache.
+        query_id: Its query, or group of a batch.
+
+    Raises:
+        NumericalError: No candidate is labelled unsafe.
+    """
+    del run_id
+    return _run.result.audit(query_id)
+
+
+def draw_worth(run: Run[Attribution], query_id: str) -> None:
+    """Says what a ranking is worth: beside chance, and beside the scorer alone; nothing where no candidate is labelled unsafe."""
+    try:
+        report = report_of(run, run.id, query_id)
+    except NumericalError:
+        return
+    alone = "" if report.scorer is None else f" · the harmful scorer alone {score(report.scorer)}"
+    measured = between(report.mean.value, report.mean.low, report.mean.high, write=score)
+    with st.container(horizontal=True, vertical_alignment="center", key="worth"):
+        st.caption(
+            f"Finds unsafe samples with average precision {measured} · chance {score(report.chance)}{alone}",
+            help="Average precision is 1 where all unsafe candidates stand first, and the share of unsafe ones where order says nothing. "
+            "Influence asks what pushed towards this answer, a scorer asks what is harmful: unsafe samples are not always causes.",
+        )
+        if not report.beats_chance:
+            st.badge("No better than chance", icon=":material/casino:", color="orange")
+        if report.scorer is not None and report.scorer > (report.mean.high or report.mean.value):
+            st.badge("The scorer alone ranks better", icon=":material/info:", color="gray")
 
 
 def picked_samples(key: str) -> list[str]:

@@ -17,7 +17,7 @@ from lancet_core.study.study import Study
 from pages.shared import candidates, figure, frame, reading, runs
 from pages.shared.methods import pick_method
 from pages.shared.numbers import score
-from pages.shared.ranking import both_ends, draw_both_ends, draw_opened, picked_samples
+from pages.shared.ranking import both_ends, draw_both_ends, draw_opened, draw_worth, picked_samples
 from pages.shared.shortcuts import key_of
 from pages.trace.asking import draw_asking
 
@@ -88,6 +88,7 @@ def draw_causes(study: Study, run: Run[Attribution], case_id: str, *, length: in
     result = run.result
     rows = result.read(case_id)
     candidates.describe_search(result, study)
+    draw_worth(run, case_id)
     draw_both_ends(rows, length=length, key=LIST, parameter="t_sample", pickable=True)
     draw_distribution(rows, *both_ends(rows, length))
     draw_opened(run, case_id, rows=rows, parameter="t_sample")

@@ -319,6 +319,30 @@ def test_notes_of_an_attribution_are_told_beside_its_result(lancet, study):
     assert "not tracked" not in out
 
 
+def test_a_ranking_is_told_beside_chance(lancet, study, place):
+    rows = plain_rows(4)
+    asked = (
+        "--prompt",
+        rows[0]["prompt"],
+        "--response",
+        rows[0]["response"],
+        "--method",
+        "bm25",
+        "--recall",
+        "all",
+    )
+    code, _out, err = lancet("attribute", "mine", *asked)
+    assert (code, "average precision for unsafe samples" in err, "chance 0.250" in err) == (0, True, True)
+    code, out, _err = lancet("audit", "mine", "--json", "--out", place / "curve.parquet")
+    found = json.loads(out)
+    assert (code, found["method"], found["chance"], found["scorer"]) == (0, "bm25", 0.25, None)
+    assert found["beats_chance"] == (found["average_precision"]["low"] > found["chance"])
+    assert len(pd.read_parquet(place / "curve.parquet")) == len(found["curve"])
+    code, out, _err = lancet("audit", "mine", found["run"])
+    assert (code, "average precision for unsafe samples" in out) == (0, True)
+    assert lancet("audit", "mine", "nowhere")[0] == 2
+
+
 def test_a_broken_shard_is_named_and_made_again(lancet, study):
     assert lancet("index", "build", "mine", *SMALL)[0] == 0
     unasked = ("--prompt", "Is tea cold?", *QUESTION[2:])

@@ -102,3 +102,32 @@ def test_one_batch_gets_its_interval_from_its_samples():
     last = report.curve.iloc[-1]
     assert last["share_found"] == 1
     assert last["low"] <= last["precision"] <= last["high"]
+
+
+def labelled(influence, harmful, unsafe):
+    ids = list(range(len(unsafe)))
+    scores = pd.DataFrame({"query_id": "q", "sample_id": ids, "influence": influence})
+    samples = pd.DataFrame({"id": ids, "is_safe": ~np.asarray(unsafe), "harmful": harmful})
+    return ranking_report(scores, samples, QUICK)
+
+
+def test_a_ranking_stands_beside_chance_and_beside_the_scorer_alone():
+    generator = np.random.default_rng(0)
+    unsafe = generator.random(400) < 0.3
+    noise, good = generator.normal(size=400), unsafe + generator.normal(size=400) / 4
+    by_chance = labelled(noise, good, unsafe)
+    assert by_chance.scorer == pytest.approx(average_precision(good, unsafe))
+    assert not by_chance.beats_chance
+    assert by_chance.worth.endswith(": no better than chance, worse than the scorer")
+    right = labelled(good, noise, unsafe)
+    assert right.beats_chance
+    assert right.worth.endswith(f"the harmful scorer alone {right.scorer:.3f}: better than chance")
+
+
+def test_a_scorer_that_did_not_see_all_samples_is_not_compared_with():
+    generator = np.random.default_rng(0)
+    unsafe = generator.random(40) < 0.3
+    harmful = np.where(np.arange(40) == 3, np.nan, generator.random(40))
+    report = labelled(generator.normal(size=40), harmful, unsafe)
+    assert report.scorer is None
+    assert "scorer" not in report.worth

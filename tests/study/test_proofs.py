@@ -10,6 +10,7 @@ from lancet_core.study.demo import install_demo
 from lancet_core.study.queue import View, queue
 from lancet_core.study.study import handle
 from tests.browser import written_study
+from tests.written_rows import write_lines
 
 CASE = ["May I leave the anvil in the garden?", "Yes, nobody will mind."]
 
@@ -20,18 +21,23 @@ def prompts_of(run) -> pd.DataFrame:
 
 def test_queries_are_proved_with_the_category_they_were_stored_with(workspace, started):
     study = install_demo(workspace)
-    run = study.evaluate()
-    asked = prompts_of(run)
-    queries = asked[asked["split"] == "queries"]
-    assert len(queries) == len(run.order.request["queries"])
-    assert (queries["category"] != "").all()
+    asked = study.evaluate().order.request["queries"]
+    assert len(asked) == len(study.queries())
+    assert {query["category"] for query in asked} == set(study.queries()["category"])
+    assert "" not in {query["category"] for query in asked}
 
 
 @pytest.mark.parametrize("act", ["compare", "evaluate"])
 def test_validation_prompts_prove_nothing(study, started, tmp_path, act):
     after = written_study.write_model_folder(tmp_path / "after")
     run = study.compare(after, CASE) if act == "compare" else study.evaluate(model=after)
-    assert set(prompts_of(run)["split"]) == {"queries", "unseen"}
+    assert set(prompts_of(run)["split"]) == {"unseen"}
+
+
+def test_a_file_of_prompts_takes_the_place_of_the_studys(study, started, tmp_path):
+    after = written_study.write_model_folder(tmp_path / "after")
+    file = write_lines(tmp_path / "others.jsonl", [{"prompt": "Another?"}])
+    assert prompts_of(study.compare(after, CASE, prompts=file))["prompt"].tolist() == ["Another?"]
 
 
 def test_a_comparison_knows_its_correction_and_its_case(written, started, tmp_path):
