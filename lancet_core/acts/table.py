@@ -59,7 +59,7 @@ _OPERATIONS = "lancet_core.operations"
 ACTS: dict[str, Act] = {
     "look": Act(
         "Look at data", "Looking at the training data", LookRequest, Looked,
-        f"{_OPERATIONS}.look", (MODEL, TEMPLATE),
+        f"{_OPERATIONS}.look", (MODEL, TEMPLATE), screen="studies",
     ),
     "prepare": Act(
         "Preparation", "Measuring and scoring the training samples", PrepareRequest, Prepared,

@@ -9,8 +9,8 @@ from typing import Any
 from lancet_core.data.labels import read_label
 from lancet_core.errors import ConfigError, DataError
 
-TEXTS = ("prompt", "response", "messages", "chosen", "rejected", "category")
-LABEL, INVERTED = "label", "inverted"
+LABEL, CATEGORY, INVERTED = "label", "category", "inverted"
+TEXTS = ("prompt", "response", "messages", "chosen", "rejected", CATEGORY)
 TARGETS = (*TEXTS, LABEL)
 
 

@@ -183,6 +183,20 @@ def has_chat_template(folder: Path, template: str) -> bool:
     return isinstance(settings, dict) and bool(settings.get("chat_template"))
 
 
+def template_names(folder: Path) -> tuple[str, ...]:
+    """Names of a model's chat templates where it has several to choose from; nothing is loaded.
+
+    Args:
+        folder: The model's folder.
+    """
+    names = {path.stem for path in (folder / "chat_templates").glob("*.jinja")}
+    settings = read_json_or_none(folder / "tokenizer_config.json")
+    listed = settings.get("chat_template") if isinstance(settings, dict) else None
+    if isinstance(listed, list):
+        names |= {str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each}
+    return tuple(sorted(names - {_DEFAULT_NAME}))
+
+
 def split_text(conversation: Conversation, template: str) -> tuple[str, str]:
     """What a template of words writes before the last answer, and that answer as it follows."""
     written = _by_text(conversation, template, {})

@@ -87,16 +87,22 @@ def look_task(materials: Materials) -> Task:
         columns=materials.columns,
         turns=materials.turns,
         too_long=materials.too_long,
-        stamp=fingerprint([list(stamp) for stamp in _stamps(train)]),
+        stamp=stamp_of(train),
         day=now().date().isoformat(),
     )
     return Task(LOOK, Subject("", model, "", materials.template), request)
 
 
+def stamp_of(path: Path) -> str:
+    """Names what a path holds by what changes when it does; cheap enough for every look at a screen."""
+    return fingerprint([list(stamp) for stamp in _stamps(path)])
+
+
 def _stamps(path: Path) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of each file that is read."""
     place = path if path.exists() else path.parent
-    files = [place] if place.is_file() else sorted(file for file in place.rglob("*") if file.is_file())
+    inside = [*place.glob("*"), *place.glob("data/*")] if place.is_dir() else [place]
+    files = sorted(file for file in inside if file.is_file())
     for file in files:
         facts = file.stat()
         yield str(file), facts.st_size, facts.st_ctime_ns

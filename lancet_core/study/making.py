@@ -142,6 +142,7 @@ def _write_samples(folder: Path, making: Making, prepared: Prepared) -> dict[str
         "cut": prepared.cut,
         "shortened": prepared.shortened,
         "duplicates": making.duplicates,
+        "context": prepared.context,
         "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
         "labelled": int(kept["is_safe"].notna().sum()),
     }

@@ -9,8 +9,9 @@ from lancet_core.study.demo import install_demo
 from lancet_core.study.study import Study
 from lancet_core.workspace import open_workspace
 from pages.home.environment import environment
-from pages.shared import frame, reading, runs, tables
+from pages.shared import frame, reading, runs, state, tables
 from pages.shared.plain_text import plain
+from pages.shared.screens import SCREENS
 
 PURPOSE_STEPS = (
     ("Ask", "A prompt and the answer that should not have come."),
@@ -113,6 +114,12 @@ def environment_line(study: Study) -> None:
         "everything runs on this machine",
     ]
     st.caption(" · ".join(words))
+    st.page_link(
+        SCREENS["studies"].path,
+        label="What this study is made of, and studies of your own",
+        icon=SCREENS["studies"].icon,
+        query_params=state.carried(),
+    )
 
 
 def show_first_visit() -> None:
@@ -131,8 +138,13 @@ def show_first_visit() -> None:
         with st.spinner("Copying the demo study into the workspace"):
             study = install_demo(open_workspace())
         frame.go("home", study=study.name, case="")
-    st.markdown("Or make a study of your own model and its training data:")
-    st.code("lancet study create NAME --model FOLDER_OR_ID --train FILE.jsonl", language="shell")
+    if st.button(
+        "Make a study of your own",
+        icon=":material/add:",
+        key="make-study",
+        help="Your own model and the data it was trained on, by a form.",
+    ):
+        frame.go("studies", s_new="1")
 
 
 place = frame.open_screen("home")

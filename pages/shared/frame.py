@@ -42,6 +42,17 @@ def errors_shown() -> Iterator[None]:
             _draw_ways_out()
 
 
+@contextmanager
+def problem_shown() -> Iterator[None]:
+    """Shows an error of ours as text under the field that it is about; the rest of the screen is drawn."""
+    try:
+        yield
+    except LancetError as error:
+        with st.container(horizontal=True, gap="small"):
+            st.markdown(":orange[:material/error:]", width="content")
+            st.text(str(error), width="stretch")
+
+
 def guarded(function: Callable[P, T]) -> Callable[P, T | None]:
     """Shows errors inside a fragment, which reruns without the frame around it."""
 

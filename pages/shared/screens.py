@@ -35,6 +35,12 @@ SCREENS: dict[str, Screen] = {
         "Start from a bad answer: open one that is known, or ask the model for your own.",
         "Ask",
     ),
+    "studies": Screen(
+        "studies",
+        "Studies",
+        ":material/science:",
+        "What a study is made of: its model, its training samples and what was understood of them. Make one of your own.",
+    ),
     "learn": Screen(
         "learn",
         "Learn",
@@ -92,7 +98,7 @@ SCREENS: dict[str, Screen] = {
 }
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Start": ("home", "learn"),
+    "Start": ("home", "studies", "learn"),
     "Investigate": ("trace", "audit", "clusters"),
     "Correct": ("review", "correct", "prove"),
     "Record": ("runs",),

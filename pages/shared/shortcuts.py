@@ -10,6 +10,7 @@ EVERYWHERE: dict[str, str] = {
 
 KEYS: dict[str, dict[str, str]] = {
     "home": {},
+    "studies": {},
     "learn": {},
     "trace": {"generate": "G", "audit": "A"},
     "audit": {},

@@ -1,0 +1,1 @@
+"""Studies: what is loaded, and making one of your own model and data."""
