@@ -145,6 +145,33 @@ def wrap_in_lora(model, rank=3, seed=0):
     return wrapped
 
 
+def save_adapter(base, folder, config="LoraConfig", *, added=0, **options):
+    """Writes an adapter whose trained weights are not those that it began with, and returns the model with it.
+
+    Args:
+        base: Folder of its model.
+        folder: Where it is written.
+        config: Name of PEFT's class of its configuration.
+        added: Tokens added to the embeddings before.
+        options: Arguments of the configuration.
+    """
+    import peft
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    if added:
+        model.resize_token_embeddings(len(model.get_input_embeddings().weight) + added)
+    usual = {"target_modules": ["q_proj", "down_proj"], "task_type": "CAUSAL_LM"}
+    wrapped = peft.get_peft_model(model, getattr(peft, config)(**{**usual, **options})).eval()
+    generator = torch.Generator().manual_seed(1)
+    for parameter in wrapped.parameters():
+        if parameter.requires_grad:
+            parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    wrapped.save_pretrained(folder)
+    return wrapped
+
+
 def _spread_small_weights(model):
     """Biases that begin at 0 and norms that begin at 1 hide mistakes."""
     import torch

@@ -1,6 +1,6 @@
 """Attribution: which training samples push a model towards or away from some answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -124,6 +124,7 @@ class Attribution(Result):
         too_long: Candidates that the template refuses, and are not scored.
         cut: Candidates that were cut to the model's context.
         notes: What a person should know about these scores.
+        left_out: Samples that are not scored or not in the curvature, since what is computed of them is not finite: ids to reasons.
     """
 
     queries: tuple[Group, ...] = ()
@@ -135,6 +136,7 @@ class Attribution(Result):
     too_long: int = 0
     cut: int = 0
     notes: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def upgraded(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +147,9 @@ class Attribution(Result):
     @property
     def outcome(self) -> str:
         """How many samples were scored."""
-        return f"{self.candidates:,} samples scored"
+        if not self.left_out:
+            return f"{self.candidates:,} samples scored"
+        return f"{self.candidates:,} samples scored, {len(self.left_out):,} left out"
 
     @property
     def takes_gradients(self) -> bool:

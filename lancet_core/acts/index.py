@@ -1,6 +1,6 @@
 """The gradient index: a few numbers of each training sample, from which any query's candidates are found."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lancet_core.acts.results import Result
 from lancet_core.influence.presets import preset
@@ -37,6 +37,7 @@ class IndexBuilt(Result):
         bytes_per_sample: Bytes of each sample on disk.
         seconds: How long it took.
         notes: What a person should know about it.
+        left_out: Samples that are not in it, since what is computed of them is not finite: ids to reasons.
     """
 
     samples: int = 0
@@ -46,6 +47,7 @@ class IndexBuilt(Result):
     bytes_per_sample: float = 0.0
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> str:

@@ -22,6 +22,9 @@ from lancet_core.workspace import Workspace
 
 commands = typer.Typer(help="Make, list, show and delete studies.")
 ModelFolder = Annotated[str, typer.Option(help="Folder, GGUF file or hub id of the causal language model.")]
+BaseOption = Annotated[
+    str, typer.Option(help="Of an adapter: folder or hub id of its model, where that is not what it says.")
+]
 TrainFile = Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")]
 FormatOption = Annotated[
     str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
@@ -63,6 +66,7 @@ def create(
     turns: TurnsOption = LAST,
     too_long: TooLongOption = CUT,
     template: TemplateOption = "",
+    base: BaseOption = "",
     harmful_scorer: Annotated[
         str, typer.Option(help="Folder of a classifier that scores harm, with scorer.json.")
     ] = "",
@@ -81,6 +85,7 @@ def create(
             workspace=workspace,
             on_status=bar,
             model=model,
+            base=base,
             train=train,
             format=format,
             columns=columns,
@@ -115,6 +120,7 @@ def look(
     turns: TurnsOption = LAST,
     too_long: TooLongOption = CUT,
     template: TemplateOption = "",
+    base: BaseOption = "",
     rows: Annotated[int, typer.Option(min=0, help="First rows that are shown as they are understood.")] = 5,
 ) -> Iterator[Any]:
     """Tells what a study would be made of, and which rows are rejected and why; makes none."""
@@ -126,6 +132,7 @@ def look(
         "turns": turns,
         "too_long": too_long,
         "template": template,
+        "base": base,
     }
     run = finish(look_at(workspace=workspace, **materials))
     found, first = run.result, first_rows(train, format, columns, count=rows)

@@ -1,7 +1,7 @@
 """What each unit reads and how the objective depends on what it writes: a and δ, by a backward pass over activations only."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lancet_core.errors import NumericalError
 from lancet_core.models.encoding import Batch, Encoded
 from lancet_core.models.likelihood import (
     full_precision,
@@ -32,18 +31,18 @@ class UnitGradients:
 
     Attributes:
         unit: Name of the unit.
-        a: Its input, shape (rows, positions, M), 0 at padding; with a last column of 1 where the unit has a bias.
+        a: Its input, shape (rows, positions, M), 0 at padding; with a last column of 1 where the unit has a bias. Of the output
+            head positions are the counted tokens of a row, one after the other: a and δ stand at the token that is predicted.
         delta: Gradient of log p(labels) with respect to its output, shape (rows, positions, P), 0 at padding.
         mask: Where it acts, shape (rows, positions): at real tokens.
-        columns: None, or of the output head the places in the text of its positions, shape (positions,). It acts at response
-            tokens: its a and δ stand at the token that is predicted, one place after the one that they were computed at.
+        places: None, or of the output head the places in the text of its positions, shape (rows, positions), -1 at padding.
     """
 
     unit: str
     a: Tensor
     delta: Tensor
     mask: Tensor
-    columns: Tensor | None = None
+    places: Tensor | None = None
 
 
 def data_labels(batch: Batch, _logits: Tensor) -> Tensor:
@@ -100,36 +99,31 @@ def unit_gradients(
     ]
 
 
-def require_finite(
-    model: Any,
-    units: Sequence[Unit],
-    batches: Iterable[Batch],
-    *,
-    names: Sequence[str],
-    labels: Labels = data_labels,
-) -> None:
-    """Looks for the first sample whose activations or gradients are not finite: called when a sum of them was not.
+def finite_rows(captured: Sequence[UnitGradients]) -> Tensor:
+    """Marks the rows of a batch whose activations and gradients are finite in every unit, shape (rows,)."""
+    sums = [full_precision(values).sum(dim=(1, 2)) for each in captured for values in (each.a, each.delta)]
+    return torch.isfinite(torch.stack(sums)).all(dim=0)
+
+
+def only_rows(captured: UnitGradients, rows: Tensor) -> UnitGradients:
+    """One unit on some rows of a batch, given by a mask of shape (rows,)."""
+    places = None if captured.places is None else captured.places[rows]
+    return UnitGradients(captured.unit, captured.a[rows], captured.delta[rows], captured.mask[rows], places)
+
+
+def explain_broken(model: Any, units: Sequence[Unit], batch: Batch) -> str:
+    """Says what of one text is not finite, and in which unit first; empty where all is finite.
 
     Args:
         model: Causal language model in evaluation mode, its parameters frozen.
         units: Units of the model.
-        batches: Batches on the model's device.
-        names: What a person calls the texts that batches point to.
-        labels: Whose log-probability is differentiated.
-
-    Raises:
-        NumericalError: One is not finite; sample and unit are named.
+        batch: The text, on the model's device.
     """
-    for batch in batches:
-        for captured in unit_gradients(model, units, batch, labels):
-            for what, values in (("activations", captured.a), ("gradients", captured.delta)):
-                broken = (~torch.isfinite(values)).flatten(1).any(dim=1).nonzero()
-                if len(broken):
-                    name = names[batch.indices[int(broken[0])]]
-                    raise NumericalError(
-                        f"the {what} of sample {name} in unit {captured.unit} are not finite; compute in float32, or take the "
-                        "sample out of the study"
-                    )
+    for captured in unit_gradients(model, units, batch):
+        for what, values in (("activations", captured.a), ("gradients", captured.delta)):
+            if not bool(torch.isfinite(values).all()):
+                return f"its {what} in unit {captured.unit} are not finite"
+    return ""
 
 
 @contextmanager
@@ -182,14 +176,13 @@ def _keep_output(  # torch calls hooks by position
 def _laid_out(unit: Unit, read: Tensor, delta: Tensor, batch: Batch) -> UnitGradients:
     """Shapes a and δ to (rows, positions, …), 0 where the unit does not act, with the constant of its bias."""
     if unit.is_head:
-        read, delta = (_predicting(values, batch) for values in (read, delta))
-        columns = batch.columns + 1
-        mask, elsewhere = batch.response_mask[:, columns], batch.other_places
+        mask, places = batch.counted >= 0, batch.counted
+        a, delta = (_by_row(values, batch) for values in (read, delta))
     else:
-        columns, mask, elsewhere = None, batch.attention_mask, batch.padding
-    a, delta = _without(read, elsewhere, mask), _without(delta, elsewhere, mask)
+        mask, places = batch.attention_mask, None
+        a, delta = (_without(values, batch.padding, mask) for values in (read, delta))
     a = torch.cat([a, mask[:, :, None].to(a.dtype)], dim=2) if unit.bias else a
-    return UnitGradients(unit.name, a, delta, mask, columns)
+    return UnitGradients(unit.name, a, delta, mask, places)
 
 
 def _without(values: Tensor, places: Tensor, mask: Tensor) -> Tensor:
@@ -200,11 +193,12 @@ def _without(values: Tensor, places: Tensor, mask: Tensor) -> Tensor:
     return values.reshape(mask.numel(), -1).index_fill_(0, places, 0.0).reshape(*mask.shape, -1)
 
 
-def _predicting(values: Tensor, batch: Batch) -> Tensor:
-    """Takes what the head read or wrote where a response token of some row is predicted; most models compute no more."""
-    rows, positions = batch.input_ids.shape
-    values = values.reshape(rows, -1, values.shape[-1])
-    return values[:, batch.columns] if values.shape[1] == positions else values
+def _by_row(values: Tensor, batch: Batch) -> Tensor:
+    """What the head read or wrote at the response tokens of a batch, as (rows, most of a row, …), 0 where a row has fewer."""
+    values = values.flatten(0, -2)
+    if len(values) < batch.counted.numel():
+        values = values.new_zeros(batch.counted.numel(), values.shape[1]).index_copy_(0, batch.slots, values)
+    return values.view(*batch.counted.shape, -1)
 
 
 def _uniforms(text: Encoded, seed: int) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -1,7 +1,7 @@
 """A model with its units and the damped curvature of its samples: what attribution and the gradient index compute with."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from lancet_core.config import fingerprint
 from lancet_core.data.samples import conversations_of, corpus_id
+from lancet_core.errors import NumericalError
 from lancet_core.influence import fitting, scores
-from lancet_core.influence.factors import EigenFactors
 from lancet_core.influence.memory import require_memory, tokens_at_once
 from lancet_core.influence.methods import EMPIRICAL, IDENTITY, LINEARS, SAMPLED, SELF
 from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
@@ -34,6 +34,10 @@ from lancet_core.models.units import (
 )
 from lancet_core.progress import Progress
 
+MOST_NAMED = 10
+PSEUDO_NOT_FINITE = (
+    "not in the curvature, since what is computed of the model's own answer to it is not finite"
+)
 FEW_SAMPLES = (
     "the curvature was estimated from {count:,} samples, fewer than the {width:,} dimensions of its widest unit: most of its "
     "directions are known by the damping alone; raise factor_samples"
@@ -82,6 +86,7 @@ class CurvedModel:
         curvature: Unit names to the damped curvature.
         key: Fingerprint of model, samples, template, units, curvature and damping: what a whitened gradient depends on.
         notes: What a person should know about these scores.
+        left_out: Ids of samples that the curvature was to be estimated from, and that are not finite, to the reason of each.
     """
 
     source: Source
@@ -89,14 +94,32 @@ class CurvedModel:
     curvature: dict[str, Preconditioner]
     key: str
     notes: tuple[str, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def normaliser(self, normalise: str) -> scores.Normaliser | None:
         """What divides the scores of each sample: the root of its influence on itself with `self`, nothing with `none`."""
         return scores.MeasuredNorms(self.curvature) if normalise == SELF else None
 
     def encode_rows(self, rows: NDArray[np.int64]) -> dict[int, Encoded]:
-        """Tokenises samples, by row; those whose response exceeds the context are left out."""
+        """Tokenises samples, by row; those that the template refuses are left out."""
         return _encode_rows(self.network.lm, self.source, rows)
+
+    def broken_samples(self, texts: Mapping[int, Encoded], broken: Sequence[int]) -> dict[str, str]:
+        """Names samples whose results are not finite: ids to reasons.
+
+        Args:
+            texts: Samples by row.
+            broken: Rows of those that are broken.
+
+        Raises:
+            NumericalError: All of them are.
+        """
+        ids, reasons = self.source.ids, scores.reasons(self.network, [texts[row] for row in broken])
+        if broken and len(broken) == len(texts):
+            raise NumericalError(
+                f"no sample can be attributed to; of the first, {ids[broken[0]]}, {reasons[0]}; compute in float32"
+            )
+        return {ids[row]: reason for row, reason in zip(broken, reasons, strict=True)}
 
     def directions(
         self,
@@ -140,7 +163,8 @@ class CurvedModel:
         lm, settings = self.network.lm, self.source.settings
         if settings.curvature.fisher == EMPIRICAL:
             settings = replace(settings, curvature=replace(settings.curvature, fisher=SAMPLED))
-        texts = pseudo_texts(lm, _factor_texts(lm, self.source), settings.curvature, progress)
+        encoded = list(_factor_texts(lm, self.source).values())
+        texts = pseudo_texts(lm, encoded, settings.curvature, progress)
         return DampedFisher(self.network, texts, self.curvature, settings)
 
 
@@ -182,12 +206,13 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
     if settings.curvature.eigenvalues == IDENTITY:
         nothing: dict[str, Preconditioner] = {unit.name: Identity() for unit in network.units}
         return CurvedModel(source, network, nothing, key, untracked)
-    factors, count = _factors(network, source, progress)
+    fitted = _factors(network, source, progress)
     precision = full_precision(lm.model.get_input_embeddings().weight).dtype
-    damped = preconditioners(factors, settings.solve, device=lm.device, dtype=precision)
+    damped = preconditioners(fitted.factors, settings.solve, device=lm.device, dtype=precision)
     widest = max(unit.inputs if unit.is_head else max(unit.inputs, unit.outputs) for unit in network.units)
+    count = min(settings.curvature.factor_samples or len(source.ids), len(source.ids)) - len(fitted.left_out)
     few = (FEW_SAMPLES.format(count=count, width=widest),) if count < widest else ()
-    return CurvedModel(source, network, damped, key, (*few, *untracked))
+    return CurvedModel(source, network, damped, key, (*few, *untracked), fitted.left_out)
 
 
 def _untracked_note(network: UnitModel) -> tuple[str, ...]:
@@ -217,28 +242,48 @@ def find_units(lm: LanguageModel, settings: UnitSettings) -> UnitModel:
     return UnitModel(lm, tuple(units))
 
 
-def _factors(network: UnitModel, source: Source, progress: Progress) -> tuple[dict[str, EigenFactors], int]:
-    """Reads the factors that an earlier run kept, or estimates and keeps them; also says how many samples they come from."""
+def left_out_note(left_out: Mapping[str, str]) -> tuple[str, ...]:
+    """Names samples that are not in a result, with the reason of each."""
+    if not left_out:
+        return ()
+    named = [f"{name}: {reason}" for name, reason in list(left_out.items())[:MOST_NAMED]]
+    more = [f"{len(left_out) - MOST_NAMED:,} more"] if len(left_out) > MOST_NAMED else []
+    return (f"{len(left_out):,} samples are left out ({'; '.join([*named, *more])})",)
+
+
+def _factors(network: UnitModel, source: Source, progress: Progress) -> fitting.Fitted:
+    """Reads the factors that an earlier run kept, or estimates and keeps them."""
     settings, lm = source.settings, network.lm
     key = fingerprint(source.corpus, ENCODING, source.template, settings.factor_key)
     file = fitting.FactorFile(Path(source.factors) if source.factors else None, lm.fingerprint, key)
-    factors = file.read()
-    if factors is not None:
-        return factors, min(settings.curvature.factor_samples or len(source.ids), len(source.ids))
+    kept = file.read()
+    if kept is not None:
+        return kept
     require_memory(network.units, settings.curvature, queries=1, device=lm.device)
     texts = _factor_texts(lm, source)
     folder = source.folder / "shards" if len(texts) > fitting.SHARD_SAMPLES else None
-    shards = Shards(folder, "factors", fingerprint(lm.fingerprint, key))
-    factors = fitting.fit_factors(network, encoded=texts, settings=settings, shards=shards, progress=progress)
-    file.write(factors)
-    return factors, len(texts)
+    broken: list[int] = []
+    factors = fitting.fit_factors(
+        network,
+        encoded=list(texts.values()),
+        settings=settings,
+        shards=Shards(folder, "factors", fingerprint(lm.fingerprint, key)),
+        progress=progress,
+        leave_out=broken.append,
+    )
+    rows = list(texts)
+    reasons = scores.reasons(network, [texts[rows[place]] for place in broken], PSEUDO_NOT_FINITE)
+    left_out = {source.ids[rows[place]]: reason for place, reason in zip(broken, reasons, strict=True)}
+    fitted = fitting.Fitted(factors, left_out)
+    file.write(fitted)
+    return fitted
 
 
-def _factor_texts(lm: LanguageModel, source: Source) -> list[Encoded]:
-    """The samples that the curvature is estimated from, drawn by the seed."""
+def _factor_texts(lm: LanguageModel, source: Source) -> dict[int, Encoded]:
+    """The samples that the curvature is estimated from, drawn by the seed, by row."""
     settings = source.settings.curvature
     order = np.random.default_rng(settings.seed).permutation(len(source.ids))
-    return list(_encode_rows(lm, source, order[: settings.factor_samples or None]).values())
+    return _encode_rows(lm, source, order[: settings.factor_samples or None])
 
 
 def _encode_rows(lm: LanguageModel, source: Source, rows: NDArray[np.int64]) -> dict[int, Encoded]:

@@ -1,5 +1,6 @@
 """Factors of the curvature (Eq. 9, 11) and their eigendecompositions. Needs no model: a, δ and mask suffice."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,14 @@ def rotate(
     return rotated, delta @ gradient_vectors.to(delta)
 
 
-def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str, settings: str) -> None:
+def save_factors(
+    path: Path,
+    factors: Mapping[str, EigenFactors],
+    *,
+    model: str,
+    settings: str,
+    left_out: Mapping[str, str] | None = None,
+) -> None:
     """Writes factors whole or not at all.
 
     Args:
@@ -193,6 +201,7 @@ def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str,
         factors: Unit names to factors.
         model: Fingerprint of the model.
         settings: Fingerprint of everything else that the factors depend on.
+        left_out: Ids of samples that are not in them to the reason of each.
     """
     tensors = {
         f"{unit}:{name}": tensor.to(torch.float32).contiguous().cpu()
@@ -200,7 +209,8 @@ def save_factors(path: Path, factors: Mapping[str, EigenFactors], *, model: str,
         for name, tensor in vars(factor).items()
         if tensor is not None
     }
-    write_tensors(path, save_file, tensors, {"model": model, "settings": settings})
+    facts = {"model": model, "settings": settings, "left_out": json.dumps(dict(left_out or {}))}
+    write_tensors(path, save_file, tensors, facts)
 
 
 def load_factors(path: Path, *, model: str, settings: str) -> dict[str, EigenFactors]:
@@ -233,6 +243,13 @@ def load_factors(path: Path, *, model: str, settings: str) -> dict[str, EigenFac
         unit, _, field = name.rpartition(":")
         units.setdefault(unit, {})[field] = tensor
     return {unit: EigenFactors(**fields) for unit, fields in units.items()}
+
+
+def read_left_out(path: Path) -> dict[str, str]:
+    """Reads which samples are not in the factors that `load_factors` gives, ids to reasons."""
+    with safe_open(path, framework="pt") as file:
+        left_out: dict[str, str] = json.loads((file.metadata() or {}).get("left_out", "{}"))
+    return left_out
 
 
 def _eigen(matrix: Tensor, what: str) -> tuple[Tensor, Tensor]:

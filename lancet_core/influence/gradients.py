@@ -68,15 +68,15 @@ def contract(a: Tensor, delta: Tensor, directions: Tensor) -> Tensor:
 
 
 def contract_and_measure(
-    a: Tensor, delta: Tensor, directions: Tensor, weights: Tensor | None
+    a: Tensor, delta: Tensor, directions: Tensor, damped: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Scalar products as of `contract`, and Σ w g² of each sample, of gradients that are formed once for both.
+    """Scalar products as of `contract`, and Σ g² / (Λ + λ) of each sample, of gradients that are formed once for both.
 
     Args:
         a: Inputs of the samples, shape (rows, positions, M).
         delta: Their gradients with respect to outputs, shape (rows, positions, P).
         directions: V of each query, shape (queries, P, M).
-        weights: w, shape (P, M); None is 1.
+        damped: Λ + λ, shape (P, M); None is 1.
 
     Returns:
         Shapes (rows, queries) and (rows,), in the precision of `directions`.
@@ -87,7 +87,7 @@ def contract_and_measure(
         flat = gradients.flatten(1)
         products.addmm_(flat, directions[:, outputs].flatten(1).T)
         flat.square_()
-        squared += flat.sum(dim=1) if weights is None else flat @ weights[outputs].flatten()
+        squared += flat.sum(dim=1) if damped is None else flat @ damped[outputs].reciprocal().flatten()
     return products, squared
 
 

@@ -1,6 +1,6 @@
 """What a gradient index holds, written beside its shards. Torch-free, so that screens and command line can read it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ class Manifest:
         bytes_per_sample: Bytes of each sample on disk, scale and row included.
         influence: Settings that its gradients depend on.
         index: Settings of the index.
+        left_out: Samples that are not in it, since what is computed of them is not finite: ids to reasons.
     """
 
     gradients: str
@@ -43,6 +44,7 @@ class Manifest:
     bytes_per_sample: float
     influence: dict[str, Any]
     index: dict[str, Any]
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -16,6 +16,7 @@ from lancet_core.models.units import Unit
 _GIGABYTE = 1e9
 _FLOAT32, _FLOAT64 = 4, 8
 LEAST_TOKENS_AT_ONCE = 512
+LOGIT_NUMBERS_ON_CPU = 1 << 24
 
 
 def factor_bytes(units: Sequence[Unit], curvature: CurvatureSettings) -> int:
@@ -64,14 +65,15 @@ def require_memory(
 
 
 def tokens_at_once(lm: LanguageModel) -> int:
-    """Tokens of one forward pass: as many as are fastest, and on a GPU no more than half of its free memory holds.
+    """Tokens of one forward pass: as many as are fastest, and whose logits are no larger than is needed for that.
 
-    A pass keeps what each linear map read and wrote, and about four arrays as wide as the vocabulary, in float32.
+    On a GPU a pass takes no more than half of the free memory: it keeps what each linear map read and wrote, and about four arrays
+    as wide as the vocabulary, in float32.
     """
     most = TOKENS_AT_ONCE[lm.device.type]
-    if lm.device.type == "cpu":
-        return most
     embedding = lm.model.get_input_embeddings().weight
+    if lm.device.type == "cpu":
+        return min(most, max(LEAST_TOKENS_AT_ONCE // 2, LOGIT_NUMBERS_ON_CPU // len(embedding)))
     maps = [
         parameter.shape[-2:]
         for parameter in lm.model.parameters()

@@ -87,7 +87,7 @@ class UnitPreconditioner:
         Returns:
             Shapes (rows, queries) and (rows,).
         """
-        return contract_and_measure(*self.rotate(a, delta), rotated, self.damped.reciprocal())
+        return contract_and_measure(*self.rotate(a, delta), rotated, self.damped)
 
     def self_influence(self, a: Tensor, delta: Tensor) -> Tensor:
         """Influence of each sample on itself, ⟨V, g⟩ with V its own solve: the squared norm of its whitened gradient.
@@ -148,9 +148,9 @@ def precondition(factors: EigenFactors, *, damping: float, kind: str, unit: str 
     Raises:
         NumericalError: The damped curvature is singular.
     """
-    eigenvalues = factors.eigenvalues
-    added = damping * float(eigenvalues.mean()) if kind == "relative" else damping
-    damped = eigenvalues + added
+    damped = factors.eigenvalues
+    added = damping * float(damped.mean()) if kind == "relative" else damping
+    damped = damped + added if damped is factors.corrected else damped.add_(added)
     if not bool((damped > 0).all()):
         raise NumericalError(
             f"the curvature of unit {unit} is singular under {kind} damping {damping}; raise the damping, or estimate the factors "

@@ -40,21 +40,22 @@ class DampedFisher:
         """(F + λ) applied to matrices of shape (queries, P, M) of each unit, in the eigenbasis; one pass over the texts."""
         sums = {unit: torch.zeros_like(values) for unit, values in vectors.items()}
         done = 0
+        left_out: list[int] = []
         with frozen(self.network.lm.model):
-            for batch, units in pseudo_gradients(self.network, self.texts, self.settings):
+            for rows, units in pseudo_gradients(self.network, self.texts, self.settings, left_out.append):
                 tell(done)
-                done += len(batch.indices)
+                done += rows
                 rotated = {each.unit: self.curvature[each.unit].rotate(each.a, each.delta) for each in units}
                 products = [contract(*pair, vectors[unit]) for unit, pair in rotated.items()]
                 weights = torch.stack(products).sum(dim=0)
                 for unit, pair in rotated.items():
                     start = 0
                     for gradients in gradient_parts(*pair):
-                        rows = weights[start : start + len(gradients)]
-                        sums[unit] += (rows.T @ gradients.flatten(1)).view_as(sums[unit])
+                        of_rows = weights[start : start + len(gradients)]
+                        sums[unit] += (of_rows.T @ gradients.flatten(1)).view_as(sums[unit])
                         start += len(gradients)
         return {
-            unit: total / len(self.texts) + self.curvature[unit].damping * vectors[unit]
+            unit: total / (len(self.texts) - len(left_out)) + self.curvature[unit].damping * vectors[unit]
             for unit, total in sums.items()
         }
 

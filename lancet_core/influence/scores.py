@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lancet_core.errors import NumericalError
-from lancet_core.influence.capture import UnitGradients, frozen, require_finite, unit_gradients
+from lancet_core.influence.capture import UnitGradients, explain_broken, frozen, unit_gradients
 from lancet_core.influence.gradients import contract, modular_gradient, position_products
 from lancet_core.influence.preconditioner import Preconditioner, norms_of
 from lancet_core.influence.shards import Tell
@@ -18,6 +18,8 @@ from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.likelihood import full_precision
 from lancet_core.models.units import UnitModel
 
+_MOST_EXPLAINED = 50
+NOT_FINITE = "what is computed of it is not finite"
 Gradients = dict[str, Tensor]
 """Unit names to matrices of each query, shape (queries, P, M), in the eigenbasis of each unit's curvature."""
 
@@ -143,8 +145,7 @@ def query_gradients(
                 for index, gradient in zip(batch.indices, gradients, strict=True):
                     rows[captured.unit][index] = gradient
     stacked = {unit: torch.stack(gradients) for unit, gradients in rows.items()}
-    if not all(bool(torch.isfinite(values).all()) for values in stacked.values()):
-        _name_broken(network, encoded, [f"{number} of the queries" for number in range(1, len(encoded) + 1)])
+    _require_finite(network, encoded, stacked)
     return stacked
 
 
@@ -201,10 +202,7 @@ def score_samples(
         normaliser: Gives what divides the scores of each sample; None leaves them as they are.
 
     Returns:
-        Shape (samples, queries), in the order given.
-
-    Raises:
-        NumericalError: A score is not finite; sample and unit are named where activations or gradients are not.
+        Shape (samples, queries), in the order given; not finite where what is computed of a sample is not: `reasons` says why.
     """
     order: list[int] = []
     parts = []
@@ -219,7 +217,6 @@ def score_samples(
     scores = torch.cat(parts).double().cpu().numpy()
     placed = np.empty_like(scores)
     placed[order] = scores
-    _require_finite_scores(network, encoded, placed.sum(axis=1))
     return placed
 
 
@@ -243,10 +240,7 @@ def decompose_samples(
         normaliser: As of `score_samples`.
 
     Returns:
-        One decomposition for each sample, in the order given.
-
-    Raises:
-        NumericalError: A score is not finite; sample and unit are named where activations or gradients are not.
+        One decomposition for each sample, in the order given, of which that of a sample is not finite as its score is not.
     """
     parts: list[tuple[Sequence[int], Tensor]] = []
     done = 0
@@ -265,19 +259,32 @@ def decompose_samples(
         for index, values in zip(indices, by_unit.double().cpu().numpy(), strict=True):
             unpadded = values[:, : len(encoded[index].input_ids)]
             by_index[index] = Decomposition(unpadded.sum(axis=0), unpadded.sum(axis=1))
-    decompositions = [by_index[index] for index in range(len(encoded))]
-    _require_finite_scores(network, encoded, np.array([each.influence for each in decompositions]))
-    return decompositions
+    return [by_index[index] for index in range(len(encoded))]
+
+
+def reasons(network: UnitModel, encoded: Sequence[Encoded], otherwise: str = NOT_FINITE) -> list[str]:
+    """Says of texts whose scores, sketches or factors are not finite what is broken, by a second look at each of the first.
+
+    Args:
+        network: The model with its units.
+        encoded: The texts.
+        otherwise: What is said of those of which nothing is found, or that are not looked at.
+    """
+    with frozen(network.lm.model):
+        looked_at = [
+            explain_broken(network.lm.model, network.units, batch.to(network.lm.device)) or otherwise
+            for text in encoded[:_MOST_EXPLAINED]
+            for batch in pack([text], 1)
+        ]
+    return [*looked_at, *[otherwise] * (len(encoded) - len(looked_at))]
 
 
 def _heat(captured: UnitGradients, direction: Tensor, batch: Batch) -> Tensor:
     """Influence of each position of the text through one unit, shape (rows, positions)."""
     products = position_products(captured.a, captured.delta, direction)
-    if captured.columns is None:
+    if captured.places is None:
         return products
-    at_columns = products.new_zeros(batch.input_ids.shape)
-    at_columns[:, captured.columns] = products
-    return at_columns
+    return products.new_zeros(batch.input_ids.shape).scatter_add_(1, captured.places.clamp(min=0), products)
 
 
 def _reader(directions: Directions, normaliser: Normaliser | None) -> _Reader:
@@ -294,20 +301,16 @@ def _reader(directions: Directions, normaliser: Normaliser | None) -> _Reader:
     return read
 
 
-def _require_finite_scores(
-    network: UnitModel, encoded: Sequence[Encoded], scores: NDArray[np.float64]
-) -> None:
-    """Names what is broken where the score of a sample is not finite."""
-    broken = np.flatnonzero(~np.isfinite(scores))
-    if not broken.size:
-        return
-    text = encoded[int(broken[0])]
-    _name_broken(network, [text], [f"{network.lm.tokenizer.decode(text.input_ids)[:60]!r}"])
-    raise NumericalError("an influence score is not finite; compute in float32, or raise the damping")
+def _require_finite(network: UnitModel, encoded: Sequence[Encoded], gradients: Mapping[str, Tensor]) -> None:
+    """Refuses queries whose gradients are not finite.
 
-
-def _name_broken(network: UnitModel, encoded: Sequence[Encoded], names: Sequence[str]) -> None:
-    """Looks again, sample by sample, and names the first sample and unit that are not finite."""
-    batches = (batch.to(network.lm.device) for batch in pack(encoded, 1))
-    with frozen(network.lm.model):
-        require_finite(network.lm.model, network.units, batches, names=names)
+    Raises:
+        NumericalError: One is not; query and unit are named.
+    """
+    finite = torch.stack([torch.isfinite(values).flatten(1).all(dim=1) for values in gradients.values()])
+    broken = (~finite.all(dim=0)).nonzero().flatten().tolist()
+    if broken:
+        reason = reasons(network, [encoded[broken[0]]])[0]
+        raise NumericalError(
+            f"query {broken[0] + 1} cannot be attributed: {reason}; compute in float32, or take it out of the queries"
+        )

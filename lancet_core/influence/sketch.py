@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lancet_core.errors import ConfigError
+from lancet_core.errors import ConfigError, NumericalError
 from lancet_core.influence.capture import UnitGradients, frozen, unit_gradients
 from lancet_core.influence.preconditioner import Preconditioner, UnitPreconditioner, norms_of
 from lancet_core.influence.scores import Directions
@@ -114,10 +114,12 @@ def fit_basis(
         tell: Told before every batch.
 
     Returns:
-        The basis, and projections and norms of the samples that it was made from, as of `project_samples`.
+        The basis, and projections and norms of the samples that it was made from, as of `project_samples`; those that are not
+        finite choose nothing.
 
     Raises:
         ConfigError: A unit has no curvature (graddot).
+        NumericalError: No sample has finite gradients.
     """
     sketch_dimensions, dimensions = sizes
     hashes = _draw_hashes(curvature, sketch_dimensions)
@@ -128,7 +130,11 @@ def fit_basis(
     ):
         sketches[indices] = (batch_sketches / batch_norms[:, None]).cpu().float()
         norms[indices] = batch_norms.cpu().float()
-    vectors = _principal_directions(sketches, dimensions)
+    if not bool(torch.isfinite(norms).any()):
+        raise NumericalError(
+            f"nothing can be indexed: of all {len(texts)} samples activations or gradients are not finite; compute in float32"
+        )
+    vectors = _principal_directions(sketches[torch.isfinite(norms)], dimensions)
     projections = (sketches @ vectors).mul_(norms[:, None])
     return Basis(hashes, vectors), projections.numpy(), norms.numpy()
 
@@ -158,7 +164,10 @@ def project_samples(
     max_tokens: int,
     tell: Tell,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Projections of samples, shape (samples, dimensions), and the norms of their whitened gradients, (samples,), in the order given."""
+    """Projections of samples, shape (samples, dimensions), and the norms of their whitened gradients, (samples,), in the order given.
+
+    The norm of a sample whose gradients are not finite is not finite either.
+    """
     projections, norms, order = [], [], []
     vectors = basis.vectors.to(network.lm.device)
     units = sketched_units(curvature, basis.hashes, len(vectors))

@@ -80,9 +80,9 @@ class Batch:
         input_ids: Token ids, shape (rows, positions).
         attention_mask: True at real tokens, the same shape.
         response_mask: True at the response tokens whose log p counts, end token included, the same shape.
-        columns: Positions that predict a response token in some row, shape (columns,).
-        places: Where response tokens are predicted in the flattened (rows, columns), in reading order.
-        other_places: All other places of the flattened (rows, columns).
+        places: Where response tokens are predicted in the flattened (rows, positions), in reading order.
+        counted: Positions of the response tokens of each row, shape (rows, most of a row); -1 where a row has fewer.
+        slots: Where the response tokens stand in the flattened `counted`, in reading order.
         padding: Where padding stands in the flattened (rows, positions).
     """
 
@@ -90,9 +90,9 @@ class Batch:
     input_ids: Tensor
     attention_mask: Tensor
     response_mask: Tensor
-    columns: Tensor
     places: Tensor
-    other_places: Tensor
+    counted: Tensor
+    slots: Tensor
     padding: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -105,14 +105,20 @@ def padded_batch(
     indices: Sequence[int], input_ids: Tensor, *, attention_mask: Tensor, response_mask: Tensor
 ) -> Batch:
     """Makes a batch of texts that are padded on either side; tensors on the host, shapes as in `Batch`."""
-    predicted = response_mask[:, 1:]
-    columns = predicted.any(dim=0).nonzero().squeeze(1)
-    chosen = predicted[:, columns].flatten()
-    places, other_places, padding = (
-        mask.nonzero().squeeze(1) for mask in (chosen, ~chosen, ~attention_mask.flatten())
-    )
+    rows, tokens = response_mask[:, 1:].nonzero(as_tuple=True)
+    counts = rows.bincount(minlength=len(response_mask))
+    most = int(counts.max())
+    slots = rows * most + torch.arange(len(rows)) - (counts.cumsum(dim=0) - counts)[rows]
+    counted = torch.full((len(counts) * most,), -1).index_copy_(0, slots, tokens + 1)
     return Batch(
-        tuple(indices), input_ids, attention_mask, response_mask, columns, places, other_places, padding
+        indices=tuple(indices),
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        response_mask=response_mask,
+        places=rows * response_mask.shape[1] + tokens,
+        counted=counted.view(len(counts), most),
+        slots=slots,
+        padding=(~attention_mask.flatten()).nonzero().squeeze(1),
     )
 
 

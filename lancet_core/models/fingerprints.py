@@ -1,6 +1,7 @@
 """Model folders: where they are, whether they may be loaded, and a hash that names their content. Torch-free."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from lancet_core.errors import DataError, ModelError
 from lancet_core.files import check_regular, read_json
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
+BASE = "base_model_name_or_path"
+_ADAPTER_WEIGHTS = "adapter_model*.safetensors"
 _OTHER_CONFIGS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 _BLOCK = 1 << 20
 _WHOLE_FILE_BYTES = 64 * _BLOCK
@@ -85,21 +88,45 @@ def check_model_folder(folder: str | Path) -> None:
         weight_shapes(file)
 
 
+def is_adapter(folder: Path) -> bool:
+    """Whether a folder holds an adapter and no whole model; trainers write the model's config beside some adapters.
+
+    Raises:
+        ModelError: It holds the weights of both.
+    """
+    if not (folder / ADAPTER_CONFIG).is_file():
+        return False
+    adapter = set(folder.glob(_ADAPTER_WEIGHTS))
+    whole = set(folder.glob("*.safetensors")) - adapter
+    if adapter and whole and (folder / CONFIG).is_file():
+        raise ModelError(
+            f"{folder} holds an adapter and a whole model ({min(file.name for file in whole)}); give a folder with one of them"
+        )
+    return bool(adapter) or not (folder / CONFIG).is_file()
+
+
 def adapter_base(folder: Path) -> Path | None:
     """Finds the model that an adapter belongs to; None where the folder holds a whole model.
 
     Raises:
         ModelError: The adapter does not say which, or that model is missing.
     """
-    if (folder / CONFIG).is_file() or not (folder / ADAPTER_CONFIG).is_file():
+    if not is_adapter(folder):
         return None
-    model = read_config(folder, ADAPTER_CONFIG).get("base_model_name_or_path")
+    model = read_config(folder, ADAPTER_CONFIG).get(BASE)
     if not isinstance(model, str) or not model:
         raise ModelError(
-            f"{folder / ADAPTER_CONFIG} does not say which model the adapter belongs to; set base_model_name_or_path"
+            f"{folder / ADAPTER_CONFIG} does not say which model the adapter belongs to; name its folder or hub id with --base "
+            "(base= in Python)"
         )
     beside = folder / model
-    base = beside.resolve() if beside.is_dir() else resolve_model(model)
+    try:
+        base = beside.resolve() if beside.is_dir() else resolve_model(model)
+    except ModelError as error:
+        raise ModelError(
+            f"the adapter {folder} belongs to the model {model}, which is not here; say where it lies with --base FOLDER (base= in "
+            f"Python): {error}"
+        ) from error
     if not (base / CONFIG).is_file() and (base / ADAPTER_CONFIG).is_file():
         raise ModelError(
             f"the adapter {folder} belongs to {base}, which is an adapter itself; merge that one into its model first"
@@ -178,7 +205,10 @@ def fingerprint_model(folder: str | Path) -> str:
     base = adapter_base(path)
     if base is not None:
         digest.update(fingerprint_model(base).encode())
-    names = {CONFIG, ADAPTER_CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+        # Without the base's place: its content is hashed.
+        own = {name: value for name, value in read_config(path, ADAPTER_CONFIG).items() if name != BASE}
+        digest.update(json.dumps(own, sort_keys=True).encode())
+    names = {CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
     for file in sorted(path.iterdir()):
         if file.name in names or file.suffix in {".safetensors", ".model"}:
             digest.update(f"{file.name}:{file.stat().st_size}".encode())

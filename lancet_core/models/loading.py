@@ -1,7 +1,7 @@
 """Loading causal language models and their tokenizers."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +13,16 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from lancet_core.errors import ModelError
+from lancet_core.models.adapters import check_adapter
 from lancet_core.models.fingerprints import (
+    ADAPTER_CONFIG,
     adapter_base,
     check_model_folder,
     count_parameters,
     fingerprint_model,
+    read_config,
     resolve_model,
+    weight_shapes,
 )
 
 CONTEXT_WHERE_UNLIMITED = 2048
@@ -27,6 +31,9 @@ _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch
 _KERNELS = {"float64": {"experts_implementation": "eager"}}
 _UNLIMITED = 1_000_000
 _LARGEST_SHARE_MISSING = 0.75
+# Where PEFT keeps a model, and what it puts around modules that are trained whole.
+_INSIDE = "base_model.model."
+_WRAPPERS = ("modules_to_save", "original_module")
 _LOADING_ERRORS = (
     OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, ImportError, SafetensorError,
 )  # fmt: skip
@@ -75,6 +82,8 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     check_model_folder(folder)
     place = choose_device(device)
     base = adapter_base(folder)
+    if base is not None:
+        check_adapter(folder)
     model = load_pretrained(
         AutoModelForCausalLM,
         base or folder,
@@ -200,15 +209,55 @@ def _speaking_folder(folder: Path, base: Path | None) -> Path:
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:
-    """Puts a PEFT adapter around a model."""
-    from peft import PeftModel  # Only adapters need it, and it takes a second to import.
+    """Puts a PEFT adapter around a model, whose embeddings are resized as they were for it."""
+    from peft import (
+        PeftModel,
+        get_peft_model_state_dict,
+    )  # Only adapters need it, and it takes a second to import.
 
+    stored = _adapter_shapes(folder)
+    whole = read_config(folder, ADAPTER_CONFIG).get("modules_to_save") or ()
+    check_weights(
+        folder,
+        missing=[name for name in whole if not any(f".{name}." in f".{key}" for key in stored)],
+        unexpected=(),
+        mismatched=(),
+    )
     with loading_errors(folder, "an adapter"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it warns of is checked below
+        _resize_embeddings(model, stored)
         model = PeftModel.from_pretrained(model, str(folder), local_files_only=True)
         loading = model.load_adapter(str(folder), model.active_adapter, local_files_only=True)
-    check_weights(folder, missing=loading.missing_keys, unexpected=loading.unexpected_keys, mismatched=())
+        expected = get_peft_model_state_dict(model, save_embedding_layers=False)
+    # Written twice by PEFT where the embeddings were resized: as it reads it, and by the names of its wrappers.
+    twice = {name for name in stored if any(f".{part}." in name for part in _WRAPPERS)}
+    check_weights(
+        folder,
+        missing=set(expected) - set(stored),
+        unexpected=set(loading.unexpected_keys) - twice,
+        mismatched=(),
+    )
     return model
+
+
+def _adapter_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of an adapter's tensors."""
+    files = sorted(folder.glob("*.safetensors"))
+    return {name: shape for file in files for name, shape in weight_shapes(file).items()}
+
+
+def _resize_embeddings(model: Any, stored: Mapping[str, tuple[int, ...]]) -> None:
+    """Gives a model as many embeddings as the adapter holds: tokens were added before it was trained; all of them are loaded after."""
+    inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
+    tables = {name for name, module in model.named_modules() if module is inputs or module is outputs}
+    rows = {
+        shape[0]
+        for name, shape in stored.items()
+        if name.endswith(".weight")
+        and name.removeprefix(_INSIDE).removesuffix(".weight").removesuffix(".base_layer") in tables
+    }
+    if len(rows) == 1 and rows != {len(inputs.weight)}:
+        model.resize_token_embeddings(rows.pop(), mean_resizing=False)
 
 
 def check_weights(

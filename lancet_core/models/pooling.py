@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from lancet_core.models.encoding import Encoded, pack
-from lancet_core.models.likelihood import TOKENS_AT_ONCE
+from lancet_core.models.likelihood import TOKENS_AT_ONCE, head_at
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress, silent
 
@@ -27,11 +27,13 @@ def mean_hidden_states(
         stage: Name of the stage for `progress`.
 
     Returns:
-        Shape (texts, hidden size), in the order given.
+        Shape (texts, hidden size), in the order given; not finite where the model's hidden states are not.
     """
     rows: list[NDArray[np.float64]] = [np.empty(0)] * len(encoded)
     done = 0
-    with torch.no_grad():
+    # Logits are not asked for: of a wide vocabulary they would take more memory than all hidden states.
+    nowhere = torch.zeros(1, dtype=torch.long, device=lm.device)
+    with torch.no_grad(), head_at(lm.model.get_output_embeddings(), nowhere):
         for batch in pack(encoded, TOKENS_AT_ONCE):
             progress(stage, done, len(encoded))
             moved = batch.to(lm.device)

@@ -1,8 +1,8 @@
 """Attribution: which training samples push a model towards or away from some answers."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,16 @@ from lancet_core.acts.attribute import SCORES, TOKENS, AttributeRequest, Attribu
 from lancet_core.acts.subject import Subject
 from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import content_id, conversations_of
-from lancet_core.errors import ConfigError, DataError
+from lancet_core.errors import ConfigError, DataError, NumericalError
 from lancet_core.files import write_table
 from lancet_core.influence import scores
-from lancet_core.influence.curved_model import CurvedModel, Source, load_model, open_curved_model
+from lancet_core.influence.curved_model import (
+    CurvedModel,
+    Source,
+    left_out_note,
+    load_model,
+    open_curved_model,
+)
 from lancet_core.influence.methods import BM25, EMBEDDING, INDEX, TFIDF
 from lancet_core.influence.recall import word_similarities
 from lancet_core.influence.results import SCORE_COLUMNS, TOKEN_COLUMNS, ends, ends_by_sign, score_table
@@ -69,6 +75,7 @@ class _Outcome:
     too_long: int = 0
     cut: int = 0
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def run(
@@ -88,7 +95,7 @@ def run(
         DataError: There is no query, an empty recall, or a group mixes desirable and undesirable answers.
         ConfigError: No unit is tracked, the factors would not fit, or there is no gradient index.
         ModelError: The model cannot be loaded or its layout is unknown, or kept factors belong to another.
-        NumericalError: The curvature is singular or a result is not finite.
+        NumericalError: The curvature is singular, or what is computed of a query or of all samples is not finite.
     """
     started = time.perf_counter()
     progress("Choosing candidates")
@@ -111,7 +118,8 @@ def run(
         chance=float((~labels).mean()) if len(labels) else None,
         too_long=outcome.too_long,
         cut=outcome.cut,
-        notes=tuple(outcome.notes),
+        notes=(*left_out_note(outcome.left_out), *outcome.notes),
+        left_out=dict(outcome.left_out),
     )
 
 
@@ -121,10 +129,14 @@ def _by_likeness(
     """Ranks by likeness of words or hidden states, or at random: what influence is compared with."""
     settings = request.influence
     ids = np.array(task.ids)
+    left_out: dict[str, str] = {}
     if settings.method in {TFIDF, BM25}:
         likeness = word_similarities(settings.method, task.samples, task.queries, text=settings.recall.text)
     elif settings.method == EMBEDDING:
-        likeness = _embedding_similarities(subject, task, settings.compute, progress=progress, load=load)
+        likeness, left_out = _embedding_similarities(
+            subject, task, settings.compute, progress=progress, load=load
+        )
+        task = task.without(left_out)
     else:
         seeds = [int(content_id(query.id, str(settings.curvature.seed)), 16) for query in task.queries]
         likeness = np.stack([np.random.default_rng(seed).uniform(-1.0, 1.0, len(ids)) for seed in seeds])
@@ -132,19 +144,20 @@ def _by_likeness(
         score_table(name, list(ids[rows]), likeness[list(members)].mean(axis=0)[rows])
         for name, members, rows in zip(task.names, task.groups, task.candidates, strict=True)
     ]
-    return _Outcome(task, tables, [])
+    return _Outcome(task, tables, [], left_out=left_out)
 
 
 def _embedding_similarities(
     subject: Subject, task: Task, compute: ComputeSettings, *, progress: Progress, load: Loader | None
-) -> NDArray[np.float64]:
-    """Cosine of mean hidden states, centred on the candidates' mean, shape (queries, samples).
+) -> tuple[NDArray[np.float64], dict[str, str]]:
+    """Cosine of mean hidden states, centred on the candidates' mean, shape (queries, samples), and the samples without one.
 
     Hidden states share one large direction; uncentred, every sample is like every other. Samples that cannot be encoded
     are as unlike as can be.
 
     Raises:
         DataError: No candidate can be encoded.
+        NumericalError: The hidden states of all candidates, or of a query, are not finite.
     """
     from sklearn.preprocessing import normalize
 
@@ -152,21 +165,27 @@ def _embedding_similarities(
     lm = load_model(subject.model, compute, load)
     chosen = task.samples.iloc[task.all_candidates]
     encoded = encode_all(lm, conversations_of(chosen), subject.template)
-    fitting = [place for place, text in enumerate(encoded) if isinstance(text, Encoded)]
-    if not fitting:
+    fitting = np.array([place for place, text in enumerate(encoded) if isinstance(text, Encoded)], dtype=int)
+    if not fitting.size:
         raise DataError(
             "no candidate can be encoded: the chat template refuses them; give the study another template"
         )
     states = mean_hidden_states(lm, usable(encoded), progress, READING)
+    finite = np.isfinite(states).all(axis=1)
     encoded_queries = [
         encode_conversation(lm, query.conversation, subject.template) for query in task.queries
     ]
     queries = mean_hidden_states(lm, encoded_queries, progress)
-    centre = states.mean(axis=0)
-    states, queries = normalize(states - centre), normalize(queries - centre)
+    if not finite.any() or not np.isfinite(queries).all():
+        raise NumericalError(
+            f"the hidden states of {'a query' if finite.any() else 'all candidates'} are not finite; compute in float32"
+        )
+    centre = states[finite].mean(axis=0)
+    states, queries = normalize(states[finite] - centre), normalize(queries - centre)
     likeness = np.full((len(task.queries), len(task.samples)), -1.0)
-    likeness[:, task.all_candidates[fitting]] = queries @ states.T
-    return likeness
+    likeness[:, task.all_candidates[fitting[finite]]] = queries @ states.T
+    broken = task.all_candidates[fitting[~finite]]
+    return likeness, {task.ids[row]: "its hidden states are not finite" for row in broken}
 
 
 def _by_influence(
@@ -201,6 +220,7 @@ def _by_influence(
         raise DataError(
             "no candidate can be encoded: the chat template refuses them; give the study another template"
         )
+    refused = len(task.all_candidates) - len(texts)
     known: _Decompositions = {}
     if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and request.detail:
         # Decompositions add up to the scores and cost as much: one pass gives both.
@@ -208,7 +228,11 @@ def _by_influence(
         values = np.array([[each.influence] for each in known.values()])
     else:
         values = _score_all(step, texts, directions)
-    tables = _tables(task, list(texts), values)
+    finite = np.isfinite(values).all(axis=1)
+    rows = np.array(list(texts))
+    broken = curved.broken_samples(texts, rows[~finite].tolist())
+    task = task.without(broken)
+    tables = _tables(task, rows[finite].tolist(), values[finite])
     tokens = []
     for number, table in enumerate(tables):
         strongest = set(ends(table, request.detail)["sample_id"])
@@ -219,7 +243,8 @@ def _by_influence(
             decompositions = _decompose(step, directions, number, texts=chosen)
         tokens += _token_rows(step, number, texts=chosen, decompositions=decompositions)
     cut = sum(1 for text in texts.values() if text.cut_tokens or text.lost_tokens)
-    return _Outcome(task, tables, tokens, len(task.all_candidates) - len(texts), cut, curved.notes)
+    left_out = {**curved.left_out, **broken}
+    return _Outcome(task, tables, tokens, refused, cut, curved.notes, left_out)
 
 
 def _score_all(step: _Pass, texts: dict[int, Encoded], directions: scores.Directions) -> NDArray[np.float64]:

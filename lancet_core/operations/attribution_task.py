@@ -1,6 +1,6 @@
 """What is attributed to what: queries in groups, and the samples that recall by words left to be scored."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -49,6 +49,13 @@ class Task:
     def with_candidates(self, candidates: Sequence[NDArray[np.int64]]) -> "Task":
         """The same task on other samples."""
         return replace(self, candidates=tuple(candidates))
+
+    def without(self, left_out: Collection[str]) -> "Task":
+        """The same task without some samples, given by their ids."""
+        if not left_out:
+            return self
+        kept = ~self.samples["id"].isin(left_out).to_numpy()
+        return self.with_candidates([rows[kept[rows]] for rows in self.candidates])
 
     def describe(self, number: int) -> Group:
         """What the result says of one group."""

@@ -17,7 +17,7 @@ from lancet_core.config import fingerprint, to_dict
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError, ModelError
 from lancet_core.influence import sketch
-from lancet_core.influence.curved_model import CurvedModel, Source, open_curved_model
+from lancet_core.influence.curved_model import CurvedModel, Source, left_out_note, open_curved_model
 from lancet_core.influence.index_manifest import MANIFEST, Manifest, read_manifest, write_manifest
 from lancet_core.influence.scores import Directions
 from lancet_core.influence.settings import InfluenceSettings
@@ -74,9 +74,10 @@ def run(
     # Projections mean nothing beside another basis, and one that is fitted again need not be the same in its last bits.
     key = fingerprint(basis_key, hashlib.sha256(arrays["vectors"].data).hexdigest())
     shards = Shards(place, SHARDS, key)
-    count = _Indexing(curved, basis, request, progress, arrays, len(texts)).write(texts, shards)
+    count, rows = _Indexing(curved, basis, request, progress, arrays, len(texts)).write(texts, shards)
     _remove_others(place, count)
-    size = sum(file.stat().st_size for file in place.glob(f"{SHARDS}-*.safetensors")) / len(texts)
+    left_out = {**curved.left_out, **curved.broken_samples(texts, sorted(set(texts).difference(rows)))}
+    size = sum(file.stat().st_size for file in place.glob(f"{SHARDS}-*.safetensors")) / len(rows)
     manifest = Manifest(
         gradients=curved.key,
         model=curved.network.lm.fingerprint,
@@ -84,13 +85,14 @@ def run(
         basis=basis_key,
         key=key,
         shards=count,
-        samples=len(texts),
+        samples=len(rows),
         too_long=len(source.ids) - len(texts),
         sketch_dimensions=len(basis.vectors),
         dimensions=basis.vectors.shape[1],
         bytes_per_sample=round(size, 1),
         influence=to_dict(request.influence),
         index=to_dict(request.index),
+        left_out=left_out,
     )
     write_manifest(place, manifest)
     return IndexBuilt(
@@ -100,7 +102,8 @@ def run(
         sketch_dimensions=manifest.sketch_dimensions,
         bytes_per_sample=manifest.bytes_per_sample,
         seconds=round(time.perf_counter() - started, 3),
-        notes=tuple(curved.notes),
+        notes=(*left_out_note(left_out), *curved.notes),
+        left_out=left_out,
     )
 
 
@@ -168,27 +171,33 @@ class _Indexing:
         """Rows of the samples that the basis was made from, and their places among them."""
         return {int(row): place for place, row in enumerate(self.basis_arrays["read"])}
 
-    def write(self, texts: dict[int, Encoded], shards: Shards) -> int:
-        """Writes the shards that are not there yet, the longest samples first; returns how many there are."""
+    def write(self, texts: dict[int, Encoded], shards: Shards) -> tuple[int, list[int]]:
+        """Writes the shards that are not there yet, the longest samples first; returns how many there are, and the rows in them."""
+        written: list[int] = []
         rows = sorted(texts, key=lambda row: (-len(texts[row].input_ids), row))
         parts = split(len(rows), SHARD_SAMPLES)
         for number, part in enumerate(parts):
             chosen = {row: texts[row] for row in rows[part.start : part.stop]}
-            shards.compute(number, partial(self.compute, chosen, part.start))
+            written += shards.compute(number, partial(self.compute, chosen, part.start))["rows"].tolist()
             self.progress(STAGE, part.stop, len(rows))
-        return len(parts)
+        return len(parts), written
 
     def compute(self, texts: dict[int, Encoded], done_before: int) -> Arrays:
-        """Projections of some samples, by row: first of those that the basis was made from, which are known."""
+        """Projections of some samples, by row: first of those that the basis was made from, which are known.
+
+        Samples whose gradients are not finite are not among them.
+        """
         read, unread = ([row for row in texts if (row in self.read) is known] for known in (True, False))
         places = [self.read[row] for row in read]
         parts = [{name: self.basis_arrays[name][places] for name in _OF_EACH}]
         if unread:
-            parts.append(self._read([texts[row] for row in unread], done_before + len(read)))
+            arrays, finite = self._read([texts[row] for row in unread], done_before + len(read))
+            parts.append(arrays)
+            unread = [row for row, whole in zip(unread, finite, strict=True) if whole]
         joined = {name: np.concatenate([part[name] for part in parts]) for name in _OF_EACH}
         return {**joined, "rows": np.asarray([*read, *unread], dtype=np.int32)}
 
-    def _read(self, texts: Sequence[Encoded], done_before: int) -> Arrays:
+    def _read(self, texts: Sequence[Encoded], done_before: int) -> tuple[Arrays, NDArray[np.bool_]]:
         projections, norms = sketch.project_samples(
             self.curved.network,
             self.curved.curvature,
@@ -200,9 +209,13 @@ class _Indexing:
         return _stored(projections, norms, self.request)
 
 
-def _stored(projections: NDArray[np.float32], norms: NDArray[np.float32], request: IndexRequest) -> Arrays:
-    stored, scales = sketch.quantise(projections, request.index.precision)
-    return dict(zip(_OF_EACH, (stored, scales, norms), strict=True))
+def _stored(
+    projections: NDArray[np.float32], norms: NDArray[np.float32], request: IndexRequest
+) -> tuple[Arrays, NDArray[np.bool_]]:
+    """What is kept of the samples whose gradients are finite, and which these are, shape (samples,)."""
+    finite = np.isfinite(norms)
+    stored, scales = sketch.quantise(projections[finite], request.index.precision)
+    return dict(zip(_OF_EACH, (stored, scales, norms[finite]), strict=True)), finite
 
 
 def _fit_basis(
@@ -218,6 +231,7 @@ def _fit_basis(
         max_tokens=curved.source.settings.compute.max_tokens,
         tell=lambda done: progress(CHOOSING, done, len(chosen)),
     )
+    kept, finite = _stored(projections, norms, request)
     rows = {f"rows:{unit}": hashed.numpy() for unit, (hashed, _) in basis.hashes.items()}
     columns = {f"columns:{unit}": hashed.numpy() for unit, (_, hashed) in basis.hashes.items()}
     # In float16: half the file, and an error that int8 hides.
@@ -226,8 +240,8 @@ def _fit_basis(
         **vectors,
         **rows,
         **columns,
-        "read": chosen.astype(np.int32),
-        **_stored(projections, norms, request),
+        "read": chosen[finite].astype(np.int32),
+        **kept,
     }
 
 

@@ -25,7 +25,8 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import scorer_card
 from lancet_core.files import replacing_folder, write_json, write_json_lines, write_table
-from lancet_core.models.fingerprints import check_model_folder
+from lancet_core.models.adapters import keep_adapter
+from lancet_core.models.fingerprints import check_model_folder, resolve_model
 from lancet_core.models.gguf_files import check_gguf, find_gguf, unpacked_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
@@ -66,6 +67,7 @@ class Materials:
         template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
         prompts: File of evaluation prompts, empty for none.
         queries: File of influence queries, or queries; empty for none.
+        base: Of an adapter the folder or hub id of its model, where that is not what the adapter says; empty takes what it says.
     """
 
     model: "str | Path | tuple[Saved, Saved]"
@@ -79,6 +81,7 @@ class Materials:
     template: str = ""
     prompts: str | Path = ""
     queries: "str | Path | Sequence[Query]" = ""
+    base: str | Path = ""
 
 
 def create(
@@ -130,7 +133,7 @@ def begin(
     check_choices(materials)
     _check_free(workspace, name)
     harmful, helpful = map(scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
-    source = model_source(materials.model)
+    source = None if materials.base else model_source(materials.model)
     loaded = load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
     queries, origin = _queries(materials)
@@ -138,7 +141,7 @@ def begin(
     with _undone(workspace, name):
         folder.mkdir(parents=True, exist_ok=True)
         gguf = find_gguf(source) if source is not None else None
-        model = source or _keep_model(materials.model, folder / GIVEN_MODEL)
+        model = source or _keep_model(materials, folder / GIVEN_MODEL)
         if gguf is not None:
             model = str(unpacked_folder(workspace.models, gguf))
         read = folder / READ
@@ -150,7 +153,7 @@ def begin(
         subject = Subject("", model, str(read), template, harmful, helpful)
         request = PrepareRequest(materials.too_long, now().date().isoformat(), str(gguf or ""))
         run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
-        given = _plain(replace(materials, model=model))
+        given = _plain(replace(materials, model=model, base=""))
         making = Making(run.id, loaded.rows, loaded.duplicates, given, tuple(queries), origin)
         write_json(folder / MAKING, to_dict(making))
     return run
@@ -292,8 +295,18 @@ def model_source(model: Any) -> str | None:
     )
 
 
-def _keep_model(model: Any, folder: Path) -> str:
-    """Saves a loaded model and its tokenizer into the study, whole or not at all."""
+def _keep_model(materials: Materials, folder: Path) -> str:
+    """Keeps a loaded model and its tokenizer in the study, or an adapter with the base that was named; whole or not at all.
+
+    Raises:
+        ModelError: A base was named for a whole model, or the model cannot be used.
+    """
+    model: Any = materials.model
+    if materials.base:
+        if isinstance(model, tuple):
+            raise ModelError("a loaded model has its base with it; leave base out")
+        keep_adapter(resolve_model(model), str(materials.base), folder)
+        return str(folder)
     with replacing_folder(folder) as temporary:
         for part in model:
             part.save_pretrained(temporary)

@@ -76,7 +76,8 @@ def look_task(materials: Materials) -> Task:
             f"only files can be looked at; the training data is a {type(materials.train).__name__}"
         )
     train = Path(materials.train).expanduser().absolute()
-    model = model_source(materials.model)
+    # Tokens are those of the base: the adapter's own folder names one that is not here.
+    model = model_source(materials.base or materials.model)
     if model is None:
         raise DataError(
             "only the folder or hub id of a model can be looked at the data with; save the model first"

@@ -7,11 +7,11 @@ import peft
 import pytest
 import torch
 
-from lancet_core.errors import NumericalError
 from lancet_core.influence.capture import (
     data_labels,
+    explain_broken,
+    finite_rows,
     frozen,
-    require_finite,
     sampled_labels,
     unit_gradients,
 )
@@ -84,7 +84,8 @@ def test_gradient_of_the_head_equals_autograd(architecture, side, tiny_model, te
     batch, units = padded(texts, side, extra=3), find_head(model)
     with frozen(model):
         (found,) = unit_gradients(model, units, batch)
-    assert torch.equal(found.mask, batch.response_mask[:, found.columns])
+    rows, slots = found.mask.nonzero(as_tuple=True)
+    assert batch.response_mask[rows, found.places[rows, slots]].all()
     assert int(found.mask.sum()) == int(batch.response_mask.sum())
     assert found.delta[~found.mask].eq(0).all()
     assert found.a[~found.mask].eq(0).all()
@@ -121,14 +122,21 @@ def test_a_broken_activation_is_named_with_its_sample_and_unit(tiny_model, texts
     broken = copy.deepcopy(lm.model)
     with torch.no_grad():
         broken.get_input_embeddings().weight[rare] = float("inf")
-    batches = pack(texts, 1)
-    with (
-        frozen(broken),
-        pytest.raises(NumericalError, match=r"of sample third in unit model\.layers\.0\.self_attn are not"),
-    ):
-        require_finite(
-            broken, find_sublayers_like(broken, units), batches, names=["first", "second", "third"]
-        )
+    batches = pack(texts, 10**6) + pack(texts, 1)
+    with frozen(broken):
+        (found, *alone) = [
+            finite_rows(unit_gradients(broken, find_sublayers_like(broken, units), batch))
+            for batch in batches
+        ]
+        alone_third = next(batch for batch in batches if batch.indices == (2,))
+        reason = explain_broken(broken, find_sublayers_like(broken, units), alone_third)
+    assert dict(zip(batches[0].indices, found.tolist(), strict=True)) == {0: True, 1: True, 2: False}
+    assert {batch.indices[0]: bool(one) for batch, one in zip(batches[1:], alone, strict=True)} == {
+        0: True,
+        1: True,
+        2: False,
+    }
+    assert reason == "its activations in unit model.layers.0.self_attn are not finite"
 
 
 def find_sublayers_like(model, units):

@@ -9,6 +9,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError, JobError, ModelError, StoreError
 from lancet_core.runs import launcher
 from lancet_core.study import making
+from tests.tiny_models import save_adapter, save_tiny_model
 from tests.written_rows import plain_rows, query_rows, write_lines
 
 ROWS = pd.DataFrame(plain_rows(12))
@@ -58,6 +59,20 @@ def test_a_study_is_made_of_objects(workspace, loaded, kind):
     assert study.model == str(study.folder / "model")
 
 
+def test_an_adapter_whose_base_lies_elsewhere_is_kept_with_it(workspace, tmp_path):
+    base = save_tiny_model("llama", tmp_path / "moved")
+    save_adapter(base, tmp_path / "adapter", modules_to_save=["lm_head"])
+    config = tmp_path / "adapter" / "adapter_config.json"
+    config.write_text(config.read_text().replace(str(base), "/where/it/was/trained"))
+    with pytest.raises(ModelError, match="which is not here; say where it lies with --base"):
+        lancet.create_study("mine", workspace=workspace, model=tmp_path / "adapter", train=ROWS)
+    study = lancet.create_study(
+        "mine", workspace=workspace, model=tmp_path / "adapter", base=base, train=ROWS
+    )
+    assert study.model == str(study.folder / "model")
+    assert study.counts["samples"] == len(ROWS)
+
+
 WRONG = {
     "a list of rows": ({"train": plain_rows(2)}, DataError, "the training samples are a list"),
     "other columns": ({"train": pd.DataFrame({"a": ["b"]})}, DataError, "a DataFrame"),
@@ -66,6 +81,7 @@ WRONG = {
     "a file that is not there": ({"train": "nowhere.jsonl"}, DataError, "nowhere.jsonl"),
     "a model without its tokenizer": ({"model": "LOADED"}, ModelError, "with its tokenizer"),
     "words for a model": ({"model": ("some/model", "some/tokenizer")}, ModelError, "with its tokenizer"),
+    "a base for a whole model": ({"base": "/nowhere"}, ModelError, "is no adapter"),
     "a number for a model": ({"model": 3}, ModelError, "with its tokenizer"),
     "no model folder": ({"model": "/nowhere"}, ModelError, "no model folder"),
     "a scorer that is not there": ({"harmful_scorer": "/nowhere"}, ModelError, "/nowhere"),
