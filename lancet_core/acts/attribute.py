@@ -32,6 +32,22 @@ COLUMNS = [
 ]
 
 
+IMPORTED = "imported: "
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Where scores come from that another tool made.
+
+    Attributes:
+        tool: Its name; empty where the scores are our own.
+        content: Fingerprint of the scores, so that a run of them answers for nothing else.
+    """
+
+    tool: str = ""
+    content: str = ""
+
+
 @dataclass(frozen=True)
 class AttributeRequest:
     """What to attribute, and how.
@@ -43,6 +59,7 @@ class AttributeRequest:
         top: Scores kept of each sign for each query or group; 0 keeps all.
         detail: Samples of each sign that get their influence by token and by unit.
         index: Key of the gradient index that recall searches; empty where it searches none.
+        imported: Who made the scores instead of us; then the settings of influence mean nothing.
     """
 
     queries: tuple[Query, ...]
@@ -51,16 +68,20 @@ class AttributeRequest:
     top: int = setting(0, "Scores kept of each sign for each query; 0 keeps all", minimum=0)
     detail: int = setting(50, "Samples of each sign that get their influence by token and by unit", minimum=0)
     index: str = ""
+    imported: Imported = Imported()
+
+    @property
+    def method(self) -> str:
+        """Name of the method, ours or another tool's."""
+        return f"{IMPORTED}{self.imported.tool}" if self.imported.tool else self.influence.method
 
     @property
     def title(self) -> str:
         """What is asked, in words."""
         if len(self.queries) == 1:
-            return f"{self.queries[0].prompt} · {self.influence.method}"
+            return f"{self.queries[0].prompt} · {self.method}"
         groups = len({group for _, group in self.grouped_queries}) if self.batch else 0
-        return (
-            f"{len(self.queries)} queries{f' in {groups} groups' if groups else ''} · {self.influence.method}"
-        )
+        return f"{len(self.queries)} queries{f' in {groups} groups' if groups else ''} · {self.method}"
 
     @property
     def grouped_queries(self) -> tuple[tuple[str, str], ...]:

@@ -23,6 +23,7 @@ from lancet_core.cli import (
     correction,
     dashboard,
     doctor,
+    imports,
     index,
     lab,
     options,
@@ -58,6 +59,7 @@ app.command(
     "attribute", cls=options.GroupedCommand, short_help="Find the training samples behind an answer."
 )(attribution.attribute)
 app.command("audit", short_help="Tell what a ranking is worth.")(audit.audit)
+app.add_typer(imports.commands, name="attribution")
 app.command("cluster", short_help="Group queries that resemble each other.")(attribution.cluster)
 app.add_typer(index.commands, name="index")
 app.add_typer(review.commands, name="pairs")

@@ -37,7 +37,17 @@ from lancet_core.store.decisions import Decision, Draft
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
-from lancet_core.study import attributions, cases, changes, corrections, indexes, looking, proofs, review
+from lancet_core.study import (
+    attributions,
+    cases,
+    changes,
+    corrections,
+    imports,
+    indexes,
+    looking,
+    proofs,
+    review,
+)
 from lancet_core.study.creation import Materials, create
 from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
 from lancet_core.workspace import Workspace, open_workspace
@@ -64,6 +74,22 @@ class Study(StudyRecord):
             JobError: No worker can be started.
         """
         return attributions.attribute(self, as_queries(query), settings, batch=batch, top=top)
+
+    def import_attribution(
+        self, path: str | Path, *, queries: Sequence[Query] = (), **settings: Any
+    ) -> Run[Attribution]:
+        """Enters scores that another tool made (kronfluence, bergson, TRAK, a matrix) as a finished attribution.
+
+        Args:
+            path: File or folder, in a form of `data.score_files`.
+            queries: Queries in the order of the scores; empty takes those of the study.
+            **settings: Fields of `imports.ImportSettings`: `tool`, `negate`, `rows`, `batch`, `query_ids`, `sample_ids`, `experiment`.
+
+        Raises:
+            DataError: The scores cannot be read, are not finite, or do not fit queries and samples.
+            ConfigError: It is not clear what a row is, or which sign pushes towards the answer.
+        """
+        return imports.import_attribution(self, path, imports.ImportSettings(**settings), queries=queries)
 
     def cluster(
         self, settings: ClusterSettings | None = None, *, queries: Sequence[Query] = ()
