@@ -1,16 +1,18 @@
 """Attributions that other tools made: read, laid on the samples and queries of a study, and entered as a finished run."""
 
 import hashlib
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lancet_core.acts.attribute import SCORES, AttributeRequest, Attribution, Group, Imported
+from lancet_core.acts.attribute import IMPORTED, SCORES, AttributeRequest, Attribution, Group, Imported
 from lancet_core.acts.results import write_result
 from lancet_core.config import fingerprint
 from lancet_core.data.samples import Query
@@ -29,6 +31,7 @@ from lancet_core.store.studies import StudyRecord
 from lancet_core.study.subjects import subject_of
 
 Matrix = NDArray[np.float64]
+LONGEST_NAME = 40
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,7 @@ def import_attribution(
     """
     settings = settings or ImportSettings()
     scores = read_scores(path, settings.experiment)
-    tool = settings.tool or scores.tool or Path(path).stem
+    tool = _tool_name(settings.tool or scores.tool or Path(path).stem)
     chosen = tuple(queries) or tuple(read_queries(study))
     if not chosen:
         raise DataError(
@@ -164,14 +167,26 @@ def import_attribution(
         return Run(study.workspace, launcher.adopt(study.workspace, task, results=Path(folder)))
 
 
+def method_of(request: Mapping[str, Any]) -> str:
+    """Names the method of an attribution, ours or another tool's, from its request as the run keeps it; empty where it is unknown."""
+    tool = (request.get("imported") or {}).get("tool")
+    return f"{IMPORTED}{tool}" if tool else str((request.get("influence") or {}).get("method", ""))
+
+
 def imported_attributions(study: StudyRecord, case_id: str) -> dict[str, Run[Attribution]]:
     """Finds the newest imported attribution of a case alone by each tool: `imported: kronfluence` to its run."""
     found: dict[str, Run[Attribution]] = {}
     for run in list_runs(study.workspace, RunFilter(study=study.name, act="attribute", within=case_id)):
         alone = dict(queries_of(study.workspace, run.id))[case_id] == case_id
-        if alone and run.record.is_done and (run.order.request.get("imported") or {}).get("tool"):
-            found.setdefault(run.result.method, run)
+        method = method_of(run.order.request)
+        if alone and run.record.is_done and method.startswith(IMPORTED):
+            found.setdefault(method, run)
     return found
+
+
+def _tool_name(name: str) -> str:
+    """Makes a name that every table, plot and list can show: letters, digits and `.+_-`, at most 40."""
+    return re.sub(r"[^\w.+-]+", " ", name).strip()[:LONGEST_NAME] or "unknown"
 
 
 def _groups(queries: Sequence[Query], *, batch: bool) -> list[str]:

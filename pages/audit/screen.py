@@ -15,11 +15,12 @@ from lancet_core.influence.presets import preset
 from lancet_core.runs.run import Run
 from lancet_core.store.queries import get_query
 from lancet_core.study import attributions, review
+from lancet_core.study.imports import imported_attributions
 from lancet_core.study.study import Study
 from pages.audit.thresholds import cut_after
 from pages.shared import figure, frame, runs, tables
 from pages.shared.candidates import CHOSEN, cost_of_a_pass
-from pages.shared.methods import LINES, METHODS, pick_methods
+from pages.shared.methods import method_line, method_name, pick_methods
 from pages.shared.numbers import between, influence, percent, score
 from pages.shared.ranking import draw_worth, report_of
 
@@ -64,20 +65,23 @@ def show(study: Study, case_id: str) -> None:
             key="a_of",
             bind="query-params",
         )
-        methods = pick_methods("a_methods")
-    target = find_case(study, case_id, methods) if of == CASE else find_cluster(study, methods)
+        imported = imported_attributions(study, case_id) if of == CASE and case_id else {}
+        methods = pick_methods("a_methods", imported)
+    target = find_case(study, case_id, methods, imported) if of == CASE else find_cluster(study, methods)
     if target is None:
         return
     for method, run in target.runs.items():
         if run is not None and not run.record.is_done:
-            runs.watch(run, title=f"Ranking with {METHODS[method]}")
+            runs.watch(run, title=f"Ranking with {method_name(method)}")
     draw_missing(target)
     if target.finished:
         draw_audit(study, target)
 
 
-def find_case(study: Study, case_id: str, methods: list[str]) -> Target | None:
-    """Finds the traces of the case; says what to do where there is none."""
+def find_case(
+    study: Study, case_id: str, methods: list[str], imported: dict[str, Run[Attribution]]
+) -> Target | None:
+    """Finds the traces of the case, ours and imported ones; says what to do where there is none."""
     if not case_id:
         frame.empty("No case is open. Choose a bad answer first.", "Choose a case", "home")
         return None
@@ -85,7 +89,10 @@ def find_case(study: Study, case_id: str, methods: list[str]) -> Target | None:
     return Target(
         case_id=case_id,
         query_id=case_id,
-        runs={method: attributions.find_attribution(study, [case], preset(method)) for method in methods},
+        runs={
+            method: imported.get(method) or attributions.find_attribution(study, [case], preset(method))
+            for method in methods
+        },
         start=lambda method: study.attribute(case, preset(method)),
         desirable=case.polarity == DESIRABLE,
         cost="a few seconds each where the model is small",
@@ -120,7 +127,7 @@ def draw_missing(target: Target) -> None:
     missing = [method for method, run in target.runs.items() if run is None]
     if not missing:
         return
-    names = ", ".join(METHODS[method] for method in missing)
+    names = ", ".join(method_name(method) for method in missing)
     with st.container(horizontal=True, vertical_alignment="center", key="audit-missing"):
         st.caption(f"Not ranked yet with {names} ({target.cost}).")
         if st.button(
@@ -148,7 +155,7 @@ def draw_audit(study: Study, target: Target) -> None:
     with left:
         draw_curve(reports, describe_origin(target.finished[main].result))
     with right:
-        count = draw_threshold(ranked[main], target, METHODS[main])
+        count = draw_threshold(ranked[main], target, method_name(main))
         draw_comparison(reports, ranked, count=count, desirable=target.desirable)
     draw_border(ranked[main], target, count=count)
     draw_scatter(ranked[main])
@@ -185,9 +192,9 @@ def draw_curve(reports: dict[str, RankingReport], origin: str) -> None:
     plot = figure.figure("Share of unsafe samples found", "Share of unsafe among those taken", height=height)
     figure.add_band(plot, *(first.curve[name].tolist() for name in ("share_found", "low", "high")))
     for method, report in reports.items():
-        color, dash = LINES[method]
+        color, dash = method_line(method)
         found, precision = (report.curve[column].tolist() for column in ("share_found", "precision"))
-        figure.add_line(plot, found, precision, name=METHODS[method], color=color, dash=dash)
+        figure.add_line(plot, found, precision, name=method_name(method), color=color, dash=dash)
     chance = f"Chance, {percent(first.chance)}"
     figure.add_line(plot, [0, 1], [first.chance] * 2, name=chance, color=figure.MUTED, dash="longdashdot")
     plot.update_xaxes(range=[0, 1], tickformat=".0%")
@@ -244,7 +251,7 @@ def draw_comparison(
     }
     rows = [
         (
-            METHODS[method],
+            method_name(method),
             between(report.mean.value, report.mean.low, report.mean.high, write=score),
             percent(cuts[method].precision),
             percent(cuts[method].share_found),

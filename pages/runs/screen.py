@@ -12,10 +12,12 @@ from lancet_core.files import read_json_or_none
 from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.run_status import Status
 from lancet_core.store.runs import queries_of
+from lancet_core.study.imports import method_of
 from lancet_core.workspace import open_workspace
 from pages.runs.run_comparison import differing_settings, results_side_by_side
 from pages.shared import frame, state, tables
 from pages.shared.curves import draw_curves
+from pages.shared.methods import method_name
 from pages.shared.numbers import lasting
 from pages.shared.plain_text import plain
 from pages.shared.runs import watch
@@ -304,7 +306,7 @@ def _address(run: Run[Any]) -> dict[str, str]:
     if record.act == "attribute":
         queries = queries_of(run.workspace, run.id)
         address["case"] = record.case_id or (queries[0][0] if queries else "")
-        address["t_method"] = str(run.order.request.get("influence", {}).get("method", ""))
+        address["t_method"] = method_name(method_of(run.order.request))  # the URL holds what the switch shows
     return {name: value for name, value in address.items() if value}
 
 

@@ -94,7 +94,7 @@ def describe_search(result: Attribution, study: Study) -> None:
     """Writes how long a trace took, how many samples it scored and how these were chosen; its notes behind a mark."""
     scored = result.candidates - result.too_long
     samples = study.counts.get("samples", scored)
-    how = "scored exactly" if result.takes_gradients else RANKED[result.method]
+    how = "scored exactly" if result.takes_gradients else RANKED.get(result.method, f"as {result.method}")
     counted = f"all {samples:,} samples" if scored == samples else f"{scored:,} of {samples:,} samples"
     words = f"{seconds(result.seconds)} · {counted} {how}"
     if scored < samples and result.recall in CHOSEN:

@@ -1,5 +1,7 @@
 """The ways to score training samples that the screens offer, with their names."""
 
+from collections.abc import Iterable
+
 import streamlit as st
 
 METHODS = {
@@ -27,6 +29,7 @@ LINES = {
     "random": ("#8c8f95", "dot"),
 }
 """Colour and dash of each method in a plot; blue and orange stay with the sign."""
+IMPORTED_LINE = ("#1f2933", "dashdot")
 HELP = (
     "By gradients: **LinFAC head** (the curvature of whole attention and MLP blocks and of the output head, token by token, and "
     "no sample strong by its size alone), **LinFAC** (blocks alone, over whole sequences), **LinFAC expand** "
@@ -39,12 +42,23 @@ USUAL = next(iter(METHODS))
 FIRST = (USUAL, "tfidf", "random")
 
 
-def pick_method(key: str) -> str:
-    """Draws the switch between methods; returns the one chosen."""
+def method_name(method: str) -> str:
+    """Name of a method on the screens; one of another tool is named as it was imported."""
+    return METHODS.get(method, method.capitalize())
+
+
+def method_line(method: str) -> tuple[str, str]:
+    """Colour and dash of a method in a plot."""
+    return LINES.get(method, IMPORTED_LINE)
+
+
+def pick_method(key: str, imported: Iterable[str] = ()) -> str:
+    """Draws the switch between methods, after ours those that were imported; returns the one chosen."""
+    methods = [*METHODS, *imported]
     chosen = st.selectbox(
         "Method",
-        list(METHODS),
-        format_func=METHODS.__getitem__,
+        methods,
+        format_func=method_name,
         key=key,
         bind="query-params",
         help=HELP,
@@ -53,17 +67,18 @@ def pick_method(key: str) -> str:
     return str(chosen or USUAL)
 
 
-def pick_methods(key: str) -> list[str]:
-    """Draws the choice of methods to lay over each other; returns at least one."""
+def pick_methods(key: str, imported: Iterable[str] = ()) -> list[str]:
+    """Draws the choice of methods to lay over each other, after ours those that were imported; returns at least one."""
+    methods = [*METHODS, *imported]
     chosen = st.pills(
         "Methods",
-        list(METHODS),
+        methods,
         selection_mode="multi",
         default=list(FIRST),
-        format_func=METHODS.__getitem__,
+        format_func=method_name,
         key=key,
         bind="query-params",
         help=HELP,
         wrap=True,
     )
-    return [method for method in METHODS if method in (chosen or [USUAL])]
+    return [method for method in methods if method in (chosen or [USUAL])]

@@ -13,6 +13,7 @@ from lancet_core.runs.run import Run
 from lancet_core.store.queries import get_query
 from lancet_core.study import cases, review
 from lancet_core.study.attributions import find_attribution
+from lancet_core.study.imports import imported_attributions
 from lancet_core.study.study import Study
 from pages.shared import candidates, figure, frame, reading, runs
 from pages.shared.methods import pick_method
@@ -33,20 +34,22 @@ def show(study: Study, case_id: str) -> None:
     case = get_query(study, case_id)
     draw_case(case)
     scored = st.empty()
-    settings, length = draw_controls(study)
+    imported = imported_attributions(study, case_id)
+    settings, length = draw_controls(study, imported)
     indexing = st.container()
-    run = trace(study, case, settings)
+    run = trace(study, case, settings) if isinstance(settings, InfluenceSettings) else settings
     runs.wait_briefly(run)
     status = runs.watch(run, title="Tracing this answer")
-    with indexing:
-        candidates.draw_indexing(study, settings, offered=status.state == "done")
+    if isinstance(settings, InfluenceSettings):
+        with indexing:
+            candidates.draw_indexing(study, settings, offered=status.state == "done")
     if status.state == "done":
         draw_causes(study, run, case_id, length=length)
         draw_next(study, run, case_id)
         if study.harmful_scorer:
             harmful = score_answer(study, _case=case, key=f"{study.folder}:{case.id}")
             scored.caption(f"Harmful score of this answer: {score(harmful)}")
-    elif status.state == "failed":
+    elif status.state == "failed" and isinstance(settings, InfluenceSettings):
         candidates.offer_repair(study, settings)
 
 
@@ -57,10 +60,17 @@ def draw_case(case: Query) -> None:
     )
 
 
-def draw_controls(study: Study) -> tuple[InfluenceSettings, int]:
-    """Draws method, origin of the candidates, length of the lists and the way to another case; returns what was chosen."""
+def draw_controls(
+    study: Study, imported: dict[str, Run[Attribution]]
+) -> tuple[InfluenceSettings | Run[Attribution], int]:
+    """Draws method, origin of the candidates, length of the lists and the way to another case.
+
+    Returns:
+        The settings of the method, or the run that was imported, and the length of the lists.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom", key="controls"):
-        settings = candidates.pick_source(study, preset(pick_method("t_method")), "t_from")
+        method = pick_method("t_method", imported)
+        settings = imported.get(method) or candidates.pick_source(study, preset(method), "t_from")
         length = st.segmented_control(
             "Samples in each list", LENGTHS, default=10, required=True, key="t_k", bind="query-params"
         )

@@ -40,7 +40,7 @@ class Written:
     values: dict[str, dict[str, str]]
 
 
-def draw(workspace: Workspace, screen: str, **values: str) -> AppTest:
+def draw(workspace: Workspace, screen: str, **values: Any) -> AppTest:
     """Draws a screen with its URL values."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("LANCET_WORKSPACE", str(workspace.folder))

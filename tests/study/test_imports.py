@@ -71,7 +71,7 @@ def test_a_matrix_in_the_order_of_the_study_becomes_a_finished_run(study, tmp_pa
     top = run.result.read(study.queries()["id"][0]).iloc[0]
     assert (top["response"], top["influence"], top["rank"]) == ("Answer 1", 3.0, 1)
     assert run.result.chance == pytest.approx(3 / 5)
-    assert 0 < run.result.audit().average_precision <= 1
+    assert 0 < run.result.audit().mean.value <= 1
     assert study.runs("attribute")[0].id == run.id
     again = study.import_attribution(save(tmp_path / "mine.npy", VALUES))
     assert again.id == run.id

@@ -1,0 +1,41 @@
+"""An imported attribution on the screens: Trace and Audit show it beside our methods, under the name of its tool."""
+
+import numpy as np
+import pytest
+
+from lancet_core.store.queries import get_query
+from pages.shared.methods import method_name
+from tests.pages.conftest import Written, draw, texts
+
+METHOD = "imported: their tool"
+
+
+@pytest.fixture
+def imported(written: Written, tmp_path):
+    """Scores of the traced case in which the samples of the study stand in their order, made elsewhere."""
+    count = len(written.study.samples())
+    np.save(tmp_path / "scores.npy", np.linspace(1.0, -1.0, count))
+    query = get_query(written.study, written.case)
+    return written.study.import_attribution(tmp_path / "scores.npy", queries=[query], tool="their tool")
+
+
+def test_trace_shows_it_under_its_name(written: Written, imported):
+    app = draw(
+        written.workspace, "trace", study=written.study.name, case=written.case, t_method=method_name(METHOD)
+    )
+    assert not app.exception
+    assert app.selectbox(key="t_method").value == METHOD
+    assert f"as {METHOD}" in texts(app)
+
+
+def test_audit_lays_it_beside_ours(written: Written, imported):
+    app = draw(
+        written.workspace,
+        "audit",
+        study=written.study.name,
+        case=written.case,
+        a_methods=[method_name("linfac-head"), method_name(METHOD)],
+    )
+    assert not app.exception
+    named = {str(value) for frame in app.dataframe for value in frame.value.to_numpy().ravel()}
+    assert {method_name("linfac-head"), method_name(METHOD)} <= named
