@@ -1,6 +1,6 @@
 """Preparing a study: which samples fit the model, and how harmful and helpful they are."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -68,6 +68,7 @@ class Prepared(Result):
         units: Sublayers of the model that influence is computed on.
         template: The study's template, with the day where it writes one.
         templates: How likely the samples are under each known template, likeliest first.
+        scorers: Text of each scorer's card by the name of its score, complete with the statistics that these samples gave.
     """
 
     context: int = 0
@@ -78,6 +79,7 @@ class Prepared(Result):
     units: int = 0
     template: str = ""
     templates: tuple[TemplateFit, ...] = ()
+    scorers: dict[str, str] = field(default_factory=dict)
 
     @property
     def outcome(self) -> str:
@@ -86,7 +88,7 @@ class Prepared(Result):
 
     @property
     def table(self) -> pd.DataFrame:
-        """The samples that can be used, with `harmful` and `helpful` in (0, 1), NaN without a scorer."""
+        """The samples that can be used, with `harmful` and `helpful` in (0, 1), NaN without a scorer, and `harmful_categories` where it tells."""
         return pd.read_parquet(self.folder / SAMPLES)
 
     @property

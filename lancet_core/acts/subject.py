@@ -8,8 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lancet_core.config import fingerprint
-from lancet_core.evaluation.scorer_cards import CARD_FILE
-from lancet_core.files import read_bytes
+from lancet_core.evaluation.scorer_cards import ScorerCard, scorer_card, scorer_folder
 from lancet_core.models.fingerprints import adapter_base, fingerprint_model
 from lancet_core.models.settings import ENCODING
 
@@ -26,8 +25,8 @@ class Subject:
         model: Folder or hub id of the language model.
         samples: Path of the training samples (parquet).
         template: How prompt and response become one text.
-        harmful_scorer: Folder of the harmful scorer; empty where there is none.
-        helpful_scorer: Folder of the helpful scorer; empty where there is none.
+        harmful_scorer: The harmful scorer (text of its card, or its folder); empty where there is none.
+        helpful_scorer: The helpful scorer; empty where there is none.
         factors: Folder where factors are kept between runs; empty keeps none.
         indexes: Folder of the gradient indexes; empty where there are none.
     """
@@ -51,7 +50,7 @@ class Subject:
             MODEL: lambda: model_content(self.model),
             SAMPLES: lambda: samples_content(Path(self.samples)),
             TEMPLATE: lambda: f"{ENCODING} {self.template}",
-            SCORERS: lambda: " ".join(map(model_content, (self.harmful_scorer, self.helpful_scorer))),
+            SCORERS: lambda: " ".join(map(scorer_content, (self.harmful_scorer, self.helpful_scorer))),
         }
         return {part: named[part]() for part in sorted(parts)}
 
@@ -68,6 +67,19 @@ def model_content(model: str) -> str:
     stamps = _stamps(folder)
     base = _adapter_base(folder, stamps)
     return _model_content(folder, stamps, () if base is None else _stamps(base))
+
+
+def scorer_content(scorer: str) -> str:
+    """Hashes weights and card of a scorer, statistics included; empty for none.
+
+    Raises:
+        ModelError: Its folder or its card cannot be used.
+    """
+    if not scorer:
+        return ""
+    folder = Path(scorer_folder(scorer))
+    card = _card_of(scorer, _stamps(folder) if folder.is_dir() else ())
+    return f"{model_content(card.folder)} {card.content}"
 
 
 def samples_content(path: Path) -> str:
@@ -92,9 +104,12 @@ def _adapter_base(folder: Path, _stamps: tuple[Stamp, ...]) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _model_content(folder: Path, _stamps: tuple[Stamp, ...], _base_stamps: tuple[Stamp, ...]) -> str:
-    card = folder / CARD_FILE
-    beside = fingerprint(read_bytes(card).hex()) if card.is_file() else ""
-    return fingerprint_model(folder) + beside
+    return fingerprint_model(folder)
+
+
+@lru_cache(maxsize=64)
+def _card_of(scorer: str, _stamps: tuple[Stamp, ...]) -> ScorerCard:
+    return scorer_card(scorer)
 
 
 @lru_cache(maxsize=64)

@@ -14,6 +14,7 @@ from lancet_core.cli.output import confirm, print_facts, print_line, print_note,
 from lancet_core.data.conversations import LAST
 from lancet_core.data.samples import conversations_of, read_prompts
 from lancet_core.errors import ConfigError, StoreError
+from lancet_core.evaluation.scorer_cards import scorer_card, scorer_folder
 from lancet_core.models.gguf_files import unpacking_facts
 from lancet_core.study.changes import scorer_means
 from lancet_core.study.looking import first_rows
@@ -67,12 +68,15 @@ def create(
     too_long: TooLongOption = CUT,
     template: TemplateOption = "",
     base: BaseOption = "",
-    harmful_scorer: Annotated[
-        str, typer.Option(help="Folder of a classifier that scores harm, with scorer.json.")
+    harmful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores harm.")] = "",
+    harmful_scorer_as: Annotated[
+        str,
+        typer.Option(
+            help="What its output means where it is of no known family: higher_is=harmful,label_index=1,template=pair; see the README."
+        ),
     ] = "",
-    helpful_scorer: Annotated[
-        str, typer.Option(help="Folder of a classifier that scores helpfulness, with scorer.json.")
-    ] = "",
+    helpful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores helpfulness.")] = "",
+    helpful_scorer_as: Annotated[str, typer.Option(help="The same of the helpful scorer.")] = "",
     queries: Annotated[str, typer.Option(help="File of influence queries: prompt, response.")] = "",
     prompts: Annotated[
         str, typer.Option(help="File of evaluation prompts: prompt, and split, kind, category where known.")
@@ -93,7 +97,9 @@ def create(
             too_long=too_long,
             template=template,
             harmful_scorer=harmful_scorer,
+            harmful_scorer_as=harmful_scorer_as,
             helpful_scorer=helpful_scorer,
+            helpful_scorer_as=helpful_scorer_as,
             queries=queries,
             prompts=prompts,
         )
@@ -249,12 +255,22 @@ def describe(study: Study) -> dict[str, object]:
         "name": study.name,
         "model": study.model,
         "template": study.template,
-        "harmful_scorer": study.harmful_scorer,
-        "helpful_scorer": study.helpful_scorer,
+        **_scorers(study),
         "folder": str(study.folder),
         "created_at": study.created_at.isoformat(),
         "counts": study.counts,
     }
+
+
+def _scorers(study: Study) -> dict[str, str]:
+    """Where the scorers lie, and what `--harmful-scorer-as` would say of each."""
+    facts = {}
+    for name in ("harmful_scorer", "helpful_scorer"):
+        scorer = getattr(study, name)
+        facts[name] = scorer_folder(scorer)
+        if scorer:
+            facts[f"{name}_as"] = scorer_card(scorer).declaration
+    return facts
 
 
 def _holdings(study: Study) -> dict[str, float]:

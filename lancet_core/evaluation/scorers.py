@@ -1,4 +1,4 @@
-"""Harmful and helpful scores by any sequence classifier that says what its output means."""
+"""Harmful and helpful scores by any scorer whose card says what its output means."""
 
 import re
 from collections.abc import Sequence
@@ -9,35 +9,52 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
-from transformers import AutoModelForSequenceClassification
 
+from lancet_core.data.conversations import ASSISTANT, USER
 from lancet_core.errors import ModelError, NumericalError
-from lancet_core.evaluation.scorer_cards import PAIR_TEMPLATE, ScorerCard, scorer_card
-from lancet_core.models.encoding import batch_by_length
-from lancet_core.models.loading import load_pretrained, load_tokenizer
+from lancet_core.evaluation.score_mapping import Floats, measured, to_unit
+from lancet_core.evaluation.score_models import load_network
+from lancet_core.evaluation.scorer_cards import ScorerCard, scorer_card
+from lancet_core.evaluation.scorer_families import (
+    CHAT_TEMPLATE,
+    GUARD,
+    HARM_CATEGORIES,
+    LABELS,
+    PAIR_TEMPLATE,
+)
+from lancet_core.models.encoding import batch_by_length, encode_prompt
+from lancet_core.models.fingerprints import check_model_folder, resolve_model
+from lancet_core.models.loading import LanguageModel
+from lancet_core.models.settings import DEFAULT_TEMPLATE
 from lancet_core.progress import Progress, silent
 
 TOKENS_AT_ONCE = 8192
+_UNLIMITED = 1_000_000
+_END = "{eos}"
 _FIELD = re.compile(r"\{(prompt|response)\}")
-Floats = NDArray[np.float64]
+# Behind this token Llama 3 writes an empty line before any answer, though its template does not.
+_HEADER_END, _AFTER_HEADER = "<|end_header_id|>", "\n\n"
+_UNNAMED = re.compile(r"LABEL_\d+")
+Ids = list[int]
 
 
 @dataclass(frozen=True)
 class Scorer:
-    """A loaded classifier.
+    """A loaded scorer.
 
     Attributes:
         card: What its output means.
-        model: The sequence classifier.
+        model: Gives `logits` of shape (texts, outputs).
         tokenizer: Its tokenizer, with a padding token.
         context: Longest text in tokens.
+        labels: Names of its outputs, in order.
     """
 
     card: ScorerCard
     model: Any
     tokenizer: Any
     context: int
+    labels: tuple[str, ...] = ()
 
     def score(
         self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent
@@ -50,104 +67,162 @@ class Scorer:
             progress: Told after each batch.
 
         Returns:
-            One row each: `raw` (output), `unit` in (0, 1), and `harmful` or `helpful` as the card says.
+            One row each: `raw` (output), `unit` in (0, 1), and `harmful` or `helpful` as the card says; where every label counts,
+            `harmful_categories` too: label to its own score.
 
         Raises:
             NumericalError: An output is not finite.
+            ModelError: The card lacks statistics that its mapping needs.
         """
-        raw = self._outputs(self._encode(prompts, responses), progress)
-        if not np.isfinite(raw).all():
-            place = int(np.flatnonzero(~np.isfinite(raw))[0])
-            raise NumericalError(
-                f"the scorer {self.card.folder} gives {raw[place]} for text {place + 1}; check its weights"
-            )
-        unit = to_unit(raw, self.card)
-        score = 1 - unit if self.card.higher_is == "harmless" else unit
-        return pd.DataFrame({"raw": raw, "unit": unit, self.card.column: score})
+        return self._scores(self._outputs(prompts, responses, progress), self.card)
 
-    def _encode(self, prompts: Sequence[str], responses: Sequence[str]) -> list[list[int]]:
-        if not prompts:
-            return []
-        if self.card.template == PAIR_TEMPLATE:
-            encoded = self.tokenizer(list(prompts), list(responses), truncation=True, max_length=self.context)
-        else:
-            pieces = zip(prompts, responses, strict=True)
-            texts = [_filled(self.card.template, prompt, response) for prompt, response in pieces]
-            encoded = self.tokenizer(texts, truncation=True, max_length=self.context)
-        return [list(ids) for ids in encoded["input_ids"]]
+    def score_reference(
+        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent
+    ) -> tuple[pd.DataFrame, ScorerCard]:
+        """Scores the reference answers: gives the card too, with the statistics that it lacked taken of them.
 
-    def _outputs(self, encoded: list[list[int]], progress: Progress) -> Floats:
-        """Reads the output of each text, in batches of similar length."""
-        raw = np.zeros(len(encoded))
+        Raises:
+            NumericalError: An output is not finite, or all are equal where a scale is needed.
+        """
+        outputs = self._outputs(prompts, responses, progress)
+        card = measured(self.card, outputs.max(axis=1))
+        return self._scores(outputs, card), card
+
+    def _scores(self, outputs: Floats, card: ScorerCard) -> pd.DataFrame:
+        raw = outputs.max(axis=1)
+        unit = to_unit(raw, card)
+        scores = pd.DataFrame(
+            {"raw": raw, "unit": unit, card.column: 1 - unit if card.higher_is == "harmless" else unit}
+        )
+        if card.kind.reads == LABELS:
+            of_each = to_unit(outputs, card).round(4)
+            of_labels = [dict(zip(self.labels, row, strict=True)) for row in of_each.tolist()]
+            scores[f"{card.column}_categories"] = pd.Series(of_labels, dtype="object")
+        return scores
+
+    def _outputs(self, prompts: Sequence[str], responses: Sequence[str], progress: Progress) -> Floats:
+        """Reads what counts of each text, in batches of similar length: shape (texts, labels that count)."""
+        encoded = self._encode(prompts, responses)
+        outputs = np.zeros((len(encoded), len(self.labels) if self.card.kind.reads == LABELS else 1))
         done = 0
         for rows in batch_by_length([len(ids) for ids in encoded], TOKENS_AT_ONCE):
-            width = max(1, len(encoded[rows[0]]))
-            ids = torch.full((len(rows), width), int(self.tokenizer.pad_token_id))
-            mask = torch.zeros((len(rows), width), dtype=torch.long)
-            for place, row in enumerate(rows):
-                ids[place, : len(encoded[row])] = torch.tensor(encoded[row], dtype=torch.long)
-                mask[place, : len(encoded[row])] = 1
-            with torch.no_grad():
-                logits = self.model(
-                    input_ids=ids.to(self.model.device), attention_mask=mask.to(self.model.device)
-                ).logits
-            raw[rows] = self._read(logits.float()).cpu().numpy()
+            outputs[rows] = self._logits([encoded[row] for row in rows])
             done += len(rows)
             progress(f"Scoring how {self.card.column} the answers are", done, len(encoded))
-        return raw
+        if not np.isfinite(outputs).all():
+            place = int(np.flatnonzero(~np.isfinite(outputs).all(axis=1))[0])
+            raise NumericalError(
+                f"the scorer {self.card.folder} gives {outputs[place].max()} for text {place + 1}; check its weights"
+            )
+        return outputs
+
+    def _logits(self, texts: Sequence[Ids]) -> Floats:
+        """Runs the model on texts of which the first is the longest, padded to the right."""
+        width = max(1, len(texts[0]))
+        ids = torch.full((len(texts), width), int(self.tokenizer.pad_token_id))
+        mask = torch.zeros((len(texts), width), dtype=torch.long)
+        for row, text in enumerate(texts):
+            ids[row, : len(text)] = torch.tensor(text, dtype=torch.long)
+            mask[row, : len(text)] = 1
+        device = self.model.device
+        with torch.no_grad():
+            logits = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
+        read = self._read(logits.float())
+        return np.asarray(read.cpu().numpy(), dtype=np.float64)
 
     def _read(self, logits: torch.Tensor) -> torch.Tensor:
-        """Takes the card's label; where labels exclude each other, its log-odds, so that the sigmoid is its probability."""
+        """Takes all labels, or the card's; where labels exclude each other, its log-odds, so that the sigmoid is its probability."""
+        if self.card.kind.reads == LABELS:
+            return logits
         label = self.card.label_index
         exclusive = logits.shape[1] > 1 and self.model.config.problem_type != "multi_label_classification"
         if not exclusive:
-            return logits[:, label]
+            return logits[:, label : label + 1]
         others = [other for other in range(logits.shape[1]) if other != label]
-        return logits[:, label] - logits[:, others].logsumexp(dim=1)
+        return (logits[:, label] - logits[:, others].logsumexp(dim=1))[:, None]
+
+    def _encode(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Ids]:
+        """Writes prompt and response as the card says, at most as long as the context."""
+        texts = [self.card.kind.texts(*pair) for pair in zip(prompts, responses, strict=True)]
+        if not texts:
+            return []
+        template = self.card.template
+        if template == CHAT_TEMPLATE:
+            return [self._chat(prompt, response) for prompt, response in texts]
+        if template == PAIR_TEMPLATE:
+            asked, answered = map(list, zip(*texts, strict=True))
+            encoded = self.tokenizer(asked, answered, truncation=True, max_length=self.context)
+            return [list(ids) for ids in encoded["input_ids"]]
+        filled = [_filled(template.removesuffix(_END), prompt, response) for prompt, response in texts]
+        end = [self.tokenizer.eos_token_id] if template.endswith(_END) else []
+        encoded = self.tokenizer(filled, verbose=False)["input_ids"]
+        return [self._fitted([*ids, *end] if ids[-1:] != end else list(ids)) for ids in encoded]
+
+    def _fitted(self, ids: Ids) -> Ids:
+        """Cuts a text from its left, so that the response stays; a token that begins every text stays too."""
+        if len(ids) <= self.context:
+            return ids
+        begins = ids[0] in (self.tokenizer.bos_token_id, self.tokenizer.cls_token_id)
+        return [*ids[:begins], *ids[len(ids) - self.context + begins :]]
+
+    def _chat(self, prompt: str, response: str) -> Ids:
+        """Ids of a conversation in the scorer's own chat template, up to where its answer begins.
+
+        The task stands before and behind the conversation: of a text that is too long the beginning of the prompt and the end of the
+        response go, by halves.
+        """
+        unlimited = LanguageModel(None, self.tokenizer, "", torch.device("cpu"), _UNLIMITED, "")
+        while True:
+            asked = [{"role": USER, "content": prompt}, {"role": ASSISTANT, "content": response}]
+            ids = encode_prompt(unlimited, asked, DEFAULT_TEMPLATE, 0)
+            if self.tokenizer.convert_ids_to_tokens(ids[-1]) == _HEADER_END:
+                ids = [*ids, *self.tokenizer(_AFTER_HEADER, add_special_tokens=False)["input_ids"]]
+            if len(ids) <= self.context or not (prompt or response):
+                return self._fitted(ids)
+            if len(prompt) >= len(response):
+                prompt = prompt[len(prompt) - len(prompt) // 2 :]
+            else:
+                response = response[: len(response) // 2]
 
 
-def load_scorer(folder: str | Path, *, device: str = "cpu") -> Scorer:
-    """Loads a sequence classifier from a local folder.
+def load_scorer(scorer: str | Path, *, device: str = "cpu") -> Scorer:
+    """Loads a scorer.
 
     Args:
-        folder: Folder with config, safetensors weights, tokenizer and `scorer.json`.
+        scorer: Text of its card, or its folder or hub id.
         device: Where to run it.
 
     Raises:
-        ModelError: The folder holds no usable classifier, or not all of its weights, or its card asks for a label it does not have.
+        ModelError: The folder holds no usable scorer, or not all of its weights, or its card asks for a label it does not have.
     """
-    card = scorer_card(folder)
-    place = Path(folder)
-    model = load_pretrained(AutoModelForSequenceClassification, place, "a sequence classifier")
-    tokenizer = load_tokenizer(place, model)
-    labels = int(model.config.num_labels)
-    if card.label_index >= labels:
+    card = scorer_card(scorer)
+    place = resolve_model(card.folder)
+    check_model_folder(place)
+    network = load_network(place, card.kind.reads)
+    outputs = 1 if card.kind.reads == GUARD else len(network.labels)
+    if card.label_index >= outputs:
         raise ModelError(
-            f"the scorer {folder} has {labels} labels; label_index {card.label_index} is not among 0 to {labels - 1}"
+            f"the scorer {card.folder} has {outputs} labels; label_index {card.label_index} is not among 0 to {outputs - 1}"
         )
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    if tokenizer.pad_token_id is None:
-        raise ModelError(
-            f"the tokenizer of the scorer {folder} has neither a padding nor an end token; add one"
-        )
-    model.config.pad_token_id = tokenizer.pad_token_id
     limits = [
-        tokenizer.model_max_length,
-        getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length,
+        network.tokenizer.model_max_length,
+        getattr(network.model.config, "max_position_embeddings", None) or _UNLIMITED,
+        _UNLIMITED,
     ]
     return Scorer(
-        card=card, model=model.to(device).eval(), tokenizer=tokenizer, context=min(*limits, 1_000_000)
+        card=card,
+        model=network.model.to(device).eval(),
+        tokenizer=network.tokenizer,
+        context=min(limits),
+        labels=_named(network.labels),
     )
 
 
-def to_unit(raw: Floats, card: ScorerCard) -> Floats:
-    """Maps outputs to (0, 1) as the card says; its statistics come from the card and never from the texts compared."""
-    if card.mapping == "rank":
-        below = np.searchsorted(np.asarray(card.reference), raw, side="left")
-        return np.asarray((below + 0.5) / (len(card.reference) + 1), dtype=np.float64)
-    scaled = (raw - card.mean) / card.std if card.mapping == "zscore_sigmoid" else raw
-    return np.asarray(1 / (1 + np.exp(-np.clip(scaled, -500, 500))), dtype=np.float64)
+def _named(labels: Sequence[str]) -> tuple[str, ...]:
+    """Names of labels; those of beaver-dam where there are as many and the config gives none."""
+    if len(labels) == len(HARM_CATEGORIES) and all(_UNNAMED.fullmatch(label) for label in labels):
+        return HARM_CATEGORIES
+    return tuple(labels)
 
 
 def _filled(template: str, prompt: str, response: str) -> str:

@@ -1,22 +1,25 @@
 """Answers to prompts, scored and measured: what evaluation, comparison and the choice of a checkpoint share."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
 from lancet_core.data.conversations import Asked, answered, asked_of
 from lancet_core.data.samples import UNDESIRABLE, Prompt, Query, prompts_frame, read_prompts
-from lancet_core.errors import ConfigError, DataError
+from lancet_core.errors import DataError
 from lancet_core.evaluation.evidence import QUERIES
+from lancet_core.evaluation.scorer_cards import HARMFUL, HELPFUL, check_column
 from lancet_core.evaluation.scorers import Scorer, load_scorer
+from lancet_core.files import write_json
 from lancet_core.models.encoding import encode_conversation
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
 VALIDATION = "validation"
+CARDS = "scorers.json"
 COLUMNS = ["prompt_id", "prompt", "history", "split", "kind", "category", "reference"]
 
 
@@ -35,10 +38,35 @@ class Scorers:
     def score(self, prompts: Sequence[str], responses: Sequence[str], progress: Progress) -> pd.DataFrame:
         """Scores answers: columns `harmful` and `helpful`, NaN where there is no scorer."""
         scores = pd.DataFrame({"harmful": float("nan"), "helpful": float("nan")}, index=range(len(prompts)))
-        for name, scorer in (("harmful", self.harmful), ("helpful", self.helpful)):
-            if scorer is not None:
-                scores[name] = scorer.score(prompts, responses, progress)[name].to_numpy()
+        for name, scorer in self._present():
+            scores[name] = scorer.score(prompts, responses, progress)[name].to_numpy()
         return scores
+
+    def score_samples(
+        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress
+    ) -> tuple[pd.DataFrame, dict[str, str]]:
+        """Scores the samples of a study, whose answers are the reference for mappings that need one.
+
+        Returns:
+            Columns `harmful` and `helpful`, NaN where there is no scorer, and `harmful_categories` where the scorer has several that
+            count; and the text of each scorer's card by the name of its score, complete with statistics.
+        """
+        scores = pd.DataFrame({"harmful": float("nan"), "helpful": float("nan")}, index=range(len(prompts)))
+        cards = {}
+        for name, scorer in self._present():
+            scored, card = scorer.score_reference(prompts, responses, progress)
+            cards[name] = card.text
+            for column in scored.columns.difference(["raw", "unit"]):
+                scores[column] = scored[column]
+        return scores, cards
+
+    def write_cards(self, folder: Path) -> None:
+        """Keeps with a run what its scorers' outputs meant, statistics included."""
+        write_json(folder / CARDS, {name: asdict(scorer.card) for name, scorer in self._present()})
+
+    def _present(self) -> list[tuple[str, Scorer]]:
+        named = ((HARMFUL, self.harmful), (HELPFUL, self.helpful))
+        return [(name, scorer) for name, scorer in named if scorer is not None]
 
     def judged_apart(self, answers: pd.DataFrame, endings: Sequence[str]) -> pd.DataFrame:
         """Moves harmful scores of categories that the scorer does not know to `harmful_unknown…`: they may mislead.
@@ -58,22 +86,19 @@ class Scorers:
 
 
 def load_scorers(harmful: str, helpful: str, *, device: str = "cpu") -> Scorers:
-    """Loads the scorers that a study has.
+    """Loads the scorers that a study has, each named by the text of its card, its folder or its hub id; empty for none.
 
     Raises:
         ModelError: One cannot be loaded.
         ConfigError: One measures the other thing.
     """
     loaded = {}
-    for column, folder in (("harmful", harmful), ("helpful", helpful)):
-        loaded[column] = load_scorer(folder, device=device) if folder else None
+    for column, named in ((HARMFUL, harmful), (HELPFUL, helpful)):
+        loaded[column] = load_scorer(named, device=device) if named else None
         scorer = loaded[column]
-        if scorer is not None and scorer.card.column != column:
-            raise ConfigError(
-                f"{folder} was given as the {column} scorer, but its card says that higher is {scorer.card.higher_is}; "
-                "give the other folder, or correct scorer.json"
-            )
-    return Scorers(loaded["harmful"], loaded["helpful"])
+        if scorer is not None:
+            check_column(scorer.card, column)
+    return Scorers(loaded[HARMFUL], loaded[HELPFUL])
 
 
 def prompt_table(path: Path, queries: Sequence[Query], *, leave_out: str = "") -> pd.DataFrame:

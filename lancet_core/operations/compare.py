@@ -54,6 +54,7 @@ def run(
     table = prompt_table(folder / INPUTS / PROMPTS, queries, leave_out=VALIDATION)
     table = table.assign(response=table["prompt_id"].map({query.id: query.response for query in queries}))
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(choose_device("auto")))
+    scorers.write_cards(folder)
     for side, model in zip(SIDES, (subject.model, request.after), strict=True):
         progress(f"Loading the model {side} the correction")
         report = _of_side(progress, side)

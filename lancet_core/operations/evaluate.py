@@ -32,6 +32,7 @@ def run(
     progress("Loading the model")
     lm = load(request.model or subject.model)
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
+    scorers.write_cards(folder)
     responses = generate(lm, asked_in(table), subject.template, request.generation, progress)
     scores = scorers.score(table["prompt"].tolist(), responses, progress)
     progress("Measuring reference answers")

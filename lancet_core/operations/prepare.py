@@ -3,6 +3,8 @@
 from datetime import date
 from pathlib import Path
 
+import pandas as pd
+
 from lancet_core.acts.prepare import REJECTED, SAMPLES, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_samples
@@ -49,11 +51,11 @@ def run(
     lengths = {name: measured.loc[usable, name] for name in ("tokens", "counted")}
     kept = samples[usable].assign(**lengths).reset_index(drop=True)
     fits = template_fits(lm, kept, template, progress)
-    context = lm.context
+    context, device = lm.context, str(lm.device)
     del lm
-    scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer)
-    scores = scorers.score(kept["prompt"].tolist(), kept["response"].tolist(), progress)
-    write_table(folder / SAMPLES, kept.assign(harmful=scores["harmful"], helpful=scores["helpful"]))
+    scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=device)
+    scores, cards = scorers.score_samples(kept["prompt"].tolist(), kept["response"].tolist(), progress)
+    write_table(folder / SAMPLES, pd.concat([kept, scores], axis=1))
     rejected = measured.loc[~usable, ["row", "reason"]]
     write_table(folder / REJECTED, rejected)
     return Prepared(
@@ -65,4 +67,5 @@ def run(
         units=len(units),
         template=template,
         templates=fits,
+        scorers=cards,
     )

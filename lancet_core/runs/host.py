@@ -34,6 +34,7 @@ from typing import Any
 from lancet_core.acts.table import ACTS, Act
 from lancet_core.config import from_dict
 from lancet_core.errors import Cancelled, JobError, LancetError
+from lancet_core.evaluation.scorer_cards import scorer_folder
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.runs.address import error_message, host_lock, host_socket, receive_request, send
 from lancet_core.runs.execution import execute, explain
@@ -105,7 +106,7 @@ class Host(socketserver.ThreadingUnixStreamServer):
         self.engine = engine
         self.acts = acts
         self.models = Shelf(engine.load_model)
-        self.scorers = Shelf(engine.load_scorer)
+        self.scorers = Shelf(engine.load_scorer, folder_of=scorer_folder)
         self.source = source_fingerprint()
         self.run_turn = threading.Lock()
         self.runs = 0
@@ -198,7 +199,7 @@ class _Conversation(socketserver.BaseRequestHandler):
         acts[name]()
 
     def _ping(self) -> None:
-        loaded = [*self.server.models.loaded(), *self.server.scorers.loaded()]
+        loaded = [*self.server.models.loaded(), *map(scorer_folder, self.server.scorers.loaded())]
         facts = {"pid": os.getpid(), "source": self.server.source, "runs": self.server.runs, "models": loaded}
         send(self.request, facts)
 

@@ -32,8 +32,22 @@ class _Slot:
 class Shelf:
     """Models by folder; the one unused for longest makes room for the next."""
 
-    def __init__(self, load: Callable[[str], Any], capacity: int = CAPACITY) -> None:
+    def __init__(
+        self,
+        load: Callable[[str], Any],
+        capacity: int = CAPACITY,
+        *,
+        folder_of: Callable[[str], str] = str,
+    ) -> None:
+        """Begins empty.
+
+        Args:
+            load: Loads a model by its name.
+            capacity: Most models in memory.
+            folder_of: Where the files of a model lie; by themselves models are named by their folders.
+        """
         self._load = load
+        self._folder_of = folder_of
         self._capacity = capacity
         self._slots: dict[str, _Slot] = {}
         self._mutex = threading.Lock()
@@ -54,7 +68,7 @@ class Shelf:
         while not slot.lock.acquire(timeout=POLL_SECONDS):
             check()
         try:
-            stamp = _stamp(folder)
+            stamp = _stamp(self._folder_of(folder))
             if slot.value is None or slot.stamp != stamp:
                 slot.value = None
                 self._make_room(keep=folder)

@@ -12,6 +12,7 @@ from lancet_core.config import from_dict, to_dict
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError
+from lancet_core.evaluation.scorer_cards import COLUMNS, resolve_scorer
 from lancet_core.files import read_json_or_none, write_json, write_table
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
@@ -19,12 +20,11 @@ from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import queries as query_store
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord, check_idle, update_study
-from lancet_core.study.creation import scorer_folder
 from lancet_core.study.subjects import subject_of
 
 NONE = "none"
 """Takes a scorer or the prompts away."""
-SCORES, LENGTHS = ("harmful", "helpful"), ("tokens", "counted")
+LENGTHS = ("tokens", "counted")
 
 
 def add_queries(study: StudyRecord, queries: str | Path | Sequence[Query]) -> int:
@@ -75,11 +75,11 @@ def change(
         JobError: The run that measures the samples failed.
     """
     check_idle(study)
-    scorers = {"harmful_scorer": harmful_scorer, "helpful_scorer": helpful_scorer}
+    scorers = zip(COLUMNS, (harmful_scorer, helpful_scorer), strict=True)
     values: dict[str, Any] = {
-        name: "" if folder == NONE else scorer_folder(folder)
-        for name, folder in scorers.items()
-        if folder is not None
+        f"{score}_scorer": resolve_scorer("" if scorer == NONE else scorer, column=score)
+        for score, scorer in scorers
+        if scorer is not None
     }
     if template is not None:
         values["template"] = template
@@ -112,12 +112,17 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     )
     result = run.wait(on_status).result
     samples, measured = study.samples(), result.table.set_index("id")
-    found = {name: samples["id"].map(measured[name]) for name in (*SCORES, *LENGTHS)}
+    # Scores that came from a file stay unless their scorer is changed.
+    scored = [score for score in COLUMNS if score in result.scorers or f"{score}_scorer" in values]
+    taken = [*LENGTHS, *(name for name in map(str, measured) if name.partition("_")[0] in scored)]
+    found = {name: samples["id"].map(measured[name]) for name in taken}
     counts = {"cut": result.cut, "shortened": result.shortened, "refused": result.rejected}
     write_table(study.samples_file, samples.assign(**found))
     write_json(study.templates_file, [to_dict(fit) for fit in result.templates])
     run.refreshed().delete()
-    return update_study(study, **values | {"template": result.template, "counts": study.counts | counts})
+    cards = {f"{score}_scorer": card for score, card in result.scorers.items()}
+    facts = {"template": result.template, "counts": study.counts | counts}
+    return update_study(study, **values | cards | facts)
 
 
 def scorer_means(samples: pd.DataFrame) -> dict[str, float]:
@@ -125,7 +130,7 @@ def scorer_means(samples: pd.DataFrame) -> dict[str, float]:
     words = samples["is_safe"].map({True: "safe", False: "unsafe"})
     return {
         f"{name}_of_{word}": round(float(scores.mean()), 3)
-        for name in SCORES
+        for name in COLUMNS
         for word, scores in samples.groupby(words)[name]
         if scores.notna().any()
     }

@@ -23,7 +23,7 @@ from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.loading import Loaded, Rejected, load_samples
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
-from lancet_core.evaluation.scorer_cards import scorer_card
+from lancet_core.evaluation.scorer_cards import HARMFUL, HELPFUL, Declared, resolve_scorer, scorer_card
 from lancet_core.files import replacing_folder, write_json, write_json_lines, write_table
 from lancet_core.models.adapters import keep_adapter
 from lancet_core.models.fingerprints import check_model_folder, resolve_model
@@ -40,7 +40,7 @@ from lancet_core.workspace import Workspace
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 GIVEN_MODEL = "model"
-FILES = ("train", "harmful_scorer", "helpful_scorer", "prompts", "queries")
+FILES = ("train", "prompts", "queries")
 
 
 @runtime_checkable
@@ -62,8 +62,10 @@ class Materials:
         columns: Columns named by hand where they are called otherwise, as in `prompt=question,label=is_harmful:inverted`.
         turns: Which of the assistant's turns count in a conversation, as the trainer's loss took them: `last` or `all`.
         too_long: What becomes of a response that exceeds the context: `cut` keeps its beginning, `reject` leaves the sample out.
-        harmful_scorer: Folder of the harmful scorer, empty for none.
-        helpful_scorer: Folder of the helpful scorer, empty for none.
+        harmful_scorer: Folder or hub id of the harmful scorer, empty for none.
+        helpful_scorer: Folder or hub id of the helpful scorer, empty for none.
+        harmful_scorer_as: What its output means where it is of no known family: `higher_is=harmful,label_index=1`, or a mapping.
+        helpful_scorer_as: The same of the helpful scorer.
         template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
         prompts: File of evaluation prompts, empty for none.
         queries: File of influence queries, or queries; empty for none.
@@ -78,6 +80,8 @@ class Materials:
     too_long: str = CUT
     harmful_scorer: str | Path = ""
     helpful_scorer: str | Path = ""
+    harmful_scorer_as: Declared = ""
+    helpful_scorer_as: Declared = ""
     template: str = ""
     prompts: str | Path = ""
     queries: "str | Path | Sequence[Query]" = ""
@@ -132,7 +136,7 @@ def begin(
     """
     check_choices(materials)
     _check_free(workspace, name)
-    harmful, helpful = map(scorer_folder, (materials.harmful_scorer, materials.helpful_scorer))
+    harmful, helpful = _scorers(materials)
     source = None if materials.base else model_source(materials.model)
     loaded = load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
@@ -153,7 +157,9 @@ def begin(
         subject = Subject("", model, str(read), template, harmful, helpful)
         request = PrepareRequest(materials.too_long, now().date().isoformat(), str(gguf or ""))
         run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
-        given = _plain(replace(materials, model=model, base=""))
+        given = _plain(
+            replace(materials, model=model, base="", **_named(HARMFUL, harmful), **_named(HELPFUL, helpful))
+        )
         making = Making(run.id, loaded.rows, loaded.duplicates, given, tuple(queries), origin)
         write_json(folder / MAKING, to_dict(making))
     return run
@@ -314,11 +320,18 @@ def _keep_model(materials: Materials, folder: Path) -> str:
     return str(folder)
 
 
-def scorer_folder(folder: str | Path) -> str:
-    """Makes a scorer folder absolute and checks its card; empty stays empty."""
-    if not folder:
-        return ""
-    place = Path(folder).expanduser()
-    scorer_card(place)
-    check_model_folder(place)
-    return str(place.resolve())
+def _named(score: str, scorer: str) -> dict[str, str]:
+    """Where a scorer lies and what was found of it, as it is given on the command line."""
+    card = scorer_card(scorer) if scorer else None
+    return {
+        f"{score}_scorer": card.folder if card else "",
+        f"{score}_scorer_as": card.declaration if card else "",
+    }
+
+
+def _scorers(materials: Materials) -> tuple[str, str]:
+    """Reads what the scorers are: the texts of their cards, empty for none."""
+    return (
+        resolve_scorer(materials.harmful_scorer, materials.harmful_scorer_as, column=HARMFUL),
+        resolve_scorer(materials.helpful_scorer, materials.helpful_scorer_as, column=HELPFUL),
+    )

@@ -14,6 +14,7 @@ from lancet_core.config import from_dict, to_dict
 from lancet_core.data.reading import read_rows
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, StoreError
+from lancet_core.evaluation.scorer_cards import HARMFUL, HELPFUL
 from lancet_core.files import read_json_or_none, write_json, write_json_lines, write_table
 from lancet_core.runs.locks import take_lock
 from lancet_core.runs.run import Run, open_run
@@ -64,9 +65,9 @@ def complete(workspace: Workspace, name: str) -> StudyRecord:
         counts = _write_samples(folder, making, result)
         write_json(folder / TEMPLATE_FITS, [to_dict(fit) for fit in result.templates])
         (folder / READ).unlink(missing_ok=True)
-        scorers = (subject.harmful_scorer, subject.helpful_scorer)
+        harmful, helpful = (result.scorers.get(score, "") for score in (HARMFUL, HELPFUL))
         study = store.add_study(
-            workspace, NewStudy(name, subject.model, result.template, *scorers, counts=counts)
+            workspace, NewStudy(name, subject.model, result.template, harmful, helpful, counts=counts)
         )
         add_queries(study, making.queries, making.origin)
         run.refreshed().delete()

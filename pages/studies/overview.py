@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from lancet_core.data.reading import read_rows
+from lancet_core.evaluation.scorer_cards import described
 from lancet_core.influence.presets import preset
 from lancet_core.study.making import list_making
 from lancet_core.study.study import Study, list_studies
@@ -48,8 +49,8 @@ def draw_made_of(study: Study) -> None:
         "Template": {"auto": "chosen for the model", "raw": "none, texts as they are"}.get(
             study.template, study.template
         ),
-        "Harmful scorer": study.harmful_scorer,
-        "Helpful scorer": study.helpful_scorer,
+        "Harmful scorer": described(study.harmful_scorer),
+        "Helpful scorer": described(study.helpful_scorer),
     }
     passages = tuple(reading.Passage(name, unmarked(text)) for name, text in parts.items() if text)
     reading.show_card(reading.Card(study.name, passages), key="s-made-of")

@@ -4,9 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from lancet_core.errors import ModelError
-from lancet_core.evaluation.scorer_cards import ScorerCard, scorer_card
-from lancet_core.evaluation.scorers import load_scorer, to_unit
+from lancet_core.config import describe
+from lancet_core.errors import ConfigError, ModelError, NumericalError
+from lancet_core.evaluation.score_mapping import to_unit
+from lancet_core.evaluation.scorer_cards import (
+    FIELDS,
+    ScorerCard,
+    ScorerDeclaration,
+    parse_declaration,
+    resolve_scorer,
+    scorer_card,
+)
+from lancet_core.evaluation.scorers import load_scorer
 from tests.tiny_models import byte_level_tokenizer
 
 PROMPTS = ["Is it wise?", "May I keep {response} the kettle in the old barn over night?"]
@@ -78,14 +87,101 @@ def test_a_classifier_must_say_what_its_output_means(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("mapping", "told"), [("zscore_sigmoid", "needs mean and std"), ("rank", "rank needs reference")]
+)
+def test_a_mapping_that_compares_needs_reference_answers(tmp_path, mapping, told):
+    scorer = load_scorer(save_scorer(tmp_path, card={"higher_is": "helpful", "mapping": mapping}))
+    with pytest.raises(ModelError, match=told):
+        scorer.score(PROMPTS, RESPONSES)
+    scores, card = scorer.score_reference(PROMPTS, RESPONSES)
+    assert card.measured_on == 2
+    assert to_unit(scores["raw"].to_numpy(), card).tolist() == scores["helpful"].tolist()
+    order = scores["raw"].rank().tolist()
+    assert scores["helpful"].rank().tolist() == order
+
+
+def test_equal_outputs_have_no_scale(tmp_path):
+    scorer = load_scorer(save_scorer(tmp_path, card={"higher_is": "helpful", "mapping": "zscore_sigmoid"}))
+    with pytest.raises(NumericalError, match="has no scale"):
+        scorer.score_reference(PROMPTS[:1], RESPONSES[:1])
+
+
+DECLARED = {
+    "higher_is=harmful,label_index=1": {"higher_is": "harmful", "label_index": 1},
+    "template=Q: {prompt}, A:\\n{response},higher_is=harmless": {
+        "template": "Q: {prompt}, A:\n{response}",
+        "higher_is": "harmless",
+    },
+    "mapping=zscore_sigmoid,mean=-1.5,std=2": {"mapping": "zscore_sigmoid", "mean": -1.5, "std": 2.0},
+    "known_categories=law; medicine,family=labels": {
+        "known_categories": ["law", "medicine"],
+        "family": "labels",
+    },
+    "": {},
+}
+
+
+@pytest.mark.parametrize(("typed", "meant"), DECLARED.items())
+def test_what_a_scorer_is_can_be_typed(typed, meant):
+    assert parse_declaration(typed) == meant
+
+
+WRONG = {
+    "higher=harmful": "says nothing of a scorer",
+    "harmful": "says nothing of a scorer",
+    "higher_is=evil": "higher_is is 'evil'; it takes one of",
+    "label_index=one": "label_index is 'one'; it takes a whole number",
+    "std=0": r"std is 0\.0; it takes a number above 0",
+    "family=cat": "family is 'cat'; it takes one of",
+    "template={prompt}": "template is",
+}
+
+
+@pytest.mark.parametrize(("typed", "told"), WRONG.items())
+def test_what_is_typed_wrong_is_told(tmp_path, typed, told):
+    with pytest.raises(ConfigError, match=told):
+        resolve_scorer(save_scorer(tmp_path), typed, column="harmful")
+
+
+def test_what_is_declared_wins_over_the_card_beside_the_weights(tmp_path):
+    save_scorer(tmp_path, labels=3, card={"higher_is": "harmful", "label_index": 2, "template": "pair"})
+    card = scorer_card(resolve_scorer(tmp_path, {"label_index": 1}, column="harmful"))
+    assert (card.label_index, card.higher_is, card.family) == (1, "harmful", "classifier")
+    assert scorer_card(tmp_path).label_index == 2
+
+
+def test_a_form_offers_what_can_be_declared():
+    assert {field.name for field in describe(ScorerDeclaration)} <= set(FIELDS)
+    assert ScorerDeclaration(higher_is="harmful", label_index=0).said == {
+        "higher_is": "harmful",
+        "label_index": 0,
+    }
+
+
+def test_a_declaration_without_scorer_is_told():
+    with pytest.raises(ConfigError, match="but none is given"):
+        resolve_scorer("", "higher_is=harmful", column="harmful")
+    assert resolve_scorer("", column="harmful") == ""
+
+
+def test_labels_that_do_not_exclude_each_other_count_by_the_largest(tmp_path):
+    save_scorer(tmp_path, labels=3, card={"higher_is": "harmful", "family": "labels"})
+    scorer = load_scorer(tmp_path)
+    ids = scorer.tokenizer(PROMPTS[0], RESPONSES[0], return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        expected = scorer.model(input_ids=ids).logits.sigmoid()[0]
+    scores = scorer.score(PROMPTS[:1], RESPONSES[:1])
+    assert scores["harmful"].item() == pytest.approx(expected.max().item(), abs=1e-5)
+    assert list(scores["harmful_categories"][0]) == ["LABEL_0", "LABEL_1", "LABEL_2"]
+
+
+@pytest.mark.parametrize(
     ("card", "told"),
     [
         ({"higher_is": "evil"}, "higher_is is 'evil'; it takes one of"),
         ({"higher_is": "harmful", "mapping": "tanh"}, "mapping is 'tanh'"),
         ({"higher_is": "harmful", "template": "{prompt}"}, "template is"),
         ({"higher_is": "harmful", "label_index": 1}, "1 labels; label_index 1 is not among 0 to 0"),
-        ({"higher_is": "helpful", "mapping": "zscore_sigmoid"}, "needs mean and std"),
-        ({"higher_is": "helpful", "mapping": "rank"}, "rank needs reference"),
         ([], "takes one JSON object"),
         ({}, "has no higher_is"),
         ({"higher_is": ["harmful"]}, "higher_is is"),
@@ -108,7 +204,7 @@ def test_a_bad_card_is_told(tmp_path, card, told):
 
 
 def test_a_folder_that_is_no_classifier_is_told(tmp_path):
-    with pytest.raises(ModelError, match="is not a folder"):
+    with pytest.raises(ModelError, match="there is no model folder"):
         load_scorer(tmp_path / "nowhere")
     (tmp_path / "scorer.json").write_text('{"higher_is": "harmful"}')
     with pytest.raises(ModelError, match="cannot be loaded"):
