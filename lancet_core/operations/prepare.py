@@ -3,8 +3,6 @@
 from datetime import date
 from pathlib import Path
 
-import pandas as pd
-
 from lancet_core.acts.prepare import REJECTED, SAMPLES, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_samples
@@ -55,7 +53,7 @@ def run(
     del lm
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=device)
     scores, cards = scorers.score_samples(kept["prompt"].tolist(), kept["response"].tolist(), progress)
-    write_table(folder / SAMPLES, pd.concat([kept, scores], axis=1))
+    write_table(folder / SAMPLES, kept.assign(**{str(name): scores[name] for name in scores}))
     rejected = measured.loc[~usable, ["row", "reason"]]
     write_table(folder / REJECTED, rejected)
     return Prepared(
