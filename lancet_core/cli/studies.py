@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -233,6 +234,28 @@ def tokens(
         print_note(
             f"cut to the model's context of {lm.context} tokens: {encoded.cut_tokens} from the left, {encoded.lost_tokens} from the right"
         )
+
+
+@commands.command("rename")
+@with_workspace
+def rename(
+    study: Study, name: Annotated[str, typer.Argument(metavar="NAME", help="Its new name.")]
+) -> Iterator[Any]:
+    """Gives a study another name; queries, pairs, decisions and runs stay with it."""
+    renamed = study.rename(name)
+    yield describe(renamed)
+    print_line(f"{study.name} is called {renamed.name} now")
+
+
+@commands.command("export")
+@with_workspace
+def export(
+    study: Study, out: Annotated[Path, typer.Argument(metavar="FILE", help="Zip file to write.")]
+) -> Iterator[Any]:
+    """Writes samples, queries, prompts, pairs and decisions into a zip file, each as LANCET reads it back."""
+    counts = study.export(out)
+    yield {"file": out, "rows": counts}
+    print_table(("file", "rows"), list(counts.items()))
 
 
 @commands.command("delete")

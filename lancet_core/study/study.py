@@ -44,6 +44,7 @@ from lancet_core.study import (
     corrections,
     imports,
     indexes,
+    keeping,
     looking,
     proofs,
     review,
@@ -231,6 +232,14 @@ class Study(StudyRecord):
     def runs(self, act: str | None = None) -> list[Run[Any]]:
         """Lists its runs, newest first; with an act (`attribute`, `correct` …) only those of it."""
         return list_runs(self.workspace, RunFilter(study=self.name, act=act))
+
+    def rename(self, name: str) -> "Study":
+        """Gives it another name, which nothing of it is lost by; returns it under that name; see `keeping.rename`."""
+        return handle(keeping.rename(self, name))
+
+    def export(self, path: str | Path) -> dict[str, int]:
+        """Writes samples, queries, prompts, pairs and decisions into a zip file as they are read back; see `keeping.export`."""
+        return keeping.export(self, path)
 
     def delete(self) -> None:
         """Deletes it with everything found out about it.

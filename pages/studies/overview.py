@@ -14,6 +14,7 @@ from pages.shared import candidates, frame, reading, state, tables
 from pages.shared.diff import unmarked
 from pages.shared.numbers import percent
 from pages.studies import counts
+from pages.studies.keeping import draw_keeping
 from pages.studies.making import NEW, draw_under_way
 
 
@@ -25,6 +26,7 @@ def show_study(study: Study) -> None:
         if st.button("New study", icon=":material/add:", key="s-new"):
             state.write(NEW, "1")
             st.rerun()
+        draw_keeping(study)
     draw_made_of(study)
     samples = study.samples()
     draw_counts(study, samples)
