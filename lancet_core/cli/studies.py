@@ -13,8 +13,8 @@ from lancet_core.cli.following import RunBar, finish
 from lancet_core.cli.options import with_workspace
 from lancet_core.cli.output import confirm, print_facts, print_line, print_note, print_table
 from lancet_core.data.conversations import LAST
-from lancet_core.data.samples import conversations_of, read_prompts
-from lancet_core.errors import ConfigError, StoreError
+from lancet_core.data.samples import read_prompts
+from lancet_core.errors import ConfigError
 from lancet_core.evaluation.scorer_cards import scorer_card, scorer_folder
 from lancet_core.models.gguf_files import unpacking_facts
 from lancet_core.study.changes import scorer_means
@@ -208,31 +208,19 @@ def tokens(
     study: Study, sample: Annotated[str, typer.Argument(metavar="SAMPLE", help="Id of a training sample.")]
 ) -> Iterator[Any]:
     """Shows the tokens of a sample, and which of them count, to compare with a trainer's."""
-    from lancet_core.models.encoding import encode_conversation
-    from lancet_core.models.loading import load_speech
-    from lancet_core.models.token_text import token_texts
-
-    samples = study.samples()
-    chosen = samples[samples["id"] == sample]
-    if chosen.empty:
-        raise StoreError(f"study {study.name!r} has no sample {sample!r}")
-    lm = load_speech(study.model)
-    encoded = encode_conversation(lm, conversations_of(chosen)[0], study.template)
-    texts = token_texts(lm.tokenizer, encoded.input_ids)
+    found = study.tokens(sample)
     rows = [
-        {"place": place, "id": token, "text": text, "counts": label >= 0}
-        for place, (token, text, label) in enumerate(
-            zip(encoded.input_ids, texts, encoded.labels, strict=True)
-        )
+        {"place": place, "id": token, "text": text, "counts": counts}
+        for place, (token, text, counts) in enumerate(zip(found.ids, found.texts, found.counts, strict=True))
     ]
-    yield {"tokens": rows, "cut": encoded.cut_tokens, "lost": encoded.lost_tokens}
+    yield {"tokens": rows, "cut": found.cut, "lost": found.lost}
     print_table(
         ("place", "id", "text", "counts"),
         [(row["place"], row["id"], repr(row["text"]), row["counts"]) for row in rows],
     )
-    if encoded.cut_tokens or encoded.lost_tokens:
+    if found.cut or found.lost:
         print_note(
-            f"cut to the model's context of {lm.context} tokens: {encoded.cut_tokens} from the left, {encoded.lost_tokens} from the right"
+            f"cut to the model's context of {found.context} tokens: {found.cut} from the left, {found.lost} from the right"
         )
 
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lancet_core.config import to_dict
-from lancet_core.data.conversations import Asked
+from lancet_core.config import from_dict, to_dict
+from lancet_core.data.conversations import Asked, Conversation
 from lancet_core.errors import JobError
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.models.token_list import TokenList
 from lancet_core.runs.address import host_lock, host_log, host_socket, raise_error, receive, send
 from lancet_core.runs.locks import take_lock
 from lancet_core.runs.processes import detach
@@ -81,6 +82,25 @@ def score_answer(
     request = {"do": "score", "scorers": list(scorers), "prompt": prompt, "response": response}
     with _asked(workspace, request) as answers:
         return {name: float(score) for name, score in next(answers)["scores"].items()}
+
+
+def list_tokens(workspace: Workspace, model: str, conversation: Conversation, template: str) -> TokenList:
+    """Encodes a conversation with the tokenizer of a model.
+
+    Args:
+        workspace: Where the host lives.
+        model: Folder or hub id.
+        conversation: What was said.
+        template: How it is written.
+
+    Raises:
+        JobError: The host cannot be started, or died.
+        ModelError: The tokenizer cannot be loaded.
+        DataError: The template refuses the conversation.
+    """
+    request = {"do": "tokens", "model": model, "conversation": to_dict(conversation), "template": template}
+    with _asked(workspace, request) as answers:
+        return from_dict(TokenList, next(answers)["tokens"])
 
 
 def run_warm(workspace: Workspace, folder: Path, *, lock: int | None = None) -> None:

@@ -10,6 +10,7 @@ is one JSON line, its answers are JSON lines:
 | `generate` model, prompt, template, settings | `piece` …, `end`; a closed connection stops it at the next token |
 | `run` folder, with the open file that holds its lock | `accepted`; the run then reports to its folder |
 | `score` scorers, prompt, response | `scores` |
+| `tokens` model, conversation, template | `tokens`; only the tokenizer is loaded |
 | `shutdown` | `ended` |
 
 Runs wait for each other: only one borrower may hold several models at a time.
@@ -32,10 +33,12 @@ from pathlib import Path
 from typing import Any
 
 from lancet_core.acts.table import ACTS, Act
-from lancet_core.config import from_dict
+from lancet_core.config import from_dict, to_dict
+from lancet_core.data.conversations import Conversation
 from lancet_core.errors import Cancelled, JobError, LancetError
 from lancet_core.evaluation.scorer_cards import scorer_folder
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.models.token_list import list_tokens
 from lancet_core.runs.address import error_message, host_lock, host_socket, receive_request, send
 from lancet_core.runs.execution import execute, explain
 from lancet_core.runs.locks import holds_lock, take_lock
@@ -51,6 +54,12 @@ EXIT_AFTER_SECONDS = 3600.0
 WAITING = "Waiting for the run before"
 
 
+def _load_speech(folder: str) -> Any:
+    from lancet_core.models.loading import load_speech
+
+    return load_speech(folder)
+
+
 @dataclass(frozen=True)
 class Engine:
     """What the host does with models.
@@ -60,12 +69,14 @@ class Engine:
         load_scorer: Loads a scorer from a folder.
         stream: `(model, prompt, template, settings, stop)` → pieces of an answer.
         preload: Loads libraries ahead of the first request.
+        load_speech: Loads the tokenizer of a language model.
     """
 
     load_model: Callable[[str], Any]
     load_scorer: Callable[[str], Any]
     stream: Callable[..., Iterator[str]]
     preload: Callable[[], None] = lambda: None
+    load_speech: Callable[[str], Any] = _load_speech
 
 
 def torch_engine() -> Engine:
@@ -107,6 +118,7 @@ class Host(socketserver.ThreadingUnixStreamServer):
         self.acts = acts
         self.models = Shelf(engine.load_model)
         self.scorers = Shelf(engine.load_scorer, folder_of=scorer_folder)
+        self.speech = Shelf(engine.load_speech)
         self.source = source_fingerprint()
         self.run_turn = threading.Lock()
         self.runs = 0
@@ -190,6 +202,7 @@ class _Conversation(socketserver.BaseRequestHandler):
             "warm": lambda: self._warm(asked["model"]),
             "generate": lambda: self._generate(asked),
             "score": lambda: self._score(asked),
+            "tokens": lambda: self._tokens(asked),
             "run": lambda: self._run(RunFolder(Path(asked["folder"])), files),
             "shutdown": self._shutdown,
         }
@@ -224,6 +237,13 @@ class _Conversation(socketserver.BaseRequestHandler):
                 row = scorer.score([asked["prompt"]], [asked["response"]]).iloc[0]
             scores |= {name: float(row[name]) for name in ("harmful", "helpful") if name in row}
         send(self.request, {"scores": scores})
+
+    def _tokens(self, asked: dict[str, Any]) -> None:
+        conversation = from_dict(Conversation, asked["conversation"])
+        self.server.preload()
+        with self.server.speech.lend(asked["model"], self._check_listener) as speech:
+            tokens = list_tokens(speech, conversation, asked["template"])
+        send(self.request, {"tokens": to_dict(tokens)})
 
     def _run(self, folder: RunFolder, files: list[int]) -> None:
         """Works on a run in this thread; whoever asked is told at once and goes on.

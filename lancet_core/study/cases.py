@@ -6,10 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from lancet_core.data.conversations import Asked
-from lancet_core.data.samples import UNDESIRABLE, Query
-from lancet_core.errors import DataError
+from lancet_core.data.samples import UNDESIRABLE, Query, conversations_of, read_samples
+from lancet_core.errors import DataError, StoreError
 from lancet_core.models.fingerprints import check_model_folder
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.models.token_list import TokenList
 from lancet_core.runs import client
 from lancet_core.store.queries import add_queries, list_queries
 from lancet_core.store.studies import StudyRecord
@@ -108,3 +109,20 @@ def score_answer(study: StudyRecord, prompt: str, response: str) -> dict[str, fl
     if not scorers:
         return {}
     return client.score_answer(study.workspace, scorers, prompt=prompt, response=response)
+
+
+def list_tokens(study: StudyRecord, sample_id: str) -> TokenList:
+    """Lists the tokens of a training sample as the model reads them, and which of them count.
+
+    Raises:
+        StoreError: The study has no such sample.
+        DataError: The samples are missing.
+        JobError: The model host failed.
+        ModelError: The tokenizer cannot be loaded.
+    """
+    samples = read_samples(study.samples_file, whole=False)
+    chosen = samples[samples["id"] == sample_id]
+    if chosen.empty:
+        raise StoreError(f"study {study.name!r} has no sample {sample_id!r}")
+    (conversation,) = conversations_of(chosen)
+    return client.list_tokens(study.workspace, study.model, conversation, study.template)

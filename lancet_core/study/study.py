@@ -30,6 +30,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.settings import ClusterSettings, GradientSettings, IndexSettings, InfluenceSettings
 from lancet_core.models.settings import GenerationSettings
+from lancet_core.models.token_list import TokenList
 from lancet_core.runs.run import OnStatus, Run, list_runs
 from lancet_core.store import pairs as pair_store
 from lancet_core.store import studies as store
@@ -232,6 +233,10 @@ class Study(StudyRecord):
     def runs(self, act: str | None = None) -> list[Run[Any]]:
         """Lists its runs, newest first; with an act (`attribute`, `correct` …) only those of it."""
         return list_runs(self.workspace, RunFilter(study=self.name, act=act))
+
+    def tokens(self, sample_id: str) -> TokenList:
+        """Lists the tokens of a training sample as the model reads them, and which count; see `cases.list_tokens`."""
+        return cases.list_tokens(self, sample_id)
 
     def rename(self, name: str) -> "Study":
         """Gives it another name, which nothing of it is lost by; returns it under that name; see `keeping.rename`."""

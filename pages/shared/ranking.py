@@ -8,6 +8,7 @@ from lancet_core.acts.attribute import Attribution
 from lancet_core.errors import NumericalError
 from lancet_core.evaluation.ranking import RankingReport
 from lancet_core.runs.run import Run
+from lancet_core.study.study import open_study
 from pages.shared import state
 from pages.shared.numbers import between, influence, percent, score, standing
 from pages.shared.ranked import Row, draw_ranked, read_picked
@@ -117,7 +118,9 @@ def draw_opened(run: Run[Attribution], query_id: str, *, rows: "pd.DataFrame", p
         return
 
     heat = run.result.tokens(query_id, opened)
+    study = open_study(str(run.record.study), workspace=run.workspace)
     open_drawer(
+        study,
         next(found.itertuples(index=False)),
         heat,
         count=len(rows),

@@ -9,16 +9,20 @@ import pandas as pd
 import streamlit as st
 from plotly.graph_objects import Bar
 
-from pages.shared import figure, numbers, reading, tokens
+from lancet_core.study.study import Study
+from pages.shared import figure, frame, numbers, reading, tokens
 
 if TYPE_CHECKING:
     from lancet_core.acts.attribute import TokenHeat
 
 
-def open_drawer(sample: Any, heat: "TokenHeat | None", *, count: int, on_close: Callable[[], None]) -> None:
+def open_drawer(
+    study: Study, sample: Any, heat: "TokenHeat | None", *, count: int, on_close: Callable[[], None]
+) -> None:
     """Opens the drawer at the right.
 
     Args:
+        study: The study of the sample.
         sample: Row of `Attribution.read`: prompt, response, influence, percentile, rank, harmful, is_safe and the rest.
         heat: Shares of its tokens and units, None where only the strongest samples have them.
         count: Candidates of the trace.
@@ -40,10 +44,25 @@ def open_drawer(sample: Any, heat: "TokenHeat | None", *, count: int, on_close: 
                 heat.tokens, heat.heat.tolist(), response_start=heat.response_start, key="drawer-heat"
             )
             _draw_units(heat)
+        draw_tokens(study, str(sample.sample_id))
         with st.expander("Raw record"):
             st.code(_record(sample), language="json", wrap_lines=True)
 
     drawer()
+
+
+def draw_tokens(study: Study, sample_id: str) -> None:
+    """Draws the switch that shows a sample's tokens, to be compared with a trainer's."""
+    if not st.toggle(
+        "Tokens as the model reads them",
+        key=f"drawer-tokens-{sample_id}",
+        help="The whole conversation as the template writes it. Marked tokens count, as a trainer's mask says.",
+    ):
+        return
+    with frame.problem_shown():
+        with st.spinner("Loading the tokenizer"):
+            found = study.tokens(sample_id)
+        tokens.draw_counted(found, key="drawer-counted")
 
 
 def label_words(is_safe: Any) -> tuple[str, str] | None:

@@ -53,7 +53,7 @@ def write(name: str, value: str) -> None:
 
 _STEPS = ("case", "l_lesson", "runs_run")
 """Parameters whose every change is a step that Back undoes."""
-_OPENED = ("t_sample", "c_sample")
+_OPENED = ("t_sample", "c_sample", "s_sample")
 """Parameters that are a step when something is opened, not when it is closed."""
 
 _HISTORY_JS = """

@@ -9,6 +9,8 @@ from typing import Any
 
 import streamlit as st
 
+from lancet_core.models.token_list import TokenList
+
 _CSS = """
 .text { font-family: var(--st-font); font-size: 0.94rem; line-height: 1.85; color: var(--st-text-color);
   white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -22,6 +24,9 @@ _CSS = """
   color: var(--st-text-color); font-family: var(--st-font); margin-top: .35rem; }
 .ramp { display: inline-block; width: 84px; height: 8px; border-radius: 4px; margin: 0 .45rem; vertical-align: middle;
   background: linear-gradient(90deg, rgba(59,125,191,.85), rgba(59,125,191,0), rgba(212,119,42,0), rgba(212,119,42,.85)); }
+.counted { background: color-mix(in srgb, var(--st-primary-color) 20%, transparent); border-bottom-color: var(--st-primary-color); }
+.uncounted { opacity: .72; }
+.token:focus-visible { outline: 2px solid var(--st-primary-color); }
 .told { min-height: 1.2em; font-variant-numeric: tabular-nums; }
 """
 
@@ -82,3 +87,58 @@ def draw_heat(tokens: Sequence[str], heat: Sequence[float], *, response_start: i
         "start": response_start,
     }
     _draw_heat(key=key, data=data)
+
+
+_COUNTED_JS = """
+export default function ({ data, parentElement }) {
+  const root = parentElement.querySelector(".heat");
+  root.replaceChildren();
+  const make = (tag, name, text) => {
+    const element = document.createElement(tag);
+    element.className = name;
+    if (text !== undefined) element.textContent = text;
+    return element;
+  };
+  const told = make("span", "told", "Point at a token for its id.");
+  told.setAttribute("role", "status");
+  const text = make("div", "text");
+  data.texts.forEach((words, place) => {
+    const counts = data.counts[place];
+    const token = make("span", counts ? "token counted" : "token uncounted", words.replaceAll("\\n", "↵\\n"));
+    token.tabIndex = place ? -1 : 0;
+    const tell = () => { told.textContent =
+      `Token ${place + 1} of ${data.texts.length}: id ${data.ids[place]}, ${counts ? "counts" : "does not count"}`; };
+    token.onmouseenter = tell;
+    token.onfocus = tell;
+    token.onkeydown = (event) => {
+      const next = { ArrowRight: token.nextElementSibling, ArrowLeft: token.previousElementSibling }[event.key];
+      if (next) { event.preventDefault(); next.focus(); }
+    };
+    text.append(token);
+  });
+  root.append(text);
+  const legend = make("div", "legend");
+  const mark = make("span", "token counted", "counts");
+  legend.append(mark, told);
+  root.append(legend);
+}
+"""
+
+_draw_counted = st.components.v2.component(
+    "lancet_counted", html='<div class="heat"></div>', css=_CSS, js=_COUNTED_JS
+)
+
+
+def draw_counted(tokens: TokenList, *, key: str) -> None:
+    """Draws the tokens of a sample as the model reads them, those marked whose log-probability counts.
+
+    Args:
+        tokens: The tokens.
+        key: Name of the element on the screen.
+    """
+    data = {"ids": list(tokens.ids), "texts": list(tokens.texts), "counts": list(tokens.counts)}
+    _draw_counted(key=key, data=data)
+    words = f"{sum(tokens.counts):,} of {len(tokens.ids):,} tokens count; the model reads {tokens.context:,}"
+    if tokens.cut or tokens.lost:
+        words += f". Cut: {tokens.cut:,} from the left, {tokens.lost:,} from the right"
+    st.caption(f"{words}.")

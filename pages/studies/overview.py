@@ -8,14 +8,17 @@ import streamlit as st
 from lancet_core.data.reading import read_rows
 from lancet_core.evaluation.scorer_cards import described
 from lancet_core.influence.presets import preset
+from lancet_core.study.creation import Materials
+from lancet_core.study.looking import find_look, look_at
 from lancet_core.study.making import list_making
 from lancet_core.study.study import Study, list_studies
-from pages.shared import candidates, frame, reading, state, tables
+from pages.shared import candidates, frame, reading, runs, state, tables
 from pages.shared.diff import unmarked
 from pages.shared.numbers import percent
 from pages.studies import counts
 from pages.studies.keeping import draw_keeping
 from pages.studies.making import NEW, draw_under_way
+from pages.studies.samples import draw_samples
 
 
 def show_study(study: Study) -> None:
@@ -37,6 +40,7 @@ def show_study(study: Study) -> None:
     with right:
         draw_lengths(study, samples)
     draw_rejected(study)
+    draw_samples(study, samples)
     st.markdown("#### Gradient index")
     candidates.draw_indexing(study, preset(), offered=True)
     draw_others(study)
@@ -70,9 +74,19 @@ def draw_counts(study: Study, samples: pd.DataFrame) -> None:
 
 
 def draw_lengths(study: Study, samples: pd.DataFrame) -> None:
-    """Draws the lengths where they were counted."""
+    """Draws the lengths; where they were not counted when the study was made, it offers to."""
     if "tokens" in samples:
         counts.draw_lengths(samples["tokens"], study.counts.get("context", 0))
+        return
+    turns = str(samples["turns"].iloc[0])
+    materials = Materials(study.model, study.samples_file, turns=turns, template=study.template)
+    look = find_look(study.workspace, materials)
+    if look is None:
+        st.markdown("#### Length in tokens")
+        if st.button("Count the tokens", icon=":material/straighten:", key="s-count"):
+            look = look_at(study.workspace, materials)
+    if look is not None and runs.watch(look, title="Counting the tokens of all samples").state == "done":
+        counts.draw_lengths(look.result.lengths, look.result.context)
 
 
 def draw_rejected(study: Study) -> None:

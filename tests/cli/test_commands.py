@@ -83,7 +83,8 @@ def test_a_response_that_is_too_long_keeps_its_beginning(lancet, study):
     assert lancet("study", "delete", "cut", "--yes")[0] == 0
 
 
-def test_the_tokens_of_a_sample_are_shown_with_those_that_count(lancet, study):
+def test_the_tokens_of_a_sample_are_shown_with_those_that_count(lancet, study, stop_hosts):
+    stop_hosts(study.workspace.folder)
     row = study.samples().iloc[0]
     tokens = json.loads(lancet("study", "tokens", "mine", row["id"], "--json")[1])["tokens"]
     assert "".join(token["text"] for token in tokens if token["counts"]) == f" {row['response']}</s>"
