@@ -14,12 +14,13 @@ from lancet_core.acts.correct import MODEL, PAIRS, RETAIN, VALIDATION, Correctio
 from lancet_core.acts.results import INPUTS
 from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
-from lancet_core.correction.model_card import model_card
+from lancet_core.correction.model_card import EXAMPLE, Prompting, model_card
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
 from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import encode_texts
 from lancet_core.correction.trainer import Validate
+from lancet_core.data.conversations import USER
 from lancet_core.data.samples import UNDESIRABLE, conversations_of, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.models.encoding import encode_all, usable
@@ -31,6 +32,7 @@ from lancet_core.models.loading import (
     load_language_model,
     without_adapter,
 )
+from lancet_core.models.templates import write_prompt
 from lancet_core.operations.answering import asked_in, load_scorers
 from lancet_core.progress import Progress, silent
 
@@ -82,15 +84,10 @@ def run(
     )
     progress("Saving the corrected model")
     training = _training(pairs, settings)
-    provenance = _provenance(
-        corrected,
-        base=subject.model,
-        pairs=folder / INPUTS / PAIRS,
-        count=len(pairs),
-        retained=retain["id"].tolist(),
-        chosen_by=chosen_by,
-    )
-    card = model_card(subject.model, facts=provenance, settings=to_dict(settings))
+    facts = _provenance(corrected, retained=retain["id"].tolist(), chosen_by=chosen_by)
+    facts |= _data(subject, folder / INPUTS / PAIRS, count=len(pairs))
+    base = Path(subject.model).name if Path(subject.model).is_dir() else subject.model
+    card = model_card(base, prompting=_prompting(lm, subject), facts=facts, settings=to_dict(settings))
     save_corrected(corrected.lm, folder / MODEL, card=card, training=training)
     return Correction(
         **training,
@@ -223,21 +220,37 @@ def _validation_prompts(
     return pd.concat(samples, ignore_index=True)
 
 
-def _provenance(
-    corrected: Corrected, *, base: str, pairs: Path, count: int, retained: Sequence[str], chosen_by: str
-) -> dict[str, str]:
-    """Where a corrected model comes from, as the rows of its card."""
+def _provenance(corrected: Corrected, *, retained: Sequence[str], chosen_by: str) -> dict[str, str]:
+    """Which model was started from and which checkpoint chosen, as rows of the card."""
     score = corrected.best_score
-    pairs_hash = hashlib.sha256(pairs.read_bytes()).hexdigest()
     retain_hash = hashlib.sha256("\n".join(retained).encode()).hexdigest()
     return {
-        "base model": f"`{base}`",
         "fingerprint of the base model": f"`{corrected.lm.fingerprint}`",
-        "pairs": f"{count}",
-        "SHA-256 of the pairs": f"`{pairs_hash}`",
-        "retain samples": f"{len(retained)}",
-        "SHA-256 of their ids": f"`{retain_hash}`",
+        "retain samples": f"{len(retained):,}",
+        "SHA-256 of the retain ids": f"`{retain_hash}`",
         "chosen checkpoint": f"step {corrected.best_step} of {corrected.steps}",
         "chosen by": chosen_by,
         "score of the chosen checkpoint": "not measured" if score is None else f"{score:.3f}",
     }
+
+
+def _data(subject: Subject, pairs: Path, *, count: int) -> dict[str, str]:
+    """Which data the correction worked with, as rows of the card; files by their names, never by their places."""
+    samples = read_samples(subject.samples)
+    sources = samples["source_file"] if "source_file" in samples else pd.Series(dtype=str)
+    names = sorted({Path(name).name for name in sources.dropna().unique()} - {""})
+    labels = samples["is_safe"].dropna().astype(bool)
+    pairs_hash = hashlib.sha256(pairs.read_bytes()).hexdigest()
+    return {
+        "training samples": f"{len(samples):,}"
+        + (f" of {', '.join(f'`{name}`' for name in names)}" if names else ""),
+        "labelled unsafe": f"{int((~labels).sum()):,} of {len(labels):,} with a label",
+        "SHA-256 of the sample ids": f"`{hashlib.sha256(''.join(samples['id']).encode()).hexdigest()}`",
+        "pairs": f"{count:,}",
+        "SHA-256 of the pairs": f"`{pairs_hash}`",
+    }
+
+
+def _prompting(lm: LanguageModel, subject: Subject) -> Prompting:
+    written = write_prompt(lm.tokenizer, [{"role": USER, "content": EXAMPLE}], subject.template)
+    return Prompting(subject.template, written.text, written.by_chat_template)

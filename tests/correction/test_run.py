@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from lancet_core.acts.correct import PAIRS, RETAIN, VALIDATION, CorrectRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
+from lancet_core.correction.model_card import Prompting, model_card
 from lancet_core.correction.pair_files import PairSide, ReviewedPair
 from lancet_core.correction.run import correct_model, last_checkpoint
 from lancet_core.correction.settings import CorrectionSettings
@@ -31,6 +32,7 @@ from tests.performing import Order, perform
 from tests.tiny_models import save_tiny_model
 from tests.written_rows import texts
 
+PRIVATE = "/home/somebody/private"
 ROOT = Path(__file__).resolve().parents[2]
 FAST = CorrectionSettings(
     steps=6,
@@ -71,7 +73,11 @@ def pair(index):
 @pytest.fixture(scope="module")
 def order(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("inputs")
-    samples = [Sample(texts(index)[0], texts(index)[side]) for index in range(12) for side in (1, 2)]
+    samples = [
+        Sample(texts(index)[0], texts(index)[side], source_file=f"{PRIVATE}/rows.jsonl")
+        for index in range(12)
+        for side in (1, 2)
+    ]
     samples_frame(samples).to_parquet(folder / "samples.parquet")
     prompt, _, bad = texts(0)
     pairs = [pair(index) for index in range(4)]
@@ -151,6 +157,45 @@ def test_the_model_folder_is_whole(uninterrupted, order):
     assert load_language_model(order.subject.model, device="cpu").fingerprint in card
     assert "| learning_rate | 0.001 |" in card
     assert not list(folder.rglob("*.bin"))
+
+
+def test_the_card_says_how_to_prompt_and_from_what_data(uninterrupted, order):
+    folder, _, _ = uninterrupted
+    card = (folder / "model" / "README.md").read_text()
+    assert "```text\n\n\nHuman: PROMPT\n\nAssistant:\n```" in card
+    assert "| training samples | 24 of `rows.jsonl` |" in card
+    assert "| pairs | 4 |" in card
+    assert f"starts from `{Path(order.subject.model).name}`" in card
+
+
+def test_no_file_of_the_corrected_model_names_a_place_of_this_machine(uninterrupted, order):
+    folder, _, _ = uninterrupted
+    places = {
+        str(folder),
+        order.subject.model,
+        str(Path(order.subject.samples).parent),
+        str(Path.home()) + "/",
+        PRIVATE,
+    }
+    for path in (folder / "model").iterdir():
+        content = path.read_bytes()
+        assert not [place for place in places if place.encode() in content], path.name
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "chat", "words"),
+    [
+        ("auto", "<u>PROMPT<a>", True, 'add_generation_prompt=True, return_tensors="pt")'),
+        ("tool_use@2026-07-26", "<u>PROMPT<a>", True, 'chat_template="tool_use"'),
+        ("alpaca", "### PROMPT", False, "in the words of the template `alpaca`"),
+        ("Q: {prompt} A:", "Q: PROMPT A:", False, "put a prompt in the place of `PROMPT`"),
+        ("auto", "a ``` b", False, "````text\na ``` b\n````"),
+    ],
+)
+def test_the_card_shows_each_kind_of_template(template, text, chat, words):
+    card = model_card("base", prompting=Prompting(template, text, chat), facts={}, settings={})
+    assert words in card
+    assert text in card
 
 
 def test_a_killed_run_resumes_to_the_same_model(uninterrupted, order, tmp_path):
