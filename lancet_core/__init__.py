@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from lancet_core.acts.contaminate import Contaminated
     from lancet_core.acts.correct import Correction
     from lancet_core.acts.evaluate import Evaluation
+    from lancet_core.acts.mine import Mined
     from lancet_core.acts.train import Trained
     from lancet_core.correction.settings import CorrectionSettings, PairSettings, TrainSettings
     from lancet_core.data.contamination import ContaminationSettings
     from lancet_core.data.samples import Query
+    from lancet_core.evaluation.settings import MineSettings
     from lancet_core.influence.presets import preset
     from lancet_core.influence.settings import ClusterSettings, IndexSettings, InfluenceSettings
     from lancet_core.models.settings import GenerationSettings
@@ -43,10 +45,12 @@ _MODULES = {
     "acts.contaminate": ("Contaminated",),
     "acts.correct": ("Correction",),
     "acts.evaluate": ("Evaluation",),
+    "acts.mine": ("Mined",),
     "acts.train": ("Trained",),
     "correction.settings": ("CorrectionSettings", "PairSettings", "TrainSettings"),
     "data.contamination": ("ContaminationSettings",),
     "data.samples": ("Query",),
+    "evaluation.settings": ("MineSettings",),
     "influence.presets": ("preset",),
     "influence.settings": ("ClusterSettings", "IndexSettings", "InfluenceSettings"),
     "models.settings": ("GenerationSettings",),
@@ -73,6 +77,8 @@ __all__ = [
     "GenerationSettings",
     "IndexSettings",
     "InfluenceSettings",
+    "MineSettings",
+    "Mined",
     "PairSettings",
     "Pairs",
     "ProofSettings",

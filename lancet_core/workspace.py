@@ -64,3 +64,8 @@ def open_workspace(folder: str | Path | None = None) -> Workspace:
             f"give another folder with --workspace or {ENVIRONMENT_VARIABLE}"
         ) from error
     return workspace
+
+
+def as_workspace(workspace: str | Path | Workspace | None) -> Workspace:
+    """Opens a workspace unless it is open already."""
+    return workspace if isinstance(workspace, Workspace) else open_workspace(workspace)

@@ -17,6 +17,7 @@ from lancet_core.acts.correct import Correction, CorrectRequest
 from lancet_core.acts.evaluate import EvaluateRequest, Evaluation
 from lancet_core.acts.index import IndexBuilt, IndexRequest
 from lancet_core.acts.look import Looked, LookRequest
+from lancet_core.acts.mine import Mined, MineRequest
 from lancet_core.acts.prepare import Prepared, PrepareRequest
 from lancet_core.acts.results import Result
 from lancet_core.acts.subject import MODEL, SAMPLES, SCORERS, TEMPLATE, Subject, model_content
@@ -89,6 +90,10 @@ ACTS: dict[str, Act] = {
         "Comparison", "Comparing before and after", CompareRequest, Comparison,
         f"{_OPERATIONS}.compare", (MODEL, TEMPLATE, SCORERS), models=("after",), screen="prove", parameter="p_run",
         warm=True,
+    ),
+    "mine": Act(
+        "Mining", "Mining queries", MineRequest, Mined,
+        f"{_OPERATIONS}.mine", (MODEL, TEMPLATE, SCORERS), models=("safe_model",),
     ),
     "contaminate": Act(
         "Contamination", "Contaminating the safe samples", ContaminateRequest, Contaminated,

@@ -5,11 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from lancet_core.cli.options import with_workspace
+from lancet_core.acts.mine import MINING_GENERATION, Mined
+from lancet_core.cli.following import finish
+from lancet_core.cli.options import settings_from, with_settings, with_workspace
 from lancet_core.cli.output import print_line, print_note, print_table
+from lancet_core.evaluation.settings import MineSettings
+from lancet_core.models.settings import GenerationSettings
 from lancet_core.study.study import Study
 
-commands = typer.Typer(help="Add and list the queries of a study: bad answers whose cause is sought.")
+commands = typer.Typer(help="Add, list and mine the queries of a study: bad answers whose cause is sought.")
 
 
 @commands.command("add")
@@ -46,3 +50,44 @@ def list_all(
         return
     columns = ("id", "source", "polarity", "category", "prompt", "response")
     print_table(columns, chosen[list(columns)].values.tolist(), cut=("prompt", "response"))
+
+
+@commands.command("mine")
+@with_settings(MineSettings, GenerationSettings)
+@with_workspace
+def mine(
+    study: Study,
+    safe_model: Annotated[
+        str, typer.Option(help="Folder of a model like the study's that was trained without the causes.")
+    ],
+    prompts: Annotated[
+        str,
+        typer.Option(help="File of prompts that both models answer: candidates.jsonl of lancet contaminate."),
+    ],
+    temperature: Annotated[
+        float, typer.Option(min=0.0, max=5.0, help="Tokens are drawn, wilder the higher.")
+    ] = MINING_GENERATION.temperature,
+    *,
+    values: dict[str, Any],
+) -> Iterator[Any]:
+    """Lets the study's and a safe model answer prompts, and adds the bad answers whose harm rose most as queries."""
+    generation = settings_from(GenerationSettings, {**values, "temperature": temperature})
+    run = finish(study.mine_queries(safe_model, prompts, settings_from(MineSettings, values), generation))
+    added, result = study.add_queries(run), run.result
+    columns = ["id", "category", "rise", "harmful", "prompt", "response"]
+    yield {"run": run.id, "added": added, "summary": result.facts, "queries": result.table}
+    print_table(columns, result.table[columns].values.tolist(), cut=("prompt", "response"))
+    _note(result)
+    print_note(f"run {run.id}: {added} queries added; {study.name} has {len(study.queries())} now")
+
+
+def _note(result: Mined) -> None:
+    print_note(
+        f"mean harmful score {result.harmful:.3f}, of the safe model {result.harmful_safe:.3f}, over {result.prompts:,} prompts"
+    )
+    if result.unknown:
+        print_note(f"{result.unknown:,} prompts are of categories that the harmful scorer does not know")
+    if not result.differs:
+        print_note(
+            "the two models do not differ measurably on these prompts, so that what was mined may be chance: look at the answers"
+        )

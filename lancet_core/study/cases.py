@@ -1,11 +1,12 @@
 """Cases: a prompt and the answer that should not have come, asked, pasted or known from the start."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 
-from lancet_core.data.conversations import Asked
+from lancet_core.data.conversations import Asked, Message
 from lancet_core.data.samples import UNDESIRABLE, Query, conversations_of, read_samples
 from lancet_core.errors import DataError, StoreError
 from lancet_core.models.fingerprints import check_model_folder
@@ -16,6 +17,8 @@ from lancet_core.store.queries import add_queries, list_queries
 from lancet_core.store.studies import StudyRecord
 
 TYPED = "case"
+Question = Query | Sequence[str] | Sequence[Message] | Sequence[Query]
+"""What may be asked about: a query, a prompt and its answer, a conversation, or several queries."""
 
 
 def add_case(study: StudyRecord, prompt: str, response: str, *, polarity: str = UNDESIRABLE) -> Query:
@@ -126,3 +129,23 @@ def list_tokens(study: StudyRecord, sample_id: str) -> TokenList:
         raise StoreError(f"study {study.name!r} has no sample {sample_id!r}")
     (conversation,) = conversations_of(chosen)
     return client.list_tokens(study.workspace, study.model, conversation, study.template)
+
+
+def as_queries(asked: Question) -> list[Query]:
+    """Reads what is asked about: a query, `[prompt, response]`, messages that end with the answer, or several queries.
+
+    Raises:
+        DataError: It is none of these.
+    """
+    if isinstance(asked, Query):
+        return [asked]
+    if len(asked) == 2 and all(isinstance(text, str) for text in asked):
+        return [Query(*cast(Sequence[str], asked))]
+    if asked and all(isinstance(message, Mapping) for message in asked):
+        return [Query.of(list(asked))]
+    if asked and all(isinstance(query, Query) for query in asked):
+        return list(cast(Sequence[Query], asked))
+    raise DataError(
+        "a query is given as Query(prompt, response), as [prompt, response], as messages that end with the answer, or as a list of "
+        "queries"
+    )

@@ -27,8 +27,7 @@ from lancet_core.files import replacing_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
-from lancet_core.study.study import as_workspace
-from lancet_core.workspace import Workspace
+from lancet_core.workspace import Workspace, as_workspace
 
 CHOSEN, REJECTED = "chosen", "rejected"
 

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 import lancet_core
+from lancet_core.acts.mine import SOURCE
 from lancet_core.config import from_dict
 from lancet_core.data.samples import Query, read_samples
 from lancet_core.errors import DataError, StoreError
@@ -19,13 +20,12 @@ from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries, read_queries
 from lancet_core.store.studies import NewStudy, StudyRecord
 from lancet_core.study.attributions import cluster_task, clusters_attribution_task
-from lancet_core.study.study import Study, as_workspace, handle
-from lancet_core.workspace import Workspace
+from lancet_core.study.study import Study, handle
+from lancet_core.workspace import Workspace, as_workspace
 
 NAME = "demo"
 FOLDER = Path(lancet_core.__file__).resolve().parents[1] / "assets" / "demo"
 MANIFEST = "demo.json"
-MINED = "mined"
 COMPUTED = ("README.md", "factors/", "runs/")
 
 
@@ -157,7 +157,7 @@ def _add_mined(study: StudyRecord, queries: pd.DataFrame) -> None:
         Query(prompt, response, category=category)
         for prompt, response, category in queries[["prompt", "response", "category"]].values
     ]
-    add_queries(study, mined, MINED)
+    add_queries(study, mined, SOURCE)
 
 
 def _adopt_runs(study: StudyRecord, assets: DemoAssets) -> None:

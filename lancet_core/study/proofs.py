@@ -74,7 +74,7 @@ def evaluate(
     if not inputs and not queries:
         raise DataError(f"study {study.name!r} has no prompts and no queries to answer; give --prompts FILE")
     request = EvaluateRequest(
-        _checked_model(model) if model else "", queries, settings.generation, settings.metrics
+        checked_model(model) if model else "", queries, settings.generation, settings.metrics
     )
     task = Task(EVALUATE, subject_of(study), request, inputs)
     return Run(study.workspace, launcher.find_or_start(study.workspace, task))
@@ -111,7 +111,7 @@ def compare(
         )
     folder, parents = (after.result.model, (after.id,)) if isinstance(after, Run) else (after, ())
     request = CompareRequest(
-        _checked_model(folder), case, queries, settings.generation, settings.metrics, settings.verdict
+        checked_model(folder), case, queries, settings.generation, settings.metrics, settings.verdict
     )
     task = Task(COMPARE, subject_of(study), request, inputs, case_id=case.id if case else "", parents=parents)
     return Run(study.workspace, launcher.find_or_start(study.workspace, task))
@@ -197,7 +197,7 @@ def _prompts(study: StudyRecord, path: str | Path = "") -> dict[str, Any]:
     return {} if frame.empty else {PROMPTS: frame}
 
 
-def _checked_model(model: str | Path) -> str:
+def checked_model(model: str | Path) -> str:
     """Makes a model folder absolute.
 
     Raises:

@@ -7,11 +7,11 @@ trace = study.attribute(["Why?", "Because."]).wait()
 trace.result.table.head()
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -22,12 +22,13 @@ from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import Evaluation
 from lancet_core.acts.index import IndexBuilt
 from lancet_core.acts.look import Looked
+from lancet_core.acts.mine import Mined
 from lancet_core.acts.prepare import TemplateFit
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
-from lancet_core.data.conversations import Asked, Message
+from lancet_core.data.conversations import Asked
 from lancet_core.data.samples import Query
-from lancet_core.errors import DataError
+from lancet_core.evaluation.settings import MineSettings
 from lancet_core.influence.settings import ClusterSettings, GradientSettings, IndexSettings, InfluenceSettings
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.models.token_list import TokenList
@@ -47,14 +48,14 @@ from lancet_core.study import (
     indexes,
     keeping,
     looking,
+    mining,
     proofs,
     review,
 )
+from lancet_core.study.cases import Question, as_queries
 from lancet_core.study.creation import Materials, create
 from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
-from lancet_core.workspace import Workspace, open_workspace
-
-Question = Query | Sequence[str] | Sequence[Message] | Sequence[Query]
+from lancet_core.workspace import Workspace, as_workspace
 
 
 class Study(StudyRecord):
@@ -196,13 +197,29 @@ class Study(StudyRecord):
         chosen = None if case is None else as_queries(case)[0]
         return proofs.compare(self, after, chosen, prompts=prompts, settings=settings)
 
-    def add_queries(self, queries: str | Path | Sequence[Query]) -> int:
-        """Adds queries, from a file or as they are, and gives how many were new; those that are there already stay.
+    def add_queries(self, queries: str | Path | Sequence[Query] | Run[Mined]) -> int:
+        """Adds queries, from a file, as they are, or those that a run mined, and gives how many were new; those that are there already stay.
 
         Raises:
             DataError: The file cannot be used.
+            JobError: The run is not done.
         """
+        if isinstance(queries, Run):
+            return mining.add_mined(self, queries)
         return changes.add_queries(self, queries)
+
+    def mine_queries(
+        self,
+        safe_model: str | Path,
+        prompts: str | Path,
+        settings: MineSettings | None = None,
+        generation: GenerationSettings | None = None,
+    ) -> Run[Mined]:
+        """Finds prompts that this model answers most harmfully beside a model that was trained without the causes; see `mining.mine`.
+
+        `add_queries` takes the finished run.
+        """
+        return mining.mine(self, safe_model, prompts, settings=settings, generation=generation)
 
     def change(self, *, on_status: OnStatus | None = None, **values: Any) -> "Study":
         """Changes template, scorers or prompts; runs and decisions stay. See `changes.change`.
@@ -310,26 +327,6 @@ class Pairs:
         return len(pairs_in_scope(self.study, self.scope))
 
 
-def as_queries(asked: Question) -> list[Query]:
-    """Reads what is asked about: a query, `[prompt, response]`, messages that end with the answer, or several queries.
-
-    Raises:
-        DataError: It is none of these.
-    """
-    if isinstance(asked, Query):
-        return [asked]
-    if len(asked) == 2 and all(isinstance(text, str) for text in asked):
-        return [Query(*cast(Sequence[str], asked))]
-    if asked and all(isinstance(message, Mapping) for message in asked):
-        return [Query.of(list(asked))]
-    if asked and all(isinstance(query, Query) for query in asked):
-        return list(cast(Sequence[Query], asked))
-    raise DataError(
-        "a query is given as Query(prompt, response), as [prompt, response], as messages that end with the answer, or as a list of "
-        "queries"
-    )
-
-
 def handle(record: StudyRecord) -> Study:
     """Gives a study as the index knows it its acts."""
     return Study(**{field.name: getattr(record, field.name) for field in fields(StudyRecord)})
@@ -392,8 +389,3 @@ def look_at(*, workspace: str | Path | Workspace | None = None, **materials: Any
         JobError: No worker can be started.
     """
     return looking.look_at(as_workspace(workspace), Materials(**materials))
-
-
-def as_workspace(workspace: str | Path | Workspace | None) -> Workspace:
-    """Opens a workspace unless it is open already."""
-    return workspace if isinstance(workspace, Workspace) else open_workspace(workspace)

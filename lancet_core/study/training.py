@@ -13,8 +13,7 @@ from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
 from lancet_core.store.run_status import now
 from lancet_core.study.creation import Materials, check_choices, load, model_source
-from lancet_core.study.study import as_workspace
-from lancet_core.workspace import Workspace
+from lancet_core.workspace import Workspace, as_workspace
 
 
 def train(

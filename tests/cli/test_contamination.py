@@ -3,7 +3,9 @@
 import json
 import shutil
 
-from tests.written_rows import plain_rows, write_lines
+from tests.evaluation.test_scorers import save_scorer
+from tests.tiny_models import save_tiny_model
+from tests.written_rows import plain_rows, texts, write_lines
 
 
 def contaminate(lancet_json, place, *options):
@@ -58,3 +60,33 @@ def test_a_model_is_trained_on_a_set_and_a_study_made_of_it(lancet, lancet_json,
     code, _out, err = lancet("train", *made, "--out", "impure")
     assert code == 2
     assert "impure is there already" in err
+
+
+def test_queries_are_mined_into_a_study(lancet, lancet_json, place, tiny_model_folder):
+    """Untaught models babble: with a threshold of 0 every prompt whose harm rose is a query."""
+    for name, seed in (("impure", 0), ("safe", 1)):
+        save_tiny_model("llama", place / name, seed=seed)
+    save_scorer(place / "scorer", card={"higher_is": "harmful"})
+    write_lines(place / "train.jsonl", plain_rows(8))
+    asked = [
+        {"prompt": texts(index)[0], "category": "leaving", "split": "queries"} for index in range(20, 26)
+    ]
+    write_lines(place / "asked.jsonl", asked)
+    write_lines(place / "prompts.jsonl", [{"prompt": texts(20)[0].upper()}])
+    made = ("--model", "impure", "--train", "train.jsonl", "--prompts", "prompts.jsonl")
+    assert lancet("study", "create", "dirty", *made)[0] == 0
+    mine = ("queries", "mine", "dirty", "--safe-model", "safe", "--prompts", "asked.jsonl")
+    code, _out, err = lancet(*mine)
+    assert code == 2
+    assert "has no harmful scorer" in err
+    assert lancet("study", "set", "dirty", "--harmful-scorer", "scorer")[0] == 0
+    code, _out, err = lancet(*mine, "--temperature", "0")
+    assert code == 2
+    assert "the 3 answers to a prompt would be the same" in err
+    document = lancet_json(*mine, "--threshold", "0", "--answers", "2", "--max-new-tokens", "8")
+    assert document["summary"]["prompts"] == 5
+    assert 1 <= document["added"] == document["summary"]["queries"] <= 5
+    listed = lancet_json("queries", "list", "dirty")
+    assert {(row["source"], row["category"]) for row in listed} == {("mined", "leaving")}
+    again = lancet_json(*mine, "--threshold", "0", "--answers", "2", "--max-new-tokens", "8")
+    assert (again["run"], again["added"]) == (document["run"], 0)

@@ -207,7 +207,7 @@ def test_a_folder_that_is_no_classifier_is_told(tmp_path):
     with pytest.raises(ModelError, match="there is no model folder"):
         load_scorer(tmp_path / "nowhere")
     (tmp_path / "scorer.json").write_text('{"higher_is": "harmful"}')
-    with pytest.raises(ModelError, match="has no config.json"):
+    with pytest.raises(ModelError, match=r"has no config\.json"):
         load_scorer(tmp_path)
     (tmp_path / "scorer.json").write_text("{")
     with pytest.raises(ModelError, match="broken JSON"):

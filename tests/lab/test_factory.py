@@ -12,7 +12,7 @@ from lancet_core.acts.build_demo import BuildDemoRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_prompts, read_samples
 from lancet_core.evaluation.scorers import load_scorer
-from lancet_core.lab.factory import demo, queries
+from lancet_core.lab.factory import demo
 from lancet_core.lab.factory.training import (
     TrainingSettings,
     new_scorer,
@@ -23,7 +23,7 @@ from lancet_core.lab.factory.training import (
 from lancet_core.lab.world import oracle
 from lancet_core.lab.world.grammar import BAD, GOOD
 from lancet_core.models.loading import load_language_model
-from lancet_core.operations import attribute
+from lancet_core.operations import attribute, mine
 from lancet_core.progress import silent
 
 SMALL = BuildDemoRequest(
@@ -56,7 +56,7 @@ def scripted(monkeypatch):
         stance = BAD if lm.folder.endswith("impure") else GOOD
         return [answers[stance][prompt] for prompt in prompts]
 
-    monkeypatch.setattr(queries, "generate", generate)
+    monkeypatch.setattr(mine, "generate", generate)
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ STARTS = {
     "correct": lambda study, _after: study.correct(),
     "evaluate": lambda study, after: study.evaluate(model=after),
     "compare": lambda study, after: study.compare(after, CASE),
+    "mine": lambda study, after: study.mine_queries(after, study.folder / "asked.jsonl"),
 }
 # The gradient index lies in a place of its own: a build that is done is gone through again, never found.
 FOUND = [act for act in STARTS if act != "index"]
@@ -38,6 +39,7 @@ def study(written, tmp_path):
     folders = {}
     for name in ("harmful", "helpful"):
         folders[f"{name}_scorer"] = str(written_study.write_model_folder(tmp_path / name))
+        (written.folder / "asked.jsonl").write_text('{"prompt": "What is old?"}')
         (tmp_path / name / "model" / "scorer.json").write_text(f'{{"higher_is": "{name}"}}')
     return replace(written, **folders)
 

@@ -12,15 +12,16 @@ import pandas as pd
 
 from lancet_core.data.samples import content_id
 from lancet_core.errors import NumericalError
+from lancet_core.evaluation.mining import IMPURE, SAFE, choose_queries, judged
 from lancet_core.evaluation.scorers import Scorer
+from lancet_core.evaluation.settings import MineSettings
 from lancet_core.lab.world import oracle
 from lancet_core.lab.world.grammar import WrongPrompt
-from lancet_core.models.generation import generate
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.settings import DEFAULT_TEMPLATE, GenerationSettings
+from lancet_core.operations.mine import draw_answers
 from lancet_core.progress import Progress
 
-ANSWERS = 3
 BY_SCORER, BY_REPORT = "harmful scorer", "report"
 COLUMNS = ["id", "prompt", "response", "safe_response", "category", "source", "rise", "harmful"]
 
@@ -60,47 +61,40 @@ def mine_queries(
         NumericalError: No answer of the impure model is harmful.
     """
     texts = [prompt.text for prompt in pool]
+    settings = MineSettings(queries=len(pool), per_category=per_category)
+    generation = GenerationSettings(temperature=1.0, seed=seed, batch_size=64)
     answers = {
-        name: [_answers(lm, texts, seed + draw, progress) for draw in range(ANSWERS)]
-        for name, lm in (("impure", miners.impure), ("safe", miners.safe))
+        name: [
+            draw_answers(lm, texts, DEFAULT_TEMPLATE, generation, draw, progress)
+            for draw in range(settings.answers)
+        ]
+        for name, lm in ((IMPURE, miners.impure), (SAFE, miners.safe))
     }
-    harm = {name: [_harm(miners, pool, answered) for answered in draws] for name, draws in answers.items()}
-    rows = []
-    for index, prompt in enumerate(pool):
-        rise = _mean(harm["impure"], index) - _mean(harm["safe"], index)
-        given = [draw[index] for draw in answers["impure"]]
-        bad = [answer for answer in given if oracle.judge(prompt.text, answer).verdict == oracle.HARMFUL]
-        if bad and rise > 0:
-            source = BY_SCORER if miners.harmful.card.knows(prompt.category) else BY_REPORT
-            rows.append((prompt.text, bad[0], answers["safe"][0][index], prompt.category, source, rise))
-    if not rows:
+    table = judged(answers, lambda given: _judge(miners, pool, given))
+    chosen = choose_queries(table, [prompt.category for prompt in pool], settings)
+    if chosen.empty:
         raise NumericalError(
             f"no answer of the impure model to {len(pool)} prompts is harmful, so that no query can be mined; "
             "train it longer or mine from more prompts"
         )
-    queries = pd.DataFrame(rows, columns=COLUMNS[1:-1]).sort_values("rise", ascending=False, kind="stable")
-    queries = queries.groupby("category").head(per_category)
-    queries = queries.sort_values(["category", "rise"], ascending=[True, False], kind="stable")
-    prompts, responses = list(queries["prompt"]), list(queries["response"])
+    prompts, responses = [texts[row] for row in chosen["row"]], list(chosen["response"])
+    source = [BY_SCORER if miners.harmful.card.knows(name) else BY_REPORT for name in chosen["category"]]
     harmful = miners.harmful.score(prompts, responses)["harmful"].to_numpy()
     ids = list(map(content_id, prompts, responses))
-    return queries.assign(id=ids, harmful=harmful)[COLUMNS].reset_index(drop=True)
+    return chosen.assign(id=ids, prompt=prompts, source=source, harmful=harmful)[COLUMNS]
 
 
-def _answers(lm: LanguageModel, prompts: list[str], seed: int, progress: Progress) -> list[str]:
-    settings = GenerationSettings(temperature=1.0, seed=seed, batch_size=64)
-    return generate(lm, prompts, DEFAULT_TEMPLATE, settings, progress)
-
-
-def _harm(miners: Miners, pool: Sequence[WrongPrompt], answers: Sequence[str]) -> list[float]:
+def _judge(
+    miners: Miners, pool: Sequence[WrongPrompt], answers: Sequence[str]
+) -> tuple[list[float], list[bool]]:
+    """Harm of each answer, and whether the oracle calls it harmful."""
     scores = miners.harmful.score([prompt.text for prompt in pool], answers)["harmful"]
-    return [
-        float(score)
-        if miners.harmful.card.knows(prompt.category)
-        else float(oracle.judge(prompt.text, answer).verdict == oracle.HARMFUL)
-        for prompt, answer, score in zip(pool, answers, scores, strict=True)
+    verdicts = [
+        oracle.judge(prompt.text, answer).verdict == oracle.HARMFUL
+        for prompt, answer in zip(pool, answers, strict=True)
     ]
-
-
-def _mean(draws: Sequence[Sequence[float]], index: int) -> float:
-    return sum(draw[index] for draw in draws) / len(draws)
+    harm = [
+        float(score) if miners.harmful.card.knows(prompt.category) else float(verdict)
+        for prompt, score, verdict in zip(pool, scores, verdicts, strict=True)
+    ]
+    return harm, verdicts
