@@ -1,6 +1,7 @@
 """Attribution: which training samples push a model towards or away from some answers."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,6 @@ class AttributeRequest:
         influence: Method and its settings.
         batch: Whether the queries of each group are attributed as one.
         top: Scores kept of each sign for each query or group; 0 keeps all.
-        detail: Samples of each sign that get their influence by token and by unit.
         index: Key of the gradient index that recall searches; empty where it searches none.
         imported: Who made the scores instead of us; then the settings of influence mean nothing.
     """
@@ -66,7 +66,6 @@ class AttributeRequest:
     influence: InfluenceSettings = preset()
     batch: bool = setting(False, "Attribute the queries of each group as one, by their mean gradient")
     top: int = setting(0, "Scores kept of each sign for each query; 0 keeps all", minimum=0)
-    detail: int = setting(50, "Samples of each sign that get their influence by token and by unit", minimum=0)
     index: str = ""
     imported: Imported = Imported()
 
@@ -129,6 +128,23 @@ class TokenHeat:
     response_start: int
     units: tuple[str, ...]
     unit_influence: NDArray[np.float64]
+
+
+def read_heat(path: Path, query_id: str, sample_id: str) -> TokenHeat | None:
+    """Reads one sample from a table of tokens; None where there is no table, or the sample is not in it."""
+    if not path.is_file():
+        return None
+    rows = pd.read_parquet(path, filters=[("query_id", "==", query_id), ("sample_id", "==", sample_id)])
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    return TokenHeat(
+        tokens=tuple(row["tokens"]),
+        heat=np.asarray(row["heat"], dtype=np.float64),
+        response_start=int(row["response_start"]),
+        units=tuple(row["units"]),
+        unit_influence=np.asarray(row["unit_influence"], dtype=np.float64),
+    )
 
 
 @dataclass(frozen=True)
@@ -213,21 +229,8 @@ class Attribution(Result):
         return joined.assign(order=order).sort_values(["order", "rank"], ignore_index=True)[COLUMNS]
 
     def tokens(self, query_id: str, sample_id: str) -> TokenHeat | None:
-        """Reads how a sample's influence is spread; None where the run did not keep it (samples far from both ends)."""
-        path = self.folder / TOKENS
-        if not path.is_file():
-            return None
-        rows = pd.read_parquet(path, filters=[("query_id", "==", query_id), ("sample_id", "==", sample_id)])
-        if rows.empty:
-            return None
-        row = rows.iloc[0]
-        return TokenHeat(
-            tokens=tuple(row["tokens"]),
-            heat=np.asarray(row["heat"], dtype=np.float64),
-            response_start=int(row["response_start"]),
-            units=tuple(row["units"]),
-            unit_influence=np.asarray(row["unit_influence"], dtype=np.float64),
-        )
+        """Reads how a sample's influence is spread; None where the run did not keep it: then the act `heat` makes it."""
+        return read_heat(self.folder / TOKENS, query_id, sample_id)
 
     @property
     def worth(self) -> str:

@@ -15,6 +15,7 @@ from lancet_core.acts.compare import CompareRequest, Comparison
 from lancet_core.acts.contaminate import Contaminated, ContaminateRequest
 from lancet_core.acts.correct import Correction, CorrectRequest
 from lancet_core.acts.evaluate import EvaluateRequest, Evaluation
+from lancet_core.acts.heat import Heat, HeatRequest
 from lancet_core.acts.index import IndexBuilt, IndexRequest
 from lancet_core.acts.look import Looked, LookRequest
 from lancet_core.acts.mine import Mined, MineRequest
@@ -69,6 +70,10 @@ ACTS: dict[str, Act] = {
     "attribute": Act(
         "Attribution", "Tracing", AttributeRequest, Attribution,
         f"{_OPERATIONS}.attribute", (MODEL, SAMPLES, TEMPLATE), screen="trace", warm=True,
+    ),
+    "heat": Act(
+        "Token heat", "Spreading influence over tokens", HeatRequest, Heat,
+        f"{_OPERATIONS}.heat", (MODEL, SAMPLES, TEMPLATE), warm=True,
     ),
     "index": Act(
         "Gradient index", "Building the gradient index", IndexRequest, IndexBuilt,

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from lancet_core.influence.preconditioner import Preconditioner, norms_of
 from lancet_core.influence.shards import Tell
 from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.likelihood import full_precision
+from lancet_core.models.token_text import token_texts
 from lancet_core.models.units import UnitModel
 
 _MOST_EXPLAINED = 50
@@ -218,6 +220,21 @@ def score_samples(
     placed = np.empty_like(scores)
     placed[order] = scores
     return placed
+
+
+def token_row(
+    network: UnitModel, text: Encoded, decomposition: Decomposition, *, query_id: str, sample_id: str
+) -> dict[str, Any]:
+    """Gives a decomposition as a row of the table of tokens, columns `results.TOKEN_COLUMNS`."""
+    return {
+        "query_id": query_id,
+        "sample_id": sample_id,
+        "tokens": token_texts(network.lm.tokenizer, text.input_ids),
+        "heat": decomposition.heat.tolist(),
+        "response_start": text.response_start,
+        "units": [unit.name for unit in network.units],
+        "unit_influence": decomposition.unit_influence.tolist(),
+    }
 
 
 def decompose_samples(

@@ -179,7 +179,6 @@ def _attribute(bench: Bench, settings: InfluenceSettings, key: str, progress: Pr
         queries=(*(replace(query, group="") for query in bench.corpus.queries), *bench.corpus.queries),
         influence=settings,
         batch=True,
-        detail=0,
     )
     folder, clock = bench.work / "runs" / key, StageClock(progress)
     folder.mkdir(parents=True, exist_ok=True)

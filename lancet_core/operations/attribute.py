@@ -33,7 +33,6 @@ from lancet_core.influence.shards import Arrays, Shards, split
 from lancet_core.models.encoding import Encoded, encode_all, encode_conversation, encode_query, usable
 from lancet_core.models.loading import Loader
 from lancet_core.models.pooling import mean_hidden_states
-from lancet_core.models.token_text import token_texts
 from lancet_core.operations.attribution_task import Task, prepare_task
 from lancet_core.operations.index import choose_by_index
 from lancet_core.progress import Progress, silent
@@ -41,6 +40,8 @@ from lancet_core.progress import Progress, silent
 STAGE = "Scoring training samples"
 READING = "Reading training samples"
 SHARD_SAMPLES = 1024
+STRONGEST = 50
+"""Samples at either end whose tokens are kept where they cost nothing."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +198,7 @@ def _by_influence(
     progress: Progress,
     load: Loader | None,
 ) -> _Outcome:
-    """Scores by gradients, and decomposes the strongest scores over tokens and units."""
+    """Scores by gradients; a single answer's strongest scores are spread over tokens and units along the way."""
     settings = request.influence
     source = Source(subject.model, task.samples, subject.template, settings, subject.factors, folder)
     curved = open_curved_model(source, progress, load)
@@ -222,9 +223,9 @@ def _by_influence(
         )
     refused = len(task.all_candidates) - len(texts)
     known: _Decompositions = {}
-    if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES and request.detail:
-        # Decompositions add up to the scores and cost as much: one pass gives both.
-        known = _decompose(step, directions, 0, texts=texts)
+    if len(task.groups) == 1 and len(texts) <= SHARD_SAMPLES:
+        # Decompositions add up to the scores and cost as much: one pass gives both. Else a sample's is made when it is opened.
+        known = _decompose(step, directions, texts)
         values = np.array([[each.influence] for each in known.values()])
     else:
         values = _score_all(step, texts, directions)
@@ -233,15 +234,14 @@ def _by_influence(
     broken = curved.broken_samples(texts, rows[~finite].tolist())
     task = task.without(broken)
     tables = _tables(task, rows[finite].tolist(), values[finite])
-    tokens = []
-    for number, table in enumerate(tables):
-        strongest = set(ends(table, request.detail)["sample_id"])
-        chosen = {row: text for row, text in texts.items() if task.ids[row] in strongest}
-        if known:
-            decompositions = {row: known[row] for row in chosen}
-        else:
-            decompositions = _decompose(step, directions, number, texts=chosen)
-        tokens += _token_rows(step, number, texts=chosen, decompositions=decompositions)
+    strongest = set(ends(tables[0], STRONGEST)["sample_id"]) if known else set()
+    tokens = [
+        scores.token_row(
+            curved.network, texts[row], known[row], query_id=task.names[0], sample_id=task.ids[row]
+        )
+        for row in known
+        if task.ids[row] in strongest
+    ]
     cut = sum(1 for text in texts.values() if text.cut_tokens or text.lost_tokens)
     left_out = {**curved.left_out, **broken}
     return _Outcome(task, tables, tokens, refused, cut, curved.notes, left_out)
@@ -298,35 +298,14 @@ def _tables(task: Task, rows: Sequence[int], values: NDArray[np.float64]) -> lis
     return tables
 
 
-def _decompose(
-    step: _Pass, directions: scores.Directions, number: int, *, texts: dict[int, Encoded]
-) -> _Decompositions:
-    """Decomposes the scores of some samples on one group, by row."""
+def _decompose(step: _Pass, directions: scores.Directions, texts: dict[int, Encoded]) -> _Decompositions:
+    """Decomposes the scores of some samples on the only group, by row."""
     decompositions = scores.decompose_samples(
         step.curved.network,
         encoded=list(texts.values()),
-        direction=directions.query(number),
+        direction=directions.query(0),
         max_tokens=step.curved.source.settings.compute.max_tokens,
-        tell=lambda done: step.progress("Decomposing influence over tokens", done, len(texts)),
+        tell=lambda done: step.progress(STAGE, done, len(texts)),
         normaliser=step.normaliser(list(texts)),
     )
     return dict(zip(texts, decompositions, strict=True))
-
-
-def _token_rows(
-    step: _Pass, number: int, *, texts: dict[int, Encoded], decompositions: _Decompositions
-) -> list[dict[str, Any]]:
-    network = step.curved.network
-    units = [unit.name for unit in network.units]
-    return [
-        {
-            "query_id": step.task.names[number],
-            "sample_id": step.task.ids[row],
-            "tokens": token_texts(network.lm.tokenizer, texts[row].input_ids),
-            "heat": decomposition.heat.tolist(),
-            "response_start": texts[row].response_start,
-            "units": units,
-            "unit_influence": decomposition.unit_influence.tolist(),
-        }
-        for row, decomposition in decompositions.items()
-    ]

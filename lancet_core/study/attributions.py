@@ -8,8 +8,11 @@ import pandas as pd
 
 from lancet_core.acts.attribute import AttributeRequest, Attribution
 from lancet_core.acts.cluster import Clustering, ClusterRequest, batches
+from lancet_core.acts.heat import Heat, HeatRequest
+from lancet_core.acts.subject import Subject
+from lancet_core.config import from_dict
 from lancet_core.data.samples import Query
-from lancet_core.errors import DataError, JobError
+from lancet_core.errors import DataError, JobError, StoreError
 from lancet_core.influence.methods import ALL, INDEX
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings, RecallSettings
@@ -22,7 +25,7 @@ from lancet_core.store.studies import StudyRecord
 from lancet_core.study.indexes import require_index
 from lancet_core.study.subjects import subject_of
 
-ATTRIBUTE, CLUSTER = "attribute", "cluster"
+ATTRIBUTE, CLUSTER, HEAT = "attribute", "cluster", "heat"
 
 
 def attribute(
@@ -174,6 +177,29 @@ def attribute_clusters(
         JobError: The clustering is not done, or no worker can be started.
     """
     return _run(study, clusters_attribution_task(study, clustering, settings))
+
+
+def heat(study: StudyRecord, run: Run[Attribution], query_id: str, sample_id: str) -> Run[Heat]:
+    """Spreads a sample's influence over its tokens and units, or finds the run that did.
+
+    Args:
+        study: The study.
+        run: A finished attribution by gradients.
+        query_id: Its query, or group of a batch.
+        sample_id: A sample that was scored.
+
+    Raises:
+        StoreError: The query was not attributed in this run.
+        JobError: The run is not done, or no worker can be started.
+    """
+    order = run.order
+    members = next((group.members for group in run.result.queries if group.query_id == query_id), ())
+    queries = [query for query in (Query(**each) for each in order.request["queries"]) if query.id in members]
+    if not queries:
+        raise StoreError(f"run {run.id} did not attribute the query {query_id!r}; trace it first")
+    influence = from_dict(InfluenceSettings, order.request["influence"])
+    request = HeatRequest(tuple(queries), query_id, sample_id, influence)
+    return _run(study, Task(HEAT, from_dict(Subject, order.subject), request, parents=(run.id,)))
 
 
 def find_clusters_attribution(

@@ -152,7 +152,7 @@ def import_attribution(
         [hashlib.sha256(values.tobytes()).hexdigest(), *(list(each.items()) for each in places)]
     )
     request = AttributeRequest(
-        scored, preset(recall=ALL), batch=settings.batch, detail=0, imported=Imported(tool, content)
+        scored, preset(recall=ALL), batch=settings.batch, imported=Imported(tool, content)
     )
     task = Task("attribute", subject_of(study), request, case_id=scored[0].id if len(scored) == 1 else "")
     known = launcher.find(study.workspace, task)

@@ -20,6 +20,7 @@ from lancet_core.acts.cluster import Clustering
 from lancet_core.acts.compare import Comparison
 from lancet_core.acts.correct import Correction
 from lancet_core.acts.evaluate import Evaluation
+from lancet_core.acts.heat import Heat
 from lancet_core.acts.index import IndexBuilt
 from lancet_core.acts.look import Looked
 from lancet_core.acts.mine import Mined
@@ -93,6 +94,10 @@ class Study(StudyRecord):
             ConfigError: It is not clear what a row is, or which sign pushes towards the answer.
         """
         return imports.import_attribution(self, path, imports.ImportSettings(**settings), queries=queries)
+
+    def heat(self, run: Run[Attribution], query_id: str, sample_id: str) -> Run[Heat]:
+        """Spreads a scored sample's influence over its tokens and units; arguments as in `attributions.heat`."""
+        return attributions.heat(self, run, query_id, sample_id)
 
     def cluster(
         self, settings: ClusterSettings | None = None, *, queries: Sequence[Query] = ()

@@ -12,7 +12,7 @@ from lancet_core.runs.run import Run, open_run
 from lancet_core.study.study import Study
 from pages.shared import figure, runs, state
 from pages.shared.numbers import between, percent, score
-from pages.shared.ranking import draw_both_ends, draw_opened
+from pages.shared.ranking import draw_both_ends, draw_opened, draw_worth
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,8 +41,9 @@ def draw_group_ranking(study: Study, members: "pd.DataFrame", *, batch: Ranking)
     if runs.watch(run, title="Attributing the group over all training samples").state != "done":
         return
     rows = run.result.read(group)
+    draw_worth(run, group)
     draw_both_ends(rows, length=LIST_LENGTH, key="clusters-batch", parameter=SAMPLE)
-    draw_opened(run, group, rows=rows, parameter=SAMPLE)
+    draw_opened(study, run, group, rows=rows, parameter=SAMPLE)
     _show_single(study, members, batch=batch)
 
 

@@ -4,14 +4,17 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from lancet_core.acts.attribute import Attribution
+from lancet_core.acts.attribute import Attribution, TokenHeat
+from lancet_core.acts.heat import Heat
 from lancet_core.errors import NumericalError
 from lancet_core.evaluation.ranking import RankingReport
 from lancet_core.runs.run import Run
-from lancet_core.study.study import open_study
+from lancet_core.store.run_status import DONE
+from lancet_core.study.study import Study
 from pages.shared import state
 from pages.shared.numbers import between, influence, percent, score, standing
 from pages.shared.ranked import Row, draw_ranked, read_picked
+from pages.shared.runs import wait_briefly
 from pages.shared.sample_drawer import label_words, open_drawer
 
 if TYPE_CHECKING:
@@ -103,10 +106,13 @@ def picked_samples(key: str) -> list[str]:
     return [sample_id for number in range(2) for sample_id in read_picked(f"{key}-{number}")]
 
 
-def draw_opened(run: Run[Attribution], query_id: str, *, rows: "pd.DataFrame", parameter: str) -> None:
+def draw_opened(
+    study: Study, run: Run[Attribution], query_id: str, *, rows: "pd.DataFrame", parameter: str
+) -> None:
     """Opens the drawer of the sample that the URL names, if it is among the rows.
 
     Args:
+        study: The study.
         run: The attribution.
         query_id: Its query, or group of a batch.
         rows: Its rows.
@@ -117,15 +123,28 @@ def draw_opened(run: Run[Attribution], query_id: str, *, rows: "pd.DataFrame", p
     if found.empty:
         return
 
-    heat = run.result.tokens(query_id, opened)
-    study = open_study(str(run.record.study), workspace=run.workspace)
+    sample = next(found.itertuples(index=False))
+    heat, making = _heat(study, run, query_id, sample_id=opened)
     open_drawer(
         study,
-        next(found.itertuples(index=False)),
+        sample,
         heat,
+        making,
         count=len(rows),
         on_close=lambda: state.write(parameter, ""),
     )
+
+
+def _heat(
+    study: Study, run: Run[Attribution], query_id: str, *, sample_id: str
+) -> tuple[TokenHeat | None, Run[Heat] | None]:
+    """How a sample's influence is spread, or the run that finds out; neither where the method takes no gradients."""
+    kept = run.result.tokens(query_id, sample_id)
+    if kept is not None or not run.result.takes_gradients:
+        return kept, None
+    making = study.heat(run, query_id, sample_id)
+    wait_briefly(making)
+    return (making.result.heat, None) if making.status.state == DONE else (None, making)
 
 
 def _row(place: int, sample: Any, strongest: float, *, count: int) -> Row:

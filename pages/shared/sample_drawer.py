@@ -10,21 +10,30 @@ import streamlit as st
 from plotly.graph_objects import Bar
 
 from lancet_core.study.study import Study
-from pages.shared import figure, frame, numbers, reading, tokens
+from pages.shared import figure, frame, numbers, reading, runs, tokens
 
 if TYPE_CHECKING:
     from lancet_core.acts.attribute import TokenHeat
+    from lancet_core.acts.heat import Heat
+    from lancet_core.runs.run import Run
 
 
 def open_drawer(
-    study: Study, sample: Any, heat: "TokenHeat | None", *, count: int, on_close: Callable[[], None]
+    study: Study,
+    sample: Any,
+    heat: "TokenHeat | None",
+    making: "Run[Heat] | None",
+    *,
+    count: int,
+    on_close: Callable[[], None],
 ) -> None:
     """Opens the drawer at the right.
 
     Args:
         study: The study of the sample.
         sample: Row of `Attribution.read`: prompt, response, influence, percentile, rank, harmful, is_safe and the rest.
-        heat: Shares of its tokens and units, None where only the strongest samples have them.
+        heat: Shares of its tokens and units; None where they are not known yet, or the method knows none.
+        making: The run that finds them out, while it is going.
         count: Candidates of the trace.
         on_close: Called when a person closes it.
     """
@@ -36,9 +45,8 @@ def open_drawer(
             reading.show_card(
                 reading.Card("", reading.passages(sample.prompt, sample.response)), key="drawer-text"
             )
-            st.caption(
-                "Token heat is kept for the strongest samples of each sign; this one is not among them."
-            )
+            if making is not None:
+                runs.watch(making)
         else:
             tokens.draw_heat(
                 heat.tokens, heat.heat.tolist(), response_start=heat.response_start, key="drawer-heat"

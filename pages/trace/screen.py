@@ -101,7 +101,7 @@ def draw_causes(study: Study, run: Run[Attribution], case_id: str, *, length: in
     draw_worth(run, case_id)
     draw_both_ends(rows, length=length, key=LIST, parameter="t_sample", pickable=True)
     draw_distribution(rows, *both_ends(rows, length))
-    draw_opened(run, case_id, rows=rows, parameter="t_sample")
+    draw_opened(study, run, case_id, rows=rows, parameter="t_sample")
 
 
 def draw_next(study: Study, run: Run[Attribution], case_id: str) -> None:

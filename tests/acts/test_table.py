@@ -18,7 +18,7 @@ from pages.shared.screens import SCREENS
 
 PAGES = Path(__file__).parents[2] / "pages"
 QUERIES = (Query("Why?", "Because.", group="a"), Query("How?", "So.", span="S"))
-REQUIRED = {"queries": QUERIES, "after": "some/model"}
+REQUIRED = {"queries": QUERIES, "after": "some/model", "query_id": "q", "sample_id": "s"}
 VERDICT = Verdict("not corrected", (Check("case_answer", None, "Not judged."),), ("Train more.",))
 
 

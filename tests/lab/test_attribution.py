@@ -115,7 +115,7 @@ def test_one_pass_gives_what_two_runs_give(bench, tmp_path):
         (True, found.batches, list(bench.batches)),
     ):
         subject = Subject("tiny", str(bench.model), str(bench.samples_path), DEFAULT_TEMPLATE)
-        request = AttributeRequest(bench.corpus.queries, settings, batch=batch, detail=0)
+        request = AttributeRequest(bench.corpus.queries, settings, batch=batch)
         folder = tmp_path / f"batch-{batch}"
         attribute.run(subject, request, folder=folder)
         table = pd.read_parquet(folder / SCORES)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from lancet_core.acts.attribute import AttributeRequest
+from lancet_core.acts.heat import HeatRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.config import changed
 from lancet_core.data.samples import DESIRABLE, Query, Sample, samples_frame
@@ -20,7 +21,7 @@ from lancet_core.influence.presets import preset
 from lancet_core.influence.scores import score_samples
 from lancet_core.models.loading import load_language_model
 from lancet_core.models.units import UnitModel
-from lancet_core.operations import attribute
+from lancet_core.operations import attribute, heat
 from lancet_core.progress import silent
 from tests.performing import Order, perform
 from tests.tiny_models import ARCHITECTURES, save_tiny_model
@@ -32,7 +33,7 @@ CHOSEN = {"candidates": 20, "factor_samples": 30, "device": "cpu"}
 def order(tiny_model_folder, written_samples, queries):
     return Order(
         Subject("s", str(tiny_model_folder()), str(written_samples)),
-        AttributeRequest(queries, preset("linfac", **CHOSEN), detail=3),
+        AttributeRequest(queries, preset("linfac", **CHOSEN)),
     )
 
 
@@ -72,11 +73,37 @@ def test_each_query_ranks_its_own_candidates(order, run):
     for _, own in scores.groupby("query_id"):
         assert own["influence"].is_monotonic_decreasing
         assert own["rank"].tolist() == list(range(1, 21))
-    assert tokens.groupby("query_id").size().tolist() == [6, 6, 6]
+    assert tokens.empty
+
+
+@pytest.mark.parametrize("method", ["linfac", "linfac-head"])
+def test_a_sample_that_is_opened_is_spread_as_it_was_scored(order, run, tmp_path, method):
+    """The heat of one sample, made afterwards, adds up to the score that it got among all, alone and in a batch."""
+    for batch in (False, True):
+        asked = with_influence(order, recall="all").changed(influence=preset(method, **CHOSEN), batch=batch)
+        result, scores, _ = run(asked, f"{method}-{batch}")
+        group = result.queries[0]
+        members = tuple(query for query in order.request.queries if query.id in group.members)
+        own = scores[scores["query_id"] == group.query_id]
+        for row in (own.iloc[0], own.iloc[len(own) // 2]):
+            request = HeatRequest(members, group.query_id, row["sample_id"], asked.request.influence)
+            spread = perform(
+                heat.run, replace(order, request=request), tmp_path / f"heat-{row['rank']}-{batch}"
+            )
+            tolerance = 1e-5 * own["influence"].abs().max()
+            assert spread.influence == pytest.approx(row["influence"], abs=tolerance)
+            assert spread.heat.heat.sum() == pytest.approx(row["influence"], abs=tolerance)
+            assert len(spread.heat.heat) == len(spread.heat.tokens)
+
+
+def test_a_sample_that_is_not_there_cannot_be_spread(order, tmp_path):
+    request = HeatRequest(order.request.queries, "batch", "nowhere", order.request.influence)
+    with pytest.raises(DataError, match="no sample 'nowhere'"):
+        perform(heat.run, replace(order, request=request), tmp_path)
 
 
 def test_tokens_and_units_add_up_and_read_as_the_text(order, run, written_samples):
-    _, scores, tokens = run(order)
+    _, scores, tokens = run(order.changed(queries=order.request.queries[:1]))
     texts = pd.read_parquet(written_samples).set_index("id")
     joined = tokens.merge(scores, on=["query_id", "sample_id"])
     scale = scores["influence"].abs().max()
@@ -90,9 +117,8 @@ def test_tokens_and_units_add_up_and_read_as_the_text(order, run, written_sample
 
 
 def test_a_single_query_is_scored_and_spread_in_one_pass(order, run):
-    wide = order.changed(detail=50)
     _, together, _ = run(order)
-    _, alone, tokens = run(wide.changed(queries=order.request.queries[:1]), "alone")
+    _, alone, tokens = run(order.changed(queries=order.request.queries[:1]), "alone")
     assert len(tokens) == 20
     first = together[together["query_id"] == order.request.queries[0].id]
     assert alone["sample_id"].tolist() == first["sample_id"].tolist()
@@ -104,12 +130,12 @@ def test_a_single_query_is_scored_and_spread_in_one_pass(order, run):
 def test_the_head_alone_gives_what_goes_through_it(order, run):
     """The curvature of each unit is its own: without the others the head's part stays as it is, at response tokens."""
     whole = preset("linfac-head", **CHOSEN | {"normalise": "none", "recall": "all"})
-    whole = order.changed(influence=whole, detail=100)
+    whole = order.changed(influence=whole, queries=order.request.queries[:1])
     _, _, everything = run(whole)
     _, _, alone = run(with_influence(whole, tracked="head"), "alone")
     both = everything.merge(alone, on=["query_id", "sample_id"], suffixes=("", "_alone"))
     scale = alone["unit_influence"].map(lambda parts: abs(parts[0])).max()
-    assert len(both) > 100
+    assert len(both) == 60
     for row in both.itertuples():
         (head,) = row.units_alone
         through_head = row.unit_influence[list(row.units).index(head)]
@@ -174,7 +200,8 @@ def test_every_method_ranks_the_same_candidates(order, run, method):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_every_architecture_passes(order, run, tiny_model_folder, architecture):
-    _, scores, tokens = run(order.changed(model=str(tiny_model_folder(architecture))))
+    alone = order.changed(queries=order.request.queries[:1])
+    _, scores, tokens = run(alone.changed(model=str(tiny_model_folder(architecture))))
     assert np.isfinite(scores["influence"]).all()
     assert len(tokens.iloc[0]["units"]) == 4
 

@@ -21,6 +21,7 @@ from tests.browser import written_study
 CASE = ["What is new?", "Nothing at all."]
 STARTS = {
     "attribute": lambda study, _after: study.attribute(CASE),
+    "heat": lambda study, _after: heat(study),
     "cluster": lambda study, _after: study.cluster(),
     "index": lambda study, _after: study.build_index(),
     "correct": lambda study, _after: study.correct(),
@@ -28,6 +29,15 @@ STARTS = {
     "compare": lambda study, after: study.compare(after, CASE),
     "mine": lambda study, after: study.mine_queries(after, study.folder / "asked.jsonl"),
 }
+
+
+def heat(study):
+    """Opens the first sample of the clusters' attribution."""
+    run = [each for each in study.runs("attribute") if each.record.is_done][-1]
+    row = run.result.scores.iloc[0]
+    return study.heat(run, row["query_id"], row["sample_id"])
+
+
 # The gradient index lies in a place of its own: a build that is done is gone through again, never found.
 FOUND = [act for act in STARTS if act != "index"]
 

@@ -171,7 +171,7 @@ def _manifest(place: Path) -> Manifest:
 
 
 def _exact_request(queries: Sequence[Query]) -> AttributeRequest:
-    return AttributeRequest(tuple(queries), changed(SETTINGS, recall="all"), detail=0)
+    return AttributeRequest(tuple(queries), changed(SETTINGS, recall="all"))
 
 
 def _strongest(place: Path, queries: Sequence[Query]) -> list[list[str]]:
