@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     from lancet_core.runs.run import Run
     from lancet_core.study.contamination import contaminate
     from lancet_core.study.demo import install_demo
+    from lancet_core.study.pairs import Pairs
     from lancet_core.study.proofs import ProofSettings, export_model
-    from lancet_core.study.study import Pairs, Study, create_study, list_studies, look_at, open_study
+    from lancet_core.study.study import Study, create_study, list_studies, look_at, open_study
     from lancet_core.study.training import train
     from lancet_core.workspace import open_workspace
 
@@ -58,7 +59,8 @@ _MODULES = {
     "study.contamination": ("contaminate",),
     "study.demo": ("install_demo",),
     "study.proofs": ("ProofSettings", "export_model"),
-    "study.study": ("Pairs", "Study", "create_study", "list_studies", "look_at", "open_study"),
+    "study.pairs": ("Pairs",),
+    "study.study": ("Study", "create_study", "list_studies", "look_at", "open_study"),
     "study.training": ("train",),
     "workspace": ("open_workspace",),
 }

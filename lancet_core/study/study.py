@@ -25,7 +25,6 @@ from lancet_core.acts.index import IndexBuilt
 from lancet_core.acts.look import Looked
 from lancet_core.acts.mine import Mined
 from lancet_core.acts.prepare import TemplateFit
-from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.data.conversations import Asked
 from lancet_core.data.samples import Query
@@ -34,9 +33,7 @@ from lancet_core.influence.settings import ClusterSettings, GradientSettings, In
 from lancet_core.models.settings import GenerationSettings
 from lancet_core.models.token_list import TokenList
 from lancet_core.runs.run import OnStatus, Run, list_runs
-from lancet_core.store import pairs as pair_store
 from lancet_core.store import studies as store
-from lancet_core.store.decisions import Decision, Draft
 from lancet_core.store.queries import list_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
@@ -55,7 +52,8 @@ from lancet_core.study import (
 )
 from lancet_core.study.cases import Question, as_queries
 from lancet_core.study.creation import Materials, create
-from lancet_core.study.queue import Scope, View, pairs_in_scope, queue
+from lancet_core.study.pairs import Pairs
+from lancet_core.study.queue import Scope
 from lancet_core.workspace import Workspace, as_workspace
 
 
@@ -128,7 +126,7 @@ class Study(StudyRecord):
 
     def propose_pairs(
         self, run: Run[Attribution], settings: PairSettings | None = None, *, picked: Sequence[str] = ()
-    ) -> "Pairs":
+    ) -> Pairs:
         """Puts pairs up for review: for one query what its trace shows, for query clusters their pairs in turn.
 
         Args:
@@ -148,13 +146,13 @@ class Study(StudyRecord):
         review.propose_for_clusters(self, run, settings)
         return Pairs(self, Scope())
 
-    def pairs(self, case_id: str = "") -> "Pairs":
+    def pairs(self, case_id: str = "") -> Pairs:
         """The pairs of a case and its query cluster; without a case those of the study."""
         return Pairs(self, Scope(case_id))
 
     def correct(
         self,
-        pairs: "Pairs | Run[Attribution] | str | Path | None" = None,
+        pairs: Pairs | Run[Attribution] | str | Path | None = None,
         settings: CorrectionSettings | None = None,
         *,
         queries: Sequence[Query] = (),
@@ -275,61 +273,6 @@ class Study(StudyRecord):
             StoreError: A run of it is going.
         """
         store.delete_study(self)
-
-
-class Pairs:
-    """Pairs of a case, or of a study, as they stand in the review."""
-
-    def __init__(self, study: StudyRecord, scope: Scope) -> None:
-        self.study, self.scope = study, scope
-
-    @property
-    def table(self) -> pd.DataFrame:
-        """All of them, decided or not, with their verdicts and the reason why each stands for review."""
-        return queue(self.study, View(reviewer="", scope=self.scope, show="all"))
-
-    def approved(self) -> list[ReviewedPair]:
-        """The approved ones, with the texts of their samples.
-
-        Raises:
-            DataError: A sample is not in the study any more.
-        """
-        return review.approved_pairs(self.study, self.scope)
-
-    def approve(self, pair_ids: Sequence[str], *, reviewer: str) -> list[Decision]:
-        """Approves pairs by id; as `decide`."""
-        return self.decide(pair_ids, pair_store.APPROVE, reviewer=reviewer)
-
-    def decide(
-        self, pair_ids: Sequence[str], verdict: str, *, reviewer: str, replace: bool = False
-    ) -> list[Decision]:
-        """Decides on pairs by id, all or none, as one act that one undo takes back.
-
-        Args:
-            pair_ids: The pairs.
-            verdict: `approve`, `reject`, `skip` or `flag`.
-            reviewer: Who decides.
-            replace: Whether pairs are decided anew on which another decision holds.
-
-        Returns:
-            The decisions that were kept; none for a pair that the reviewer had decided so before.
-
-        Raises:
-            StoreError: There is no such pair, or another decision holds on one.
-            ConfigError: There is no such verdict, or the reviewer has no name.
-        """
-        drafts = [Draft(pair_id, verdict, reviewer.strip()) for pair_id in pair_ids]
-        return list(review.decide_all(self.study.workspace, drafts, replace=replace).decisions)
-
-    @property
-    def equal_prompts(self) -> int:
-        """How many have two equal prompts, as a preference (DPO) needs."""
-        prompts = self.study.samples().set_index("id")["prompt"]
-        pairs = pairs_in_scope(self.study, self.scope)
-        return int((pairs["positive_id"].map(prompts) == pairs["negative_id"].map(prompts)).sum())
-
-    def __len__(self) -> int:
-        return len(pairs_in_scope(self.study, self.scope))
 
 
 def handle(record: StudyRecord) -> Study:
