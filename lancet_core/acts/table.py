@@ -20,6 +20,7 @@ from lancet_core.acts.index import IndexBuilt, IndexRequest
 from lancet_core.acts.look import Looked, LookRequest
 from lancet_core.acts.mine import Mined, MineRequest
 from lancet_core.acts.prepare import Prepared, PrepareRequest
+from lancet_core.acts.probe import Probed, ProbeRequest
 from lancet_core.acts.results import Result
 from lancet_core.acts.subject import MODEL, SAMPLES, SCORERS, TEMPLATE, Subject, model_content
 from lancet_core.acts.train import Trained, TrainRequest
@@ -107,6 +108,7 @@ ACTS: dict[str, Act] = {
     "train": Act(
         "Training", "Training the model", TrainRequest, Trained, f"{_OPERATIONS}.train", (MODEL, TEMPLATE),
     ),
+    "probe": Act("Scorer", "Training a scorer", ProbeRequest, Probed, "lancet_core.lab.factory.probe"),
     "build_demo": Act(
         "Demo build", "Building the demo", BuildDemoRequest, DemoBuilt, "lancet_core.lab.factory.demo",
     ),

@@ -15,6 +15,7 @@ from lancet_core.cli.following import RunBar
 from lancet_core.cli.options import JsonOption, WorkspaceOption, settings_from, with_settings, with_workspace
 from lancet_core.cli.output import print_json, print_line, print_note
 from lancet_core.errors import ConfigError
+from lancet_core.lab.factory.real import PRICE, Recipe, find_packaged, install_real
 from lancet_core.lab.factory.remaking import remake_assets
 from lancet_core.study.demo import install_demo
 from lancet_core.workspace import ENVIRONMENT_VARIABLE, Workspace
@@ -78,6 +79,18 @@ def build(
         run, folder = remake_assets(workspace, request, target=out, on_status=bar)
     yield {"run": run.id, "folder": folder, "summary": run.result.facts}
     print_line(f"demo assets: {folder}")
+
+
+@demo.command("real")
+@with_workspace
+def real(workspace: Workspace) -> Iterator[Any]:
+    """Makes the study `real` on a chat model that comes as a package; a stopped command goes on where it was."""
+    recipe = Recipe(find_packaged())
+    print_note(PRICE)
+    with RunBar() as bar:
+        study = install_real(workspace, recipe, print_note, bar)
+    yield {"study": study.name, "model": study.model, "counts": study.counts, "queries": len(study.queries())}
+    print_line(study.name)
 
 
 def _check_port(host: str, port: int) -> None:
