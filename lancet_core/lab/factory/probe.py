@@ -57,7 +57,8 @@ def run(
         measured["prompt"].tolist(), measured["response"].tolist(), progress
     )["harmful"]
     unsafe = ~measured["is_safe"].astype(bool)
-    hard = measured["category"].isin(set(measured.loc[unsafe, "category"]))
+    harmed = set(measured.loc[unsafe, "categories"].explode())
+    hard = measured["categories"].map(lambda names: bool(harmed & set(names))).astype(bool)
     return Probed(
         learned=len(learned),
         measured=len(measured),
