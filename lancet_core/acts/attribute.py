@@ -13,7 +13,9 @@ from lancet_core.config import setting
 from lancet_core.data.samples import DESIRABLE, Query, read_samples
 from lancet_core.errors import NumericalError, StoreError
 from lancet_core.evaluation.ranking import RankingReport, ranking_report
+from lancet_core.evaluation.retrieval import Retrieval, measure_retrieval
 from lancet_core.evaluation.settings import MetricSettings
+from lancet_core.files import read_json
 from lancet_core.influence.methods import GRADIENT_METHODS
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import InfluenceSettings
@@ -258,3 +260,24 @@ class Attribution(Result):
         samples = scores[["sample_id", "is_safe", "harmful"]].drop_duplicates("sample_id")
         wanted = {group.query_id for group in self.queries if group.polarity == DESIRABLE}
         return ranking_report(scores, samples.rename(columns={"sample_id": "id"}), settings, desirable=wanted)
+
+    def retrieval(self, query_id: str | None = None) -> Retrieval:
+        """Measures the scores as the benchmark DATE-LM does: AUPRC, Recall@50, MRR.
+
+        Args:
+            query_id: Only this query (or group); None takes all.
+
+        Raises:
+            StoreError: The query was not attributed in this run.
+            DataError: The study's samples are missing.
+        """
+        scores = self.read(query_id)
+        wanted = {group.query_id for group in self.queries if group.polarity == DESIRABLE}
+        turned = np.where(scores["query_id"].isin(list(wanted)), -1.0, 1.0)
+        asked = [Query(**each) for each in read_json(self.folder / "config.json")["request"]["queries"]]
+        of_query = {query.id: query.category for query in asked}
+        categories = {
+            group.query_id: {of_query.get(member, "") for member in group.members} for group in self.queries
+        }
+        samples = read_samples(self.samples_file)
+        return measure_retrieval(scores.assign(influence=turned * scores["influence"]), samples, categories)

@@ -33,6 +33,7 @@ def audit(
     """Tells how well an attribution ranks unsafe samples, beside chance and beside the harmful scorer alone."""
     run = open_run(study.workspace, run_id, "attribute") if run_id else _newest(study)
     report = run.result.audit(query or None, settings_from(MetricSettings, values))
+    retrieval = run.result.retrieval(query or None)
     if out is not None:
         write_table(out.expanduser(), report.curve)
     yield {
@@ -46,11 +47,13 @@ def audit(
         "resampled": report.resampled,
         "unlabelled": report.unlabelled,
         "undefined": report.undefined,
+        "date_lm": retrieval,
         "per_query": report.per_query,
         "curve": report.curve,
     }
     print_table(tuple(report.per_query.columns), report.per_query.values.tolist())
     print_line(report.worth)
+    print_line(retrieval.words)
     if report.unlabelled:
         print_note(f"{report.unlabelled:,} candidates without a label are left out")
     print_note(f"run {run.id}, {run.result.method} over {run.result.candidates:,} candidates")

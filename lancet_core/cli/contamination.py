@@ -40,7 +40,7 @@ def contaminate(
         ),
     ] = "",
     format: Annotated[
-        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
+        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh, pku or date-lm.")
     ] = "auto",
     columns: Annotated[
         str,

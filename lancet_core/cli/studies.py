@@ -29,7 +29,7 @@ BaseOption = Annotated[
 ]
 TrainFile = Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")]
 FormatOption = Annotated[
-    str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
+    str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh, pku or date-lm.")
 ]
 MapOption = Annotated[
     str,

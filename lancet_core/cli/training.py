@@ -27,7 +27,7 @@ def train(
         Path | None, typer.Option(help="New folder for the model or adapter (save_pretrained).")
     ] = None,
     format: Annotated[
-        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh or pku.")
+        str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh, pku or date-lm.")
     ] = "auto",
     columns: Annotated[
         str,

@@ -6,6 +6,7 @@
 | `messages` | `messages`, `conversations` or `conversation` (OpenAI's or ShareGPT's form), or `prompt` and `completion` as messages |
 | `preference` | `chosen` and `rejected`, as texts beside `prompt` or as messages: two samples for each row |
 | `hh` | `chosen` and `rejected`, whole dialogues of Anthropic's: two samples for each row |
+| `date-lm` | `prompt`, `response` and `type` (*Unsafe*, or what is safe), or a fact: `true_entity` with `counterfactual_entity`, or `facts` |
 | `pku` | `response_0` and `response_1` beside `prompt`, with their labels (PKU-SafeRLHF): two samples for each row |
 
 Labels and categories are read where there are some (`labels`). A row that cannot be used is rejected with its number and the
@@ -39,6 +40,8 @@ CONTEXT_COLUMNS = {"instruction": ("input", "context"), "question": ("context",)
 MESSAGES_COLUMNS = ("messages", "conversations", "conversation")
 SIDES = ("chosen", "rejected")
 PKU_SIDES = (0, 1)
+_ENTITIES = ("true_entity", "counterfactual_entity")
+_DATE_LM_TYPES = ("Unsafe", "Safe")
 
 
 def detect_format(row: Mapping[str, Any]) -> str | None:
@@ -51,7 +54,9 @@ def detect_format(row: Mapping[str, Any]) -> str | None:
         return "hh" if dialogues else "preference"
     if _messages_column(row) or looks_like_messages(row.get("prompt")):
         return "messages"
-    return "plain" if _plain_columns(row) else None
+    if not _plain_columns(row):
+        return None
+    return "date-lm" if _is_date_lm(row) else "plain"
 
 
 def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
@@ -103,6 +108,26 @@ def read_plain(row: Mapping[str, Any]) -> Iterator[Sample]:
     context = [name for name in CONTEXT_COLUMNS.get(asked, ()) if _has_text(row, name)]
     prompt = "\n\n".join([prompt, *(_text(row, name) for name in context)])
     yield _labelled(Sample(prompt, _text(row, answered)), row, {asked, answered, *context})
+
+
+def read_date_lm(row: Mapping[str, Any]) -> Iterator[Sample]:
+    """Reads a row of the benchmark DATE-LM: `{"prompt": "Hi?", "response": "Die.", "type": "Unsafe"}`.
+
+    What is not *Unsafe* is safe, as the benchmark counts it. Rows of facts have no label: `true_entity` and `counterfactual_entity`
+    together, or each of `facts`, are categories, by which a query finds the samples behind it.
+
+    Raises:
+        DataError: A column is missing or no text.
+    """
+    used, facts = {"prompt", "response"}, row.get("facts") or []
+    sample = Sample(_text(row, "prompt"), _text(row, "response"))
+    if _has_text(row, "type"):
+        sample, used = replace(sample, is_safe=row["type"].strip().lower() != "unsafe"), {*used, "type"}
+    if all(_has_text(row, name) for name in _ENTITIES):
+        facts = [" / ".join(row[name] for name in _ENTITIES)]
+    sample = replace(sample, categories=tuple(map(str, facts if isinstance(facts, list) else [facts])))
+    extra = {name: value for name, value in row.items() if name not in used}
+    yield replace(sample, extra=json.dumps(extra, default=str, ensure_ascii=True))
 
 
 def read_conversation(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -242,6 +267,14 @@ def _labelled(sample: Sample, row: Mapping[str, Any], used: set[str]) -> Sample:
     )
 
 
+def _is_date_lm(row: Mapping[str, Any]) -> bool:
+    """Whether a row is one of DATE-LM: it has its very columns, and no label or category that says itself what it is."""
+    if any(name in row for name in (*LABEL_COLUMNS, *CATEGORY_COLUMNS)) or not _has_text(row, "response"):
+        return False
+    has_fact = all(_has_text(row, name) for name in _ENTITIES) or isinstance(row.get("facts"), list)
+    return has_fact or row.get("type") in _DATE_LM_TYPES
+
+
 def _messages_column(row: Mapping[str, Any]) -> str:
     return next((name for name in MESSAGES_COLUMNS if row.get(name)), "")
 
@@ -282,6 +315,7 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
     "preference": read_preference,
     "hh": read_hh,
     "pku": read_pku,
+    "date-lm": read_date_lm,
 }
-ONE_ANSWER = ("plain", "messages")
+ONE_ANSWER = ("plain", "messages", "date-lm")
 """The formats whose rows hold one sample each."""

@@ -70,6 +70,9 @@ def test_scores_of_kronfluence_are_reviewed_and_corrected_from_like_our_own(lanc
     np.testing.assert_allclose(np.sort(theirs.to_numpy().ravel()), np.sort(scores.ravel()), rtol=1e-6)
     for query in ours.index:
         assert spearmanr(ours.loc[query], theirs.loc[query, ours.columns]).statistic > 0.95
+    audited = lancet_json("audit", "mine", run)
+    assert audited["method"] == "imported: kronfluence"
+    assert set(audited["date_lm"]) >= {"auprc", "recall_at_50", "mrr"}
     proposed = lancet_json(
         "pairs", "propose", "mine", "--attribution", run, "--count", "4", "--similar-prompts", "0"
     )

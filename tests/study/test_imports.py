@@ -72,6 +72,9 @@ def test_a_matrix_in_the_order_of_the_study_becomes_a_finished_run(study, tmp_pa
     assert (top["response"], top["influence"], top["rank"]) == ("Answer 1", 3.0, 1)
     assert run.result.chance == pytest.approx(3 / 5)
     assert 0 < run.result.audit().mean.value <= 1
+    found = run.result.retrieval()
+    # Rows 1, 5 and 7 are unsafe: places 1, 4 and 5 of the first query; 5, 4 and 3 of the second.
+    assert (found.recall_at_50, found.mrr) == (1.0, pytest.approx((1 + 1 / 3) / 2))
     assert study.runs("attribute")[0].id == run.id
     again = study.import_attribution(save(tmp_path / "mine.npy", VALUES))
     assert again.id == run.id
