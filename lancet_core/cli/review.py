@@ -189,7 +189,14 @@ def export(
 ) -> Iterator[Any]:
     """Writes pairs or decisions to a file."""
     done = review.export_pairs(study, out.expanduser(), format, Scope(case) if case else None)
-    yield {"file": out, "format": format, "rows": done.rows, "pairs": done.pairs, "left_out": done.left_out}
+    yield {
+        "file": out,
+        "format": format,
+        "rows": done.rows,
+        "pairs": done.pairs,
+        "left_out": done.left_out,
+        "advice": done.advice,
+    }
     pairs = ", ".join(
         f"{count:,} {VERDICT_WORDS.get(verdict, verdict)}" for verdict, count in done.pairs.items()
     )
@@ -198,6 +205,8 @@ def export(
         print_note("lancet correct takes the approved pairs of this file alone")
     if done.left_out:
         print_note(f"{done.left_out:,} approved pairs are left out: their prompts differ; kto takes them too")
+    if done.advice:
+        print_note(done.advice)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """Review: pairs are proposed from an attribution, read by people, and decided for good."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,13 +14,16 @@ from lancet_core.correction.equal_prompts import without_clashes
 from lancet_core.correction.pair_files import ReviewedPair
 from lancet_core.correction.pairs import AGREEMENT_THRESHOLD, propose_pairs
 from lancet_core.correction.settings import PairSettings
-from lancet_core.data.samples import content_id
-from lancet_core.errors import ConfigError
+from lancet_core.data.samples import DESIRABLE, content_id
+from lancet_core.errors import ConfigError, JobError, StoreError
 from lancet_core.models.fingerprints import resolve_model
-from lancet_core.runs.run import Run
+from lancet_core.models.settings import DEFAULT_TEMPLATE
+from lancet_core.models.templates import DAY_MARK, has_chat_template
+from lancet_core.runs.run import Run, open_run
 from lancet_core.store import decisions as log
 from lancet_core.store import pairs as store
 from lancet_core.store.decisions import Decided, Decision, Draft
+from lancet_core.store.queries import list_queries
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.attributions import cluster_of_case, latest_corpus_attribution
 from lancet_core.study.queue import EVERYTHING, Scope, pairs_in_scope
@@ -60,11 +65,13 @@ class Exported:
         rows: Its rows.
         pairs: Verdicts to how many pairs with it were written; empty for the log of decisions.
         left_out: Approved pairs that the format cannot hold.
+        advice: What the trainer that reads the file must be told, empty where nothing.
     """
 
     rows: int
     pairs: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -304,11 +311,16 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
         return Exported(write_rows(path, decisions(study)))
     samples, pairs = study.samples(), pairs_in_scope(study, scope or Scope(reach=EVERYTHING))
     if format in {"kto", "dpo"}:
-        approved = list(reviewed_pairs(samples, pairs[pairs["verdict"] == store.APPROVE]))
+        chosen = pairs[pairs["verdict"] == store.APPROVE]
+        approved = [
+            replace(pair, positive=pair.negative, negative=pair.positive) if wanted else pair
+            for pair, wanted in zip(reviewed_pairs(samples, chosen), _are_wanted(study, chosen), strict=True)
+        ]
         model = resolve_model(study.model)
         rows = write_preferences(path, approved, format, model=model, template=study.template)
         written = rows if format == "dpo" else len(approved)
-        return Exported(rows, {store.APPROVE: written}, len(approved) - written)
+        advice = _advice(study.template) if has_chat_template(model, study.template) else ""
+        return Exported(rows, {store.APPROVE: written}, len(approved) - written, advice)
     if format == "pairs":
         pairs = pairs[pairs["verdict"] != ""]
         rows = write_pair_lines(path, reviewed_pairs(samples, pairs))
@@ -316,6 +328,29 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
         rows = write_table(path, pair_table(samples, pairs), format)
     verdicts = pairs["verdict"].replace("", "undecided").value_counts()
     return Exported(rows, {str(verdict): int(count) for verdict, count in verdicts.items()})
+
+
+def _are_wanted(study: StudyRecord, pairs: pd.DataFrame) -> list[bool]:
+    """Whether the answer of each pair is a wanted one, so that the sample that pushes towards it is the one to strengthen."""
+    polarity: dict[Any, str] = dict(list_queries(study)[["id", "polarity"]].itertuples(index=False))
+    for run_id in pairs.loc[pairs["case_id"] == store.ALL_CASES, "run_id"].unique():
+        with suppress(StoreError, JobError):  # the run was deleted or broke
+            run: Run[Attribution] = open_run(study.workspace, run_id, "attribute")
+            polarity |= {(run_id, group.query_id): group.polarity for group in run.result.queries}
+    sources = zip(pairs["case_id"], pairs["run_id"], pairs["cluster"], strict=True)
+    return [polarity.get(case or (run_id, cluster)) == DESIRABLE for case, run_id, cluster in sources]
+
+
+def _advice(template: str) -> str:
+    """What a trainer would do otherwise than the study: it takes the default chat template, and today's date."""
+    name, _mark, day = template.partition(DAY_MARK)
+    words = (
+        []
+        if name == DEFAULT_TEMPLATE
+        else [f"give the trainer the chat template {name!r} of this tokenizer, not its default one"]
+    )
+    words += [f"the study's template writes the date {day}, and a trainer writes today's"] if day else []
+    return "; ".join(words)
 
 
 def _cluster_pairs(study: StudyRecord, run: Run[Attribution], settings: PairSettings) -> pd.DataFrame:

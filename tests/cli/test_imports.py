@@ -1,9 +1,9 @@
 """What kronfluence writes on a tiny model is imported, reviewed and corrected from, by commands alone."""
 
-import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
@@ -76,25 +76,16 @@ def test_scores_of_kronfluence_are_reviewed_and_corrected_from_like_our_own(lanc
     proposed = lancet_json(
         "pairs", "propose", "mine", "--attribution", run, "--count", "4", "--similar-prompts", "0"
     )
-    assert proposed["pairs"] == 4
-    assert (
-        lancet_json("pairs", "decide", "approve", "--study", "mine", "--all", "--reviewer", "ann")["decided"]
-        == 4
-    )
-    corrected = lancet_json(
-        "correct", "mine", "--steps", "2", "--checkpoint-every", "2", "--warmup-steps", "0"
-    )
+    assert proposed["pairs"] >= 2
+    decided = lancet_json("pairs", "decide", "approve", "--study", "mine", "--all", "--reviewer", "ann")
+    assert decided["decided"] == proposed["pairs"]
+    assert lancet_json("correct", "mine", "--steps", "2", "--checkpoint-every", "2", "--warmup-steps", "0")
     (found,) = lancet_json("runs", "list", "--act", "correct")
     assert found["state"] == "done"
-    assert corrected
-    shown = lancet_json("runs", "show", run)
-    assert shown["result"]["method"] == "imported: kronfluence"
-    assert json.dumps(shown["request"]["imported"])
+    assert lancet_json("runs", "show", run)["request"]["imported"]["tool"] == "kronfluence"
 
 
 def read(path):
-    import pandas as pd
-
     return pd.read_parquet(path).pivot(index="query_id", columns="sample_id", values="influence")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lancet_core.acts.attribute import SCORES, AttributeRequest, Attribution
+from lancet_core.acts.attribute import SCORES, AttributeRequest, Attribution, Group
 from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import Query, Sample, samples_frame
@@ -20,6 +20,7 @@ from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import list_runs
 from lancet_core.store import database
 from lancet_core.store.decisions import StaleDecision
+from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import NewStudy, add_study
 from lancet_core.study import review
 from lancet_core.study.queue import Counts, Scope, View, counts, queue
@@ -330,6 +331,57 @@ def test_a_trainer_gets_the_tokens_of_the_study(study, tmp_path, monkeypatch, ch
         else:
             ids = [*tokenizer(row["prompt"] + row["completion"])["input_ids"], tokenizer.eos_token_id]
         assert ids == list(encode(lm, "Is it safe?", answer).input_ids)
+
+
+def test_a_wanted_answer_keeps_the_sample_that_pushes_towards_it(workspace, tmp_path, monkeypatch):
+    monkeypatch.setattr(review, "resolve_model", Path)
+    made = handle(add_study(workspace, NewStudy("wanted", "some/model")))
+    samples = samples_frame([Sample("Is it safe?", "Yes"), Sample("Is it safe?", "No")])
+    samples.assign(harmful=0.5, helpful=0.5).to_parquet(made.samples_file)
+    scores = pd.DataFrame(
+        {"sample_id": samples["id"], "influence": [1.0, -1.0], "percentile": 0.0, "rank": 1}
+    )
+    for query in (Query("a", "b", "desirable"), Query("c", "d")):
+        request = AttributeRequest((query,))
+        result = Attribution(queries=(Group(query.id, (query.id,), query.prompt, query.polarity),))
+        folder = tmp_path / query.id
+        add_queries(made, [query], "case")
+        run = adopt(
+            made,
+            Task("attribute", subject_of(made), request),
+            result,
+            folder,
+            {SCORES: scores.assign(query_id=query.id)},
+        )
+        review.propose_for_case(made, run, query.id)
+        decide(made, pairs_of(made, show="all", scope=Scope(query.id)).iloc[0]["pair_id"])
+        review.export_pairs(made, tmp_path / "out", "dpo", Scope(query.id))
+        wanted = query.polarity == "desirable"
+        assert lines(tmp_path / "out")[0]["chosen"] == (" Yes" if wanted else " No")
+        review.undo(made, "ann")
+
+
+def test_a_wanted_cluster_is_exported_the_same_way(study, tmp_path, monkeypatch):
+    monkeypatch.setattr(review, "resolve_model", Path)
+    (run,) = study.runs("attribute")
+    approve(study)
+    assert review.export_pairs(study, tmp_path / "out", "dpo").rows == 1
+    assert lines(tmp_path / "out")[0]["chosen"] == " Answer 29"
+    told = json.loads((run.record.folder / "result.json").read_text())
+    told["queries"] = [{"query_id": "0", "polarity": "desirable"}]
+    (run.record.folder / "result.json").write_text(json.dumps(told))
+    review.export_pairs(study, tmp_path / "out", "dpo")
+    assert lines(tmp_path / "out")[0]["chosen"] == " Answer 0"
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [("auto", ""), ("tool_use", "chat template 'tool_use'"), ("auto@2026-07-26", "the date 2026-07-26")],
+)
+def test_an_export_tells_what_a_trainer_would_do_otherwise(study, template, words):
+    told = review._advice(template)
+    assert words in told
+    assert bool(told) == bool(words)
 
 
 def test_an_export_of_nothing_says_what_is_missing(study, tmp_path, monkeypatch):
