@@ -56,6 +56,26 @@ TemplateOption = Annotated[
 ]
 
 
+ScorerAsOption = Annotated[
+    str,
+    typer.Option(
+        help="What its output means where it is of no known family: higher_is=harmful,label_index=1,template=pair; see the README."
+    ),
+]
+ScoresOption = Annotated[
+    str,
+    typer.Option(
+        help="File of scores made elsewhere: harmful, helpful in (0, 1); id, or prompt and response, or a row for each training row."
+    ),
+]
+ScoresAsOption = Annotated[
+    str,
+    typer.Option(
+        help="What they mean where they are outputs of a model: mapping=sigmoid,higher_is=harmful (mapping: sigmoid, zscore_sigmoid, rank)."
+    ),
+]
+
+
 @commands.command("create")
 @with_workspace
 def create(
@@ -70,14 +90,11 @@ def create(
     template: TemplateOption = "",
     base: BaseOption = "",
     harmful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores harm.")] = "",
-    harmful_scorer_as: Annotated[
-        str,
-        typer.Option(
-            help="What its output means where it is of no known family: higher_is=harmful,label_index=1,template=pair; see the README."
-        ),
-    ] = "",
+    harmful_scorer_as: ScorerAsOption = "",
     helpful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores helpfulness.")] = "",
-    helpful_scorer_as: Annotated[str, typer.Option(help="The same of the helpful scorer.")] = "",
+    helpful_scorer_as: ScorerAsOption = "",
+    scores: ScoresOption = "",
+    scores_as: ScoresAsOption = "",
     queries: Annotated[str, typer.Option(help="File of influence queries: prompt, response.")] = "",
     prompts: Annotated[
         str, typer.Option(help="File of evaluation prompts: prompt, and split, kind, category where known.")
@@ -101,6 +118,8 @@ def create(
             harmful_scorer_as=harmful_scorer_as,
             helpful_scorer=helpful_scorer,
             helpful_scorer_as=helpful_scorer_as,
+            scores=scores,
+            scores_as=scores_as,
             queries=queries,
             prompts=prompts,
         )
@@ -114,6 +133,7 @@ def create(
         print_note(
             f"{study.counts['rejected']} rows were rejected; number and reason of each: {study.rejected_file}"
         )
+    _note_scores(study)
 
 
 @commands.command("look")
@@ -163,11 +183,15 @@ def change(
         str | None, typer.Option(help="How a prompt is written for the model, as in create.")
     ] = None,
     harmful_scorer: Annotated[
-        str | None, typer.Option(help="Folder of the harmful scorer; none: without.")
+        str | None, typer.Option(help="Folder or hub id of the harmful scorer; none: without.")
     ] = None,
+    harmful_scorer_as: ScorerAsOption = "",
     helpful_scorer: Annotated[
-        str | None, typer.Option(help="Folder of the helpful scorer; none: without.")
+        str | None, typer.Option(help="Folder or hub id of the helpful scorer; none: without.")
     ] = None,
+    helpful_scorer_as: ScorerAsOption = "",
+    scores: ScoresOption = "",
+    scores_as: ScoresAsOption = "",
     prompts: Annotated[str | None, typer.Option(help="File of evaluation prompts; none: without.")] = None,
 ) -> Iterator[Any]:
     """Changes template, scorers or prompts of a study; its runs and decisions stay."""
@@ -176,10 +200,15 @@ def change(
             on_status=bar,
             template=template,
             harmful_scorer=harmful_scorer,
+            harmful_scorer_as=harmful_scorer_as,
             helpful_scorer=helpful_scorer,
+            helpful_scorer_as=helpful_scorer_as,
+            scores=scores or None,
+            scores_as=scores_as,
             prompts=prompts,
         )
     yield from print_study(changed)
+    _note_scores(changed)
 
 
 @commands.command("list")
@@ -271,6 +300,16 @@ def describe(study: Study) -> dict[str, object]:
         "created_at": study.created_at.isoformat(),
         "counts": study.counts,
     }
+
+
+def _note_scores(study: Study) -> None:
+    """Tells how many scores from a file found their samples."""
+    if "scored" in study.counts:
+        unmatched, unusable = (study.counts[f"scores_{name}"] for name in ("unmatched", "unusable"))
+        print_note(
+            f"{study.counts['scored']:,} of {study.counts['samples']:,} samples have a score from the file; {unmatched:,} of its rows "
+            f"belong to no sample, {unusable:,} hold no number"
+        )
 
 
 def _scorers(study: Study) -> dict[str, str]:

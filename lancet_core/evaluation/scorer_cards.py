@@ -6,7 +6,7 @@ with each of its runs; the folder of a scorer, or its hub id, is accepted as wel
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -236,13 +236,22 @@ def parse_declaration(text: str) -> dict[str, Any]:
     return said
 
 
+def check_said(said: Mapping[str, Any], where: str, sayable: Collection[str]) -> None:
+    """Checks what a person says of a scorer.
+
+    Raises:
+        ConfigError: A name is unknown, or its value not accepted.
+    """
+    unknown = sorted(set(said) - set(sayable))
+    if unknown:
+        raise ConfigError(f"{where}: {unknown[0]!r} is unknown; it takes {', '.join(sayable)}")
+    _check(said, where, ConfigError)
+
+
 def _read_card(scorer: str | Path, declared: Mapping[str, Any]) -> ScorerCard:
     """Reads a checkpoint's card: what its family means, changed by `scorer.json` and by what is declared."""
-    unknown = sorted(set(declared) - set(FIELDS))
-    if unknown:
-        raise ConfigError(f"a scorer has no {unknown[0]!r}; what can be said of it is {', '.join(FIELDS)}")
     where = "what is said of the scorer"
-    _check(declared, where, ConfigError)
+    check_said(declared, where, FIELDS)
     place = resolve_model(scorer)
     beside = read_config(place, CARD_FILE) if (place / CARD_FILE).exists() else {}
     _check(beside, str(place / CARD_FILE), ModelError)

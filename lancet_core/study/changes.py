@@ -1,7 +1,7 @@
 """A study stays open to change: further queries, other scorers, prompts or template. Runs and decisions stay."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from lancet_core.config import from_dict, to_dict
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError
-from lancet_core.evaluation.scorer_cards import COLUMNS, resolve_scorer
+from lancet_core.evaluation.scorer_cards import COLUMNS, Declared, resolve_scorer, scorer_folder
 from lancet_core.files import read_json_or_none, write_json, write_table
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
@@ -20,6 +20,7 @@ from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import queries as query_store
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord, check_idle, update_study
+from lancet_core.study.given_scores import GivenScores, ScoreTable, give_scores, load_scores
 from lancet_core.study.subjects import subject_of
 
 NONE = "none"
@@ -42,26 +43,62 @@ def add_queries(study: StudyRecord, queries: str | Path | Sequence[Query]) -> in
     return query_store.add_queries(study, queries, "given")
 
 
-def change(
-    study: StudyRecord,
-    *,
-    template: str | None = None,
-    harmful_scorer: str | Path | None = None,
-    helpful_scorer: str | Path | None = None,
-    prompts: str | Path | None = None,
-    on_status: OnStatus | None = None,
-) -> StudyRecord:
-    """Changes what a study is made of; what is None stays.
+@dataclass(frozen=True)
+class Changes:
+    """What of a study changes; what is None stays.
+
+    Attributes:
+        template: How a prompt is formatted.
+        harmful_scorer: Folder or hub id of a scorer, or `none`.
+        helpful_scorer: Folder or hub id of a scorer, or `none`.
+        harmful_scorer_as: What its output means where it is of no known family, as in `creation.Materials`.
+        helpful_scorer_as: The same of the helpful scorer.
+        scores: Scores of the samples that were made elsewhere, as in `creation.Materials`.
+        scores_as: What they mean where they are outputs of a model.
+        prompts: File of evaluation prompts, or `none`.
+    """
+
+    template: str | None = None
+    harmful_scorer: str | Path | None = None
+    helpful_scorer: str | Path | None = None
+    harmful_scorer_as: Declared = ""
+    helpful_scorer_as: Declared = ""
+    scores: GivenScores | None = None
+    scores_as: Declared = ""
+    prompts: str | Path | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is to be changed."""
+        given = (getattr(self, each.name) for each in fields(self))
+        return all(value is None or (isinstance(value, str) and not value) for value in given)
+
+    def measured(self, study: StudyRecord) -> dict[str, Any]:
+        """Fields of the study that its samples are measured anew for; what is said of no other scorer is said of the one it has.
+
+        Raises:
+            ModelError: A scorer cannot be used.
+            ConfigError: What is declared of it cannot be used.
+        """
+        values: dict[str, Any] = {} if self.template is None else {"template": self.template}
+        for score in COLUMNS:
+            scorer, said = getattr(self, f"{score}_scorer"), getattr(self, f"{score}_scorer_as")
+            if scorer is not None or said:
+                given = scorer_folder(getattr(study, f"{score}_scorer")) if scorer is None else scorer
+                given = "" if given == NONE else given
+                values[f"{score}_scorer"] = resolve_scorer(given, said, column=score)
+        return values
+
+
+def change(study: StudyRecord, changes: Changes, on_status: OnStatus | None = None) -> StudyRecord:
+    """Changes what a study is made of.
 
     With another scorer all samples are scored anew, with another template measured anew. No sample is left out: one that the new
     template refuses is not scored by influence, as attributions tell. Runs stay as they are, known by what they were asked of.
 
     Args:
         study: The study.
-        template: How a prompt is formatted.
-        harmful_scorer: Folder of a scorer, or `none`.
-        helpful_scorer: Folder of a scorer, or `none`.
-        prompts: File of evaluation prompts, or `none`.
+        changes: What changes.
         on_status: Called whenever the run that measures the samples was looked at.
 
     Returns:
@@ -70,25 +107,21 @@ def change(
     Raises:
         ConfigError: Nothing is to be changed, or the template is none of the model's.
         StoreError: A run of the study is going.
-        DataError: The file of prompts cannot be used, or no sample fits the template.
+        DataError: The file of prompts or scores cannot be used, or no sample fits the template.
         ModelError: A scorer cannot be used.
         JobError: The run that measures the samples failed.
     """
     check_idle(study)
-    scorers = zip(COLUMNS, (harmful_scorer, helpful_scorer), strict=True)
-    values: dict[str, Any] = {
-        f"{score}_scorer": resolve_scorer("" if scorer == NONE else scorer, column=score)
-        for score, scorer in scorers
-        if scorer is not None
-    }
-    if template is not None:
-        values["template"] = template
-    if not values and prompts is None:
+    if changes.is_empty:
         raise ConfigError(
-            "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer or --prompts"
+            "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores or --prompts"
         )
+    values, prompts = changes.measured(study), changes.prompts
     table = load_prompts(Path(prompts).expanduser()) if prompts and prompts != NONE else None
+    given = None if changes.scores is None else load_scores(changes.scores, changes.scores_as)
     changed = _measured_anew(study, values, on_status) if values else study
+    if given is not None:
+        changed = _scored_anew(changed, given)
     place = study.folder / "prompts.parquet"
     if prompts == NONE:
         place.unlink(missing_ok=True)
@@ -123,6 +156,14 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     cards = {f"{score}_scorer": card for score, card in result.scorers.items()}
     facts = {"template": result.template, "counts": study.counts | counts}
     return update_study(study, **values | cards | facts)
+
+
+def _scored_anew(study: StudyRecord, given: ScoreTable) -> StudyRecord:
+    """Gives samples scores that were made elsewhere."""
+    samples, counts = give_scores(study.samples(), given, study.counts.get("rows", 0))
+    write_table(study.samples_file, samples)
+    given.write(study.folder)
+    return update_study(study, counts=study.counts | counts)
 
 
 def scorer_means(samples: pd.DataFrame) -> dict[str, float]:

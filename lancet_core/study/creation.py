@@ -34,13 +34,14 @@ from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import studies as store
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord
+from lancet_core.study.given_scores import GivenScores, ScoreTable, give_scores, load_scores
 from lancet_core.study.making import MAKING, READ, REJECTED, Making, complete, list_making
 from lancet_core.workspace import Workspace
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 
 GIVEN_MODEL = "model"
-FILES = ("train", "prompts", "queries")
+FILES = ("train", "prompts", "queries", "scores")
 
 
 @runtime_checkable
@@ -66,6 +67,8 @@ class Materials:
         helpful_scorer: Folder or hub id of the helpful scorer, empty for none.
         harmful_scorer_as: What its output means where it is of no known family: `higher_is=harmful,label_index=1`, or a mapping.
         helpful_scorer_as: The same of the helpful scorer.
+        scores: Scores of the samples that were made elsewhere: a file or a DataFrame, see `given_scores`; empty for none.
+        scores_as: What they mean where they are outputs of a model: `mapping=sigmoid,higher_is=harmless`, or a mapping.
         template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
         prompts: File of evaluation prompts, empty for none.
         queries: File of influence queries, or queries; empty for none.
@@ -82,6 +85,8 @@ class Materials:
     helpful_scorer: str | Path = ""
     harmful_scorer_as: Declared = ""
     helpful_scorer_as: Declared = ""
+    scores: GivenScores = ""
+    scores_as: Declared = ""
     template: str = ""
     prompts: str | Path = ""
     queries: "str | Path | Sequence[Query]" = ""
@@ -140,6 +145,7 @@ def begin(
     source = None if materials.base else model_source(materials.model)
     loaded = load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
+    scores = _scores(materials, loaded)
     queries, origin = _queries(materials)
     folder = workspace.studies / name
     with _undone(workspace, name):
@@ -153,6 +159,8 @@ def begin(
         write_json_lines(folder / REJECTED, [asdict(row) for row in loaded.rejected])
         if prompts is not None:
             write_table(folder / "prompts.parquet", prompts)
+        if scores is not None:
+            scores.write(folder)
         template = materials.template or template_for(loaded.format)
         subject = Subject("", model, str(read), template, harmful, helpful)
         request = PrepareRequest(materials.too_long, now().date().isoformat(), str(gguf or ""))
@@ -327,6 +335,15 @@ def _named(score: str, scorer: str) -> dict[str, str]:
         f"{score}_scorer": card.folder if card else "",
         f"{score}_scorer_as": card.declaration if card else "",
     }
+
+
+def _scores(materials: Materials, loaded: Loaded) -> ScoreTable | None:
+    """Reads the scores that are given, and checks that they belong to the samples."""
+    if isinstance(materials.scores, str | Path) and not materials.scores:
+        return None
+    scores = load_scores(materials.scores, materials.scores_as)
+    give_scores(loaded.frame, scores, loaded.rows)
+    return scores
 
 
 def _scorers(materials: Materials) -> tuple[str, str]:

@@ -21,6 +21,7 @@ from lancet_core.runs.run import Run, open_run
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
 from lancet_core.store.studies import TEMPLATE_FITS, NewStudy, StudyRecord
+from lancet_core.study.given_scores import give_scores, kept_scores
 from lancet_core.workspace import Workspace
 
 MAKING, READ, REJECTED = "materials.json", "read.parquet", "rejected.jsonl"
@@ -126,6 +127,10 @@ def _alone(folder: Path) -> Iterator[None]:
 def _write_samples(folder: Path, making: Making, prepared: Prepared) -> dict[str, int]:
     """Writes the samples that fit the model, and the rows that were rejected with the reason of each."""
     kept, left_out = prepared.table, prepared.rejected_rows
+    given = kept_scores(folder)
+    scored: dict[str, int] = {}
+    if given is not None:
+        kept, scored = give_scores(kept, given, making.rows)
     write_table(folder / "samples.parquet", kept)
     rejected = [
         *(row.values for row in read_rows(folder / REJECTED)),
@@ -146,4 +151,5 @@ def _write_samples(folder: Path, making: Making, prepared: Prepared) -> dict[str
         "context": prepared.context,
         "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
         "labelled": int(kept["is_safe"].notna().sum()),
+        **scored,
     }

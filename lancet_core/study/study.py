@@ -229,13 +229,14 @@ class Study(StudyRecord):
 
         Args:
             on_status: Called whenever the run that measures the samples was looked at.
-            **values: `template`, `harmful_scorer`, `helpful_scorer`, `prompts`; `none` takes a scorer or the prompts away.
+            **values: Fields of `changes.Changes`: `template`, `harmful_scorer`, `helpful_scorer`, `scores`, `prompts` …; `none` takes
+                a scorer or the prompts away.
 
         Raises:
             ConfigError: Nothing is to be changed.
             StoreError: A run of the study is going.
         """
-        return handle(changes.change(self, on_status=on_status, **values))
+        return handle(changes.change(self, changes.Changes(**values), on_status))
 
     @property
     def template_fits(self) -> tuple[TemplateFit, ...]:
@@ -312,7 +313,7 @@ def create_study(
         workspace: Where it will lie; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
         on_status: Called whenever the run that measures the samples was looked at.
         **materials: Fields of `creation.Materials`: `model` (a folder, a hub id, or a loaded model and tokenizer), `train` (a file,
-            a DataFrame or a Dataset), and further `base` (of an adapter), `harmful_scorer`, `helpful_scorer`, `template`, `prompts`, `queries`, `format`.
+            a DataFrame or a Dataset), and further `base` (of an adapter), `harmful_scorer`, `helpful_scorer`, `scores`, `template`, `prompts`, `queries`, `format`.
 
     Raises:
         StoreError: The name is taken or no name.
