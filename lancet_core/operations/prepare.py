@@ -7,6 +7,7 @@ from lancet_core.acts.prepare import REJECTED, SAMPLES, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
+from lancet_core.evaluation.scorer_cards import COLUMNS
 from lancet_core.files import write_table
 from lancet_core.models.gguf_loading import unpack_gguf
 from lancet_core.models.loading import Loader, load_language_model
@@ -53,6 +54,8 @@ def run(
     del lm
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=device)
     scores, cards = scorers.score_samples(kept["prompt"].tolist(), kept["response"].tolist(), progress)
+    # A study that is scored anew keeps nothing of its scorer before.
+    kept = kept.drop(columns=[f"{score}_categories" for score in COLUMNS], errors="ignore")
     write_table(folder / SAMPLES, kept.assign(**{str(name): scores[name] for name in scores}))
     rejected = measured.loc[~usable, ["row", "reason"]]
     write_table(folder / REJECTED, rejected)

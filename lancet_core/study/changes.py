@@ -147,10 +147,10 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     samples, measured = study.samples(), result.table.set_index("id")
     # Scores that came from a file stay unless their scorer is changed.
     scored = [score for score in COLUMNS if score in result.scorers or f"{score}_scorer" in values]
-    taken = [*LENGTHS, *(name for name in map(str, measured) if name.partition("_")[0] in scored)]
-    found = {name: samples["id"].map(measured[name]) for name in taken}
+    named = [f"{score}{part}" for score in scored for part in ("", "_categories")]
+    found = {name: samples["id"].map(measured[name]) for name in (*LENGTHS, *named) if name in measured}
     counts = {"cut": result.cut, "shortened": result.shortened, "refused": result.rejected}
-    write_table(study.samples_file, samples.assign(**found))
+    write_table(study.samples_file, samples.drop(columns=named, errors="ignore").assign(**found))
     write_json(study.templates_file, [to_dict(fit) for fit in result.templates])
     run.refreshed().delete()
     cards = {f"{score}_scorer": card for score, card in result.scorers.items()}
