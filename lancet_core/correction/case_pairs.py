@@ -15,6 +15,8 @@ _PICKED, _SAME_PROMPT, _SAME_CATEGORY = 8.0, 4.0, 2.0
 def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = ()) -> pd.DataFrame:
     """Pairs what a trace shows: its strongest samples towards the answer, in their order, each with a fitting one away from it.
 
+    Where all samples push towards the answer, as texts of one manner do, the weaker half of them stands on the other side.
+
     Samples towards the answer for whose prompt there is a sample away from it come before the others. A sample away fits best where it answers the same prompt, then where it is of the same category, then by n-grams of characters that the prompts
     share (cosine of TF-IDF); the stronger one wins among equals. Each sample stands in at most one pair.
 
@@ -28,15 +30,14 @@ def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = (
         and the influence of both, scaled by the largest magnitude and raw.
 
     Raises:
-        DataError: No sample pushes towards the answer, or none away from it.
+        DataError: No sample pushes towards the answer, or there is one sample only.
     """
     ranked = scored.sort_values(["influence", "sample_id"], ascending=[False, True], ignore_index=True)
-    towards = ranked[ranked["influence"] > 0].assign(rank=lambda table: np.arange(1, len(table) + 1))
-    away = ranked[ranked["influence"] < 0].iloc[::-1].reset_index(drop=True)
+    towards, away = _sides(ranked)
     if towards.empty or away.empty:
-        side = "towards this answer" if towards.empty else "away from it"
         raise DataError(
-            f"no pair can be made: none of the {len(scored)} scored samples pushes {side}; score more samples, or all of them"
+            f"no pair can be made: of the {len(scored)} scored samples {len(towards)} push towards this answer, and {len(away)} can stand "
+            "on the other side; score more samples, or all of them"
         )
     answered = towards["prompt"].map(away["prompt"].value_counts()).fillna(0)
     chosen = towards.assign(
@@ -61,6 +62,17 @@ def pairs_of_case(scored: pd.DataFrame, *, count: int, picked: Sequence[str] = (
             "negative_raw": partners["influence"],
         }
     )
+
+
+def _sides(ranked: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The samples of either side, strongest first; `rank` counts those that push towards the answer."""
+    towards = ranked[ranked["influence"] > 0]
+    away = ranked[ranked["influence"] < 0]
+    if away.empty:
+        half = (len(ranked) + 1) // 2
+        towards, away = towards.head(half), ranked.iloc[half:]
+    numbered = towards.assign(rank=np.arange(1, len(towards) + 1))
+    return numbered, away.iloc[::-1].reset_index(drop=True)
 
 
 def _fit(towards: pd.DataFrame, away: pd.DataFrame) -> NDArray[np.float64]:

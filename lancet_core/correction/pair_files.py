@@ -110,10 +110,10 @@ def _read_pair(line: str, place: str) -> ReviewedPair:
         )
     positive = _read_side(record, "positive", place)
     negative = _read_side(record, "negative", place)
-    if positive.influence <= 0 or negative.influence >= 0:
+    if positive.influence <= max(0, negative.influence):
         raise DataError(
             f"{place}: influence is {positive.influence} on the positive side and {negative.influence} on the negative; "
-            "the first must be above 0 and the second below"
+            "the first must be above 0 and above the second"
         )
     return ReviewedPair(
         pair_id=str(record.get("pair_id") or content_id(positive.sample_id, negative.sample_id)),

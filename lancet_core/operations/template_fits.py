@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from lancet_core.acts.prepare import TemplateFit
+from lancet_core.data.adapters import ANSWER_MARK
 from lancet_core.data.samples import conversations_of
 from lancet_core.models.encoding import Encoded, Unusable, encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
@@ -31,8 +32,11 @@ def template_fits(
         progress: Told after each template.
 
     Returns:
-        The templates, likeliest first; none where fewer than two samples can be compared.
+        The templates, likeliest first; none where fewer than two samples can be compared, or where the prompts are dialogues with
+        marks of their own, which another template would write a second time.
     """
+    if samples["prompt"].str.endswith(ANSWER_MARK).mean() > 0.5:
+        return ()
     drawn = conversations_of(samples.sample(min(SAMPLES, len(samples)), random_state=SEED))
     others = [name for name in known_templates(lm.tokenizer) if name != template.partition(DAY_MARK)[0]]
     names = [template, *others]

@@ -61,10 +61,24 @@ def test_picked_samples_come_first_whatever_their_rank():
     assert pairs["negative_id"].tolist()[0] == "n4"
 
 
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_one_side_alone_makes_no_pair(sign):
+@pytest.mark.parametrize(
+    "rows",
+    [[("a", -1.0, "x", "y"), ("b", -1.0, "x", "y")], [("a", 1.0, "x", "y")]],
+    ids=["away", "one sample"],
+)
+def test_nothing_that_pushes_towards_and_one_sample_alone_make_no_pair(rows):
     with pytest.raises(DataError, match="no pair can be made"):
-        pairs_of_case(scored(("a", sign, "x", "y"), ("b", sign, "x", "y")), count=3)
+        pairs_of_case(scored(*rows), count=3)
+
+
+def test_where_all_push_towards_the_weaker_half_stands_on_the_other_side():
+    rows = [
+        (name, influence, "x", "y")
+        for name, influence in zip("abcde", (5.0, 4.0, 3.0, 2.0, 1.0), strict=True)
+    ]
+    pairs = pairs_of_case(scored(*rows), count=9)
+    assert sides(pairs) == ["a e", "b d"]
+    assert pairs["negative_raw"].tolist() == [1.0, 2.0]
 
 
 def test_prompts_without_words_are_paired_all_the_same():

@@ -222,9 +222,9 @@ def test_pairs_of_a_run_that_did_not_attribute_the_case_are_refused(written, tra
         review.propose_for_case(written, trace, OTHER.id)
 
 
-def test_a_trace_of_one_sign_says_that_no_pair_can_be_made(written, trace):
+def test_a_trace_in_which_nothing_pushes_towards_says_that_no_pair_can_be_made(written, trace):
     scores = trace.result.scores
-    scores.assign(influence=scores["influence"].abs() + 1).to_parquet(trace.record.folder / "scores.parquet")
+    scores.assign(influence=-scores["influence"].abs() - 1).to_parquet(trace.record.folder / "scores.parquet")
     with pytest.raises(DataError, match="no pair can be made"):
         written.propose_pairs(trace)
 
