@@ -157,7 +157,7 @@ def decide(
     if clashing:
         print_note(f"{clashing:,} pairs are left out: they share a sample with one of these")
     if len(done.decisions) > 1:
-        print_note("take all of them back with: lancet pairs undo STUDY")
+        print_note(f"take all of them back with: lancet pairs undo {done.decisions[0].study}")
 
 
 @commands.command("undo")

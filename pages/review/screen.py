@@ -126,7 +126,7 @@ def draw_pair_at_hand(here: state.Here) -> None:
     if keys.listen(actions, apply=deciding.act, behind=now != drawn) or _outline(now) != _outline(drawn):
         st.rerun()
     deciding.draw_notice()
-    draw_progress(now)
+    draw_progress(now, _equal_prompts(here, pairs))
     shown = deciding.pair_at_hand(pairs)
     if shown is None:
         draw_empty_queue()
@@ -182,10 +182,18 @@ def show_without_pairs(here: state.Here, *, others: int) -> None:
         )
 
 
-def draw_progress(now: Counts) -> None:
-    """Draws how far the review is."""
+def _equal_prompts(here: state.Here, pairs: "pd.DataFrame") -> str:
+    """Says how many of the listed pairs have two equal prompts, as a preference (DPO) needs; empty where none has."""
+    prompts = read_samples(here.study)["prompt"]
+    equal = int((pairs["positive_id"].map(prompts) == pairs["negative_id"].map(prompts)).sum())
+    return f"{equal:,} of {len(pairs):,} listed have equal prompts" if equal else ""
+
+
+def draw_progress(now: Counts, equal: str) -> None:
+    """Draws how far the review is, and says how many pairs have equal prompts."""
     verdicts = {"approve": now.approve, "reject": now.reject, "skip": now.skip, "flag": now.flag}
     parts = [f"{verdicts[name]:,} {word}" for name, word in deciding.DONE_WORDS.items() if verdicts[name]]
+    parts += [equal] if equal else []
     text = " · ".join([f"{now.decided:,} of {now.total:,} pairs decided", *parts])
     st.progress(now.decided / max(1, now.total), text=text)
 

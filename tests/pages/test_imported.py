@@ -39,3 +39,17 @@ def test_audit_lays_it_beside_ours(written: Written, imported):
     assert not app.exception
     named = {str(value) for frame in app.dataframe for value in frame.value.to_numpy().ravel()}
     assert {method_name("linfac-head"), method_name(METHOD)} <= named
+
+
+def test_review_counts_the_pairs_of_equal_prompts(written: Written, imported):
+    samples = written.study.samples()
+    repeated = samples["prompt"].where(
+        samples.index < len(samples) // 2, samples["prompt"].iloc[::-1].to_numpy()
+    )
+    samples.assign(prompt=repeated).to_parquet(written.study.samples_file)
+    assert written.study.propose_pairs(imported).equal_prompts > 0
+    app = draw(written.workspace, "review", study=written.study.name, case=written.case)
+    samples.to_parquet(written.study.samples_file)
+    assert not app.exception
+    (progress,) = app.get("progress")
+    assert progress.proto.text.endswith("listed have equal prompts")
