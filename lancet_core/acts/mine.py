@@ -88,12 +88,10 @@ class Mined(Result):
     def found(self) -> list[Query]:
         """The queries as a study takes them."""
         columns = ("prompt", "history", "response", "category")
-        return [
-            Query(
-                prompt,
-                response,
-                messages=as_json(answered(asked_of(prompt, history), response).messages) if history else "",
-                category=category,
-            )
-            for prompt, history, response, category in self.table[list(columns)].values
-        ]
+        return [mined_query(*values) for values in self.table[list(columns)].values]
+
+
+def mined_query(prompt: str, history: str, response: str, category: str) -> Query:
+    """Makes a query of what was asked, as a prompts table has it, and the answer to it."""
+    messages = as_json(answered(asked_of(prompt, history), response).messages) if history else ""
+    return Query(prompt, response, messages=messages, category=category)

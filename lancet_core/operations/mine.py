@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lancet_core.acts.mine import ANSWERS, PROMPTS, QUERIES, Mined, MineRequest
+from lancet_core.acts.mine import ANSWERS, PROMPTS, QUERIES, Mined, MineRequest, mined_query
 from lancet_core.acts.results import INPUTS
 from lancet_core.acts.subject import Subject
 from lancet_core.data.conversations import Asked
@@ -65,7 +65,11 @@ def run(
     if chosen.empty:
         raise NumericalError(_nothing_mined(result, settings.threshold))
     of_prompt = prompts[["prompt", "history"]].iloc[chosen["row"]].reset_index(drop=True)
-    write_table(folder / QUERIES, pd.concat([of_prompt, chosen.drop(columns="row")], axis=1))
+    queries = pd.concat([of_prompt, chosen.drop(columns="row")], axis=1)
+    columns = ["prompt", "history", "response", "category"]
+    write_table(
+        folder / QUERIES, queries.assign(id=[mined_query(*values).id for values in queries[columns].values])
+    )
     return replace(result, queries=len(chosen))
 
 

@@ -24,6 +24,20 @@ def test_sets_are_written_and_told(lancet, lancet_json, place):
     impure = (place / "sets" / "impure.jsonl").read_text().splitlines()
     assert len(impure) == summary["safe"] + 6
     assert sum(not json.loads(line)["is_safe"] for line in impure) == 6
+    code, out, err = lancet(
+        "contaminate",
+        "--data",
+        "labelled.jsonl",
+        "--out",
+        "as text",
+        "--preset",
+        "beavertails",
+        "--nearest",
+        "2",
+    )
+    assert code == 0, err
+    assert "table_1  here" in out
+    assert "have no categories, so all were clustered at once" in err
     code, _out, err = lancet("contaminate", "--data", "labelled.jsonl", "--out", "sets")
     assert code == 2
     assert "sets is there already; give a new or empty folder with --out" in err
@@ -90,3 +104,8 @@ def test_queries_are_mined_into_a_study(lancet, lancet_json, place, tiny_model_f
     assert {(row["source"], row["category"]) for row in listed} == {("mined", "leaving")}
     again = lancet_json(*mine, "--threshold", "0", "--answers", "2", "--max-new-tokens", "8")
     assert (again["run"], again["added"]) == (document["run"], 0)
+    code, out, err = lancet(*mine, "--threshold", "0", "--answers", "2", "--max-new-tokens", "8")
+    assert code == 0, err
+    assert {row["id"] for row in listed} == {line.split()[0] for line in out.splitlines()[1:]}
+    assert "0 queries added; dirty has" in err
+    assert "mean harmful score" in err
