@@ -10,7 +10,7 @@ import pandas as pd
 from lancet_core.config import fingerprint
 from lancet_core.evaluation.scorer_cards import ScorerCard, scorer_card, scorer_folder
 from lancet_core.models.fingerprints import adapter_base, fingerprint_model
-from lancet_core.models.settings import ENCODING
+from lancet_core.models.settings import DEVICES, DTYPES, ENCODING
 
 MODEL, SAMPLES, TEMPLATE, SCORERS = "model", "samples", "template", "scorers"
 Stamp = tuple[str, int, int]
@@ -29,6 +29,8 @@ class Subject:
         helpful_scorer: The helpful scorer; empty where there is none.
         factors: Folder where factors are kept between runs; empty keeps none.
         indexes: Folder of the gradient indexes; empty where there are none.
+        dtype: Type of number that the model is loaded with.
+        device: Where the model runs: `auto`, `cpu` or `cuda`. Results do not depend on it.
     """
 
     study: str
@@ -39,6 +41,14 @@ class Subject:
     helpful_scorer: str = ""
     factors: str = ""
     indexes: str = ""
+    dtype: str = DTYPES[0]
+    device: str = DEVICES[0]
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """How its model is loaded, `dtype` and `device`, where that is not the usual way."""
+        asked = {"dtype": (self.dtype, DTYPES[0]), "device": (self.device, DEVICES[0])}
+        return {name: value for name, (value, usual) in asked.items() if value != usual}
 
     def contents(self, parts: Collection[str]) -> dict[str, str]:
         """Names the content of some parts (`MODEL`, `SAMPLES`, `TEMPLATE`, `SCORERS`).
@@ -47,7 +57,7 @@ class Subject:
             ModelError: A model folder cannot be used.
         """
         named = {
-            MODEL: lambda: model_content(self.model),
+            MODEL: lambda: model_content(self.model) + ("" if self.dtype == DTYPES[0] else f" {self.dtype}"),
             SAMPLES: lambda: samples_content(Path(self.samples)),
             TEMPLATE: lambda: f"{ENCODING} {self.template}",
             SCORERS: lambda: " ".join(map(scorer_content, (self.harmful_scorer, self.helpful_scorer))),

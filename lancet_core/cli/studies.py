@@ -17,6 +17,7 @@ from lancet_core.data.samples import read_prompts
 from lancet_core.errors import ConfigError
 from lancet_core.evaluation.scorer_cards import scorer_card, scorer_folder
 from lancet_core.models.gguf_files import unpacking_facts
+from lancet_core.models.settings import DEVICES, DTYPES
 from lancet_core.study.changes import scorer_means
 from lancet_core.study.looking import first_rows
 from lancet_core.study.study import Study, create_study, list_studies, look_at
@@ -27,6 +28,13 @@ ModelFolder = Annotated[str, typer.Option(help="Folder, GGUF file or hub id of t
 BaseOption = Annotated[
     str, typer.Option(help="Of an adapter: folder or hub id of its model, where that is not what it says.")
 ]
+DtypeOption = Annotated[
+    str,
+    typer.Option(
+        help="Type of number that the model is loaded with: float32, bfloat16 (half the memory) or float64."
+    ),
+]
+DeviceOption = Annotated[str, typer.Option(help="Where the model runs: auto, cpu or cuda.")]
 TrainFile = Annotated[str, typer.Option(help="File, or folder of shards, of its training samples.")]
 FormatOption = Annotated[
     str, typer.Option(help="Format of the rows: auto, plain, messages, preference, hh, pku or date-lm.")
@@ -89,6 +97,8 @@ def create(
     too_long: TooLongOption = CUT,
     template: TemplateOption = "",
     base: BaseOption = "",
+    dtype: DtypeOption = DTYPES[0],
+    device: DeviceOption = DEVICES[0],
     harmful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores harm.")] = "",
     harmful_scorer_as: ScorerAsOption = "",
     helpful_scorer: Annotated[str, typer.Option(help="Folder or hub id of what scores helpfulness.")] = "",
@@ -108,6 +118,8 @@ def create(
             on_status=bar,
             model=model,
             base=base,
+            dtype=dtype,
+            device=device,
             train=train,
             format=format,
             columns=columns,
@@ -193,8 +205,10 @@ def change(
     scores: ScoresOption = "",
     scores_as: ScoresAsOption = "",
     prompts: Annotated[str | None, typer.Option(help="File of evaluation prompts; none: without.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Type of number of the model, as in create.")] = None,
+    device: Annotated[str | None, typer.Option(help="Where the model runs: auto, cpu or cuda.")] = None,
 ) -> Iterator[Any]:
-    """Changes template, scorers or prompts of a study; its runs and decisions stay."""
+    """Changes template, scorers, prompts, number type or device of a study; its runs and decisions stay."""
     with RunBar() as bar:
         changed = study.change(
             on_status=bar,
@@ -206,6 +220,8 @@ def change(
             scores=scores or None,
             scores_as=scores_as,
             prompts=prompts,
+            dtype=dtype,
+            device=device,
         )
     yield from print_study(changed)
     _note_scores(changed)
@@ -295,6 +311,8 @@ def describe(study: Study) -> dict[str, object]:
         "name": study.name,
         "model": study.model,
         "template": study.template,
+        "dtype": study.dtype,
+        "device": study.device,
         **_scorers(study),
         "folder": str(study.folder),
         "created_at": study.created_at.isoformat(),

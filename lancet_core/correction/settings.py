@@ -11,6 +11,7 @@ FORMS = ("bounded", "literal")
 WEIGHTINGS = ("uniform", "influence")
 LEVELS = ("token", "sequence")
 ADAPTERS = ("none", "lora")
+TRAINED_TYPES = ("float32", "bfloat16")
 POLARITIES = ("undesirable", "desirable")
 DEFAULT_PROXIMITY = 1e-3
 
@@ -113,9 +114,7 @@ class CorrectionSettings:
     )
     seed: int = setting(0, "Seed of the order in which pairs and retain samples are drawn.", minimum=0)
     device: str = setting("auto", "Where to train.", choices=DEVICES)
-    dtype: str = setting(
-        "float32", "Number format of the trained parameters.", choices=("float32", "bfloat16")
-    )
+    dtype: str = setting("float32", "Number format of the trained parameters.", choices=TRAINED_TYPES)
 
     @property
     def proximity_weight(self) -> float:

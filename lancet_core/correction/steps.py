@@ -17,7 +17,7 @@ from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.data.conversations import Conversation
 from lancet_core.errors import DataError
 from lancet_core.models.encoding import Batch, Encoded, encode_all, encode_conversation, pack, usable
-from lancet_core.models.likelihood import TOKENS_AT_ONCE, token_log_likelihoods
+from lancet_core.models.likelihood import token_log_likelihoods, tokens_at_once
 from lancet_core.models.loading import LanguageModel
 from lancet_core.progress import Progress
 
@@ -95,7 +95,7 @@ def reference_log_likelihoods(model: Any, texts: Sequence[Encoded], progress: Pr
     device = next(model.parameters()).device
     model.eval()
     with torch.no_grad():
-        for batch in pack(texts, TOKENS_AT_ONCE):
+        for batch in pack(texts, tokens_at_once(model)):
             values = token_log_likelihoods(model, batch.to(device)).float().cpu()
             for row, index in enumerate(batch.indices):
                 references[index] = values[row][batch.response_mask[row]]

@@ -15,6 +15,7 @@ from lancet_core.errors import NumericalError
 from lancet_core.influence import fitting, scores
 from lancet_core.influence.memory import require_memory, tokens_at_once
 from lancet_core.influence.methods import EMPIRICAL, IDENTITY, LINEARS, SAMPLED, SELF
+from lancet_core.influence.needs import WAYS_OUT, attribution_need
 from lancet_core.influence.preconditioner import Identity, Preconditioner, preconditioners
 from lancet_core.influence.pseudo import pseudo_texts
 from lancet_core.influence.refinement import DampedFisher, refine
@@ -22,16 +23,17 @@ from lancet_core.influence.settings import ComputeSettings, GradientSettings, Un
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
-from lancet_core.models.loading import LanguageModel, Loader, load_language_model
+from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
+from lancet_core.models.needs import free_for_this_process, model_size, require
 from lancet_core.models.settings import ENCODING
 from lancet_core.models.units import (
     UnitModel,
     find_head,
     find_linears,
     find_sublayers,
-    list_untracked,
     select_units,
 )
+from lancet_core.models.untracked import Untracked, list_untracked
 from lancet_core.progress import Progress
 
 MOST_NAMED = 10
@@ -169,7 +171,7 @@ class CurvedModel:
 
 
 def load_model(model: str, compute: ComputeSettings, load: Loader | None) -> LanguageModel:
-    """Takes the model from the caller, unless device or precision are asked for that it may not have.
+    """Takes the model from the caller, with the device and precision that are asked for.
 
     Raises:
         ModelError: It cannot be loaded.
@@ -177,7 +179,7 @@ def load_model(model: str, compute: ComputeSettings, load: Loader | None) -> Lan
     usual = ComputeSettings()
     if load is not None and (compute.device, compute.dtype) == (usual.device, usual.dtype):
         return load(model)
-    return load_language_model(model, device=compute.device, dtype=compute.dtype)
+    return (load or load_language_model)(model, device=compute.device, dtype=compute.dtype)
 
 
 def open_curved_model(source: Source, progress: Progress, load: Loader | None = None) -> CurvedModel:
@@ -195,6 +197,7 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
         DataError: No sample can be encoded.
     """
     progress("Loading the model")
+    _require_room(source)
     lm = load_model(source.model, source.settings.compute, load)
     tokens = source.settings.compute.max_tokens or tokens_at_once(lm)
     compute = replace(source.settings.compute, max_tokens=tokens)
@@ -215,13 +218,35 @@ def open_curved_model(source: Source, progress: Progress, load: Loader | None = 
     return CurvedModel(source, network, damped, key, (*few, *untracked), fitted.left_out)
 
 
+def _require_room(source: Source) -> None:
+    """Refuses what would not fit, before a model is loaded; queries are reckoned with when they are read.
+
+    Raises:
+        ConfigError: Model, curvature and one pass exceed the memory that is there.
+    """
+    size = model_size(source.model)
+    if size is None or choose_device(source.settings.compute.device).type != "cpu":
+        return
+    need = attribution_need(size, source.settings, queries=1)
+    require(f"{source.settings.method} on this model", need, free_for_this_process(), WAYS_OUT)
+
+
 def _untracked_note(network: UnitModel) -> tuple[str, ...]:
-    """Names what no unit covers, with its share of the parameters; parts below a thousandth together."""
+    """Names what no unit covers, with its share of the parameters, first what an adapter trained; parts below a thousandth together."""
     parts = list_untracked(network.lm.model, network.units)
-    named = [f"{part.name} {part.share:.1%}" for part in parts if part.share >= 0.001]
-    rest = sum(part.share for part in parts if part.share < 0.001)
+    trained = [part for part in parts if part.trained]
+    others = [part for part in parts if not part.trained]
+    return (
+        *_listed("not tracked although the adapter trained it, share of the parameters", trained, 0.0),
+        *_listed("not tracked, share of the parameters", others, 0.001),
+    )
+
+
+def _listed(what: str, parts: Sequence[Untracked], least: float) -> tuple[str, ...]:
+    named = [f"{part.name} {part.share:.1%}" for part in parts if part.share >= least]
+    rest = sum(part.share for part in parts if part.share < least)
     listed = ", ".join([*named, *([f"others {rest:.1%}"] if rest else [])])
-    return (f"not tracked, share of the parameters: {listed}",) if listed else ()
+    return (f"{what}: {listed}",) if listed else ()
 
 
 def find_units(lm: LanguageModel, settings: UnitSettings) -> UnitModel:

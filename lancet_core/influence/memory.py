@@ -11,12 +11,12 @@ from lancet_core.influence.gradients import MOST_NUMBERS
 from lancet_core.influence.methods import CORRECTED, IDENTITY
 from lancet_core.influence.settings import TOKENS_AT_ONCE, CurvatureSettings
 from lancet_core.models.loading import LanguageModel
+from lancet_core.models.needs import tokens_of_a_pass
 from lancet_core.models.units import Unit
 
 _GIGABYTE = 1e9
 _FLOAT32, _FLOAT64 = 4, 8
 LEAST_TOKENS_AT_ONCE = 512
-LOGIT_NUMBERS_ON_CPU = 1 << 24
 
 
 def factor_bytes(units: Sequence[Unit], curvature: CurvatureSettings) -> int:
@@ -73,7 +73,7 @@ def tokens_at_once(lm: LanguageModel) -> int:
     most = TOKENS_AT_ONCE[lm.device.type]
     embedding = lm.model.get_input_embeddings().weight
     if lm.device.type == "cpu":
-        return min(most, max(LEAST_TOKENS_AT_ONCE // 2, LOGIT_NUMBERS_ON_CPU // len(embedding)))
+        return tokens_of_a_pass(len(embedding), most)
     maps = [
         parameter.shape[-2:]
         for parameter in lm.model.parameters()

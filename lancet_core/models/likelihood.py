@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from lancet_core.models.encoding import Batch, Encoded, pack
 from lancet_core.models.loading import LanguageModel
+from lancet_core.models.needs import tokens_of_a_pass
 
 TOKENS_AT_ONCE = 4096
 
@@ -88,6 +89,14 @@ def token_log_likelihoods(model: Any, batch: Batch) -> Tensor:
     return spread.masked_scatter(predicted, chosen)
 
 
+def tokens_at_once(model: Any) -> int:
+    """Tokens of one forward pass: fewer where the vocabulary is wide, so that logits do not take more memory than the model."""
+    embedding = model.get_input_embeddings().weight
+    if embedding.device.type != "cpu":
+        return TOKENS_AT_ONCE
+    return tokens_of_a_pass(len(embedding), TOKENS_AT_ONCE)
+
+
 def full_precision(values: Tensor) -> Tensor:
     """Widens half precision to float32: sums over many tokens are taken of it."""
     return values if values.dtype in {torch.float32, torch.float64} else values.float()
@@ -97,7 +106,7 @@ def response_log_likelihoods(lm: LanguageModel, encoded: Sequence[Encoded]) -> l
     """Computes log p(response | prompt), summed over response tokens, in nats, in the order given."""
     totals = [0.0] * len(encoded)
     with torch.no_grad():
-        for batch in pack(encoded, TOKENS_AT_ONCE):
+        for batch in pack(encoded, tokens_at_once(lm.model)):
             sums = token_log_likelihoods(lm.model, batch.to(lm.device)).sum(dim=1).tolist()
             for index, total in zip(batch.indices, sums, strict=True):
                 totals[index] = total

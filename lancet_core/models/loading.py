@@ -60,7 +60,8 @@ class LanguageModel:
     fingerprint: str
 
 
-Loader = Callable[[str], LanguageModel]
+Loader = Callable[..., LanguageModel]
+"""Gives a model by its folder or hub id; takes `device` and `dtype` where these are not the usual ones."""
 
 
 def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str = "float32") -> LanguageModel:

@@ -1,6 +1,6 @@
 """Units: the parts of a network that influence treats as one linear map, found from its modules, never from its name."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, takewhile
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from lancet_core.errors import ConfigError, ModelError
+from lancet_core.models.adapter_layers import adapter_modules, copies, trained_whole
 from lancet_core.models.loading import LanguageModel
 from lancet_core.models.unit_layout import (
     PROBE_POSITIONS,
@@ -56,19 +57,6 @@ class Unit:
     def is_head(self) -> bool:
         """Whether it is the output head: it acts where a response token is predicted, and writes logits."""
         return self.kind == HEAD
-
-
-@dataclass(frozen=True)
-class Untracked:
-    """Parameters that no unit covers.
-
-    Attributes:
-        name: Path of the module that holds them; modules at the same place of several blocks are one, as in `model.layers.0-11.norm`.
-        share: Their share of the model's parameters, between 0 and 1.
-    """
-
-    name: str
-    share: float
 
 
 @dataclass(frozen=True)
@@ -149,7 +137,7 @@ def find_linears(model: Any) -> list[Unit]:
     parts = parts_of(path, blocks)
     probe = run_probe(model, blocks, parts)
     names = {module: name for name, module in model.named_modules()}
-    candidates = _adapter_modules(model) or set(names)
+    candidates = adapter_modules(model) or set(names)
     units = [
         _linear_unit(names[module], module, part, probe)
         for part in parts
@@ -172,14 +160,17 @@ def find_head(model: Any) -> list[Unit]:
         model: Causal language model of transformers, LoRA of PEFT around it or not.
 
     Returns:
-        The unit; none where an adapter stands around the model: the head itself does not learn then.
+        The unit; none where an adapter stands around the model that did not train the head whole: the head itself does not learn then.
 
     Raises:
         ModelError: The model has no linear output head.
     """
-    if _adapter_modules(model):
-        return []
     head = model.get_output_embeddings()
+    if adapter_modules(model):
+        whole = [copy for wrapper in trained_whole(model) if wrapper is head for copy in copies(wrapper)]
+        if not whole:
+            return []
+        (head,) = whole
     if not isinstance(head, nn.Linear):
         raise ModelError(
             f"the output head of this model is no linear layer ({type(head).__name__}); leave it out (head)"
@@ -235,32 +226,6 @@ def select_units(
     return _merged(selected, merge_blocks)
 
 
-def list_untracked(model: Any, units: Sequence[Unit]) -> list[Untracked]:
-    """Lists the parameters that no unit covers, by the largest modules that hold nothing else, largest share first.
-
-    Tied weights count once. The shares and the share that units cover sum to 1.
-
-    Args:
-        model: The model of the units.
-        units: Units that are tracked.
-    """
-    covered = {
-        id(parameter) for unit in units for module in _covers(unit) for parameter in module.parameters()
-    }
-    path, _blocks = find_blocks(model)
-    places: dict[tuple[str, str], tuple[list[int], int]] = {}
-    for name, count in _uncovered(model, "", covered):
-        place, number = _place(name, path)
-        numbers, total = places.get(place, ([], 0))
-        places[place] = ([*numbers, *number], total + count)
-    whole = sum(parameter.numel() for parameter in model.parameters())
-    listed = [
-        Untracked(".".join(filter(None, (before, _ranges(numbers), after))), total / whole)
-        for (before, after), (numbers, total) in places.items()
-    ]
-    return sorted(listed, key=lambda untracked: -untracked.share)
-
-
 def input_of(arguments: tuple[Any, ...], keywords: dict[str, Any], width: int) -> Tensor:
     """Takes a module's input of a width from the arguments of its call.
 
@@ -294,7 +259,8 @@ def _linear_unit(name: str, module: Any, part: Part, probe: Probe) -> Unit:
     )
 
 
-def _covers(unit: Unit) -> tuple[nn.Module, ...]:
+def covered_by(unit: Unit) -> tuple[nn.Module, ...]:
+    """Modules whose parameters a unit stands for."""
     return unit.covers or (unit.reader, unit.writer)
 
 
@@ -308,13 +274,6 @@ def _sees_each_position(module: nn.Module, probe: Probe) -> bool:
         return False
     read = call.arguments[0]
     return bool(read.numel() == PROBE_POSITIONS * read.shape[-1])
-
-
-def _adapter_modules(model: Any) -> set[nn.Module]:
-    """What adapters such as LoRA put beside the layers that they adapt."""
-    adapted: list[Any] = [module for module in model.modules() if hasattr(module, "base_layer")]
-    inside = {inner for module in adapted for inner in module.modules()}
-    return inside - {inner for module in adapted for inner in module.base_layer.modules()}
 
 
 def _merged(units: Sequence[Unit], size: int) -> list[Unit]:
@@ -339,42 +298,5 @@ def _joined(run: Sequence[Unit]) -> Unit:
     steps = zip(first.name.split("."), last.name.split("."), strict=False)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], steps))
     short = ".".join(last.name.split(".")[common:])
-    covers = tuple(module for unit in run for module in _covers(unit))
+    covers = tuple(module for unit in run for module in covered_by(unit))
     return replace(last, name=f"{first.name}+{short}", reader=first.reader, covers=covers)
-
-
-def _uncovered(module: nn.Module, name: str, covered: set[int]) -> Iterator[tuple[str, int]]:
-    """Yields the largest modules below one that hold parameters and none of those covered; counts each parameter once.
-
-    Args:
-        module: Where to begin.
-        name: Its path; empty for the whole model, which is never yielded as one.
-        covered: Ids of the parameters that are covered; those met are added.
-    """
-    parameters = list(module.parameters())
-    if name and not covered.intersection(map(id, parameters)):
-        covered.update(map(id, parameters))
-        if parameters:
-            yield name, sum(parameter.numel() for parameter in parameters)
-        return
-    direct = [parameter for parameter in module.parameters(recurse=False) if id(parameter) not in covered]
-    covered.update(map(id, direct))
-    if direct:
-        yield name, sum(parameter.numel() for parameter in direct)
-    for child, inner in module.named_children():
-        yield from _uncovered(inner, f"{name}.{child}" if name else child, covered)
-
-
-def _place(name: str, path: str) -> tuple[tuple[str, str], list[int]]:
-    """Splits a path around the number of its block, where it stands in one."""
-    if not name.startswith(f"{path}."):
-        return (name, ""), []
-    number, _, after = name[len(path) + 1 :].partition(".")
-    return (path, after), [int(number)]
-
-
-def _ranges(numbers: Sequence[int]) -> str:
-    """`0-2,5` of 0, 1, 2 and 5."""
-    runs = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
-    ends = [(members[0][1], members[-1][1]) for members in (list(run) for _, run in runs)]
-    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in ends)

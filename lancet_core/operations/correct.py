@@ -15,6 +15,7 @@ from lancet_core.acts.results import INPUTS
 from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
 from lancet_core.correction.model_card import EXAMPLE, Prompting, model_card
+from lancet_core.correction.needs import WAYS_OUT, correction_need
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
 from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
@@ -32,6 +33,7 @@ from lancet_core.models.loading import (
     load_language_model,
     without_adapter,
 )
+from lancet_core.models.needs import free_for_this_process, model_size, require
 from lancet_core.models.templates import write_prompt
 from lancet_core.operations.answering import asked_in, load_scorers
 from lancet_core.progress import Progress, silent
@@ -52,7 +54,7 @@ def run(
 
     Raises:
         DataError: Pairs, retain set or samples cannot be used.
-        ConfigError: The queries are of both polarities, or a scorer measures the other thing.
+        ConfigError: The queries are of both polarities, a scorer measures the other thing, or it would not fit into memory.
         ModelError: Model or scorer cannot be loaded.
         NumericalError: The run diverged; its checkpoints stay.
         Cancelled: A person asked to stop; the run can be resumed.
@@ -63,6 +65,9 @@ def run(
     retain = _retain_samples(subject, folder / INPUTS / RETAIN, pairs)
     progress("Loading the model")
     place = choose_device(settings.device)
+    size = model_size(subject.model)
+    if size is not None and place.type == "cpu":
+        require("the correction", correction_need(size, settings), free_for_this_process(), WAYS_OUT)
     loaded = load(subject.model)
     lm = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
     lm.model.to(device=place, dtype=getattr(torch, settings.dtype))

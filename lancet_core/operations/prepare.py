@@ -10,13 +10,16 @@ from lancet_core.errors import DataError
 from lancet_core.evaluation.scorer_cards import COLUMNS
 from lancet_core.files import write_table
 from lancet_core.models.gguf_loading import unpack_gguf
-from lancet_core.models.loading import Loader, load_language_model
+from lancet_core.models.loading import Loader, choose_device, load_language_model
+from lancet_core.models.needs import free_for_this_process, loading_need, model_size, pass_need, require
 from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
 from lancet_core.operations.answering import load_scorers
 from lancet_core.operations.measuring import measure
 from lancet_core.operations.template_fits import template_fits
 from lancet_core.progress import Progress, silent
+
+PASS = 512
 
 
 def run(
@@ -37,6 +40,7 @@ def run(
     if request.gguf:
         unpack_gguf(Path(request.gguf), Path(subject.model), progress)
     progress("Loading the model")
+    _require_room(subject)
     lm = load(subject.model)
     units = find_sublayers(lm.model)
     samples = read_samples(subject.samples)
@@ -69,4 +73,19 @@ def run(
         template=template,
         templates=fits,
         scorers=cards,
+    )
+
+
+def _require_room(subject: Subject) -> None:
+    """Refuses a model that would not fit into memory, before it is loaded.
+
+    Raises:
+        ConfigError: It would not.
+    """
+    size = model_size(subject.model)
+    if size is None or choose_device(subject.device).type != "cpu":
+        return
+    need = loading_need(size, subject.dtype) + pass_need(size, subject.dtype, tokens=PASS, counted=PASS)
+    require(
+        "a study of this model", need, free_for_this_process(), "take --dtype bfloat16, or a smaller model"
     )

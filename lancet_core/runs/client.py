@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,13 @@ LARGEST_LOG_BYTES = 1_000_000
 
 
 def stream_answer(
-    workspace: Workspace, model: str, *, prompt: Asked, template: str, settings: GenerationSettings
+    workspace: Workspace,
+    model: str,
+    *,
+    prompt: Asked,
+    template: str,
+    settings: GenerationSettings,
+    how: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Lets a model answer a prompt, piece by piece; closing the iterator stops it at the next token.
 
@@ -39,6 +45,7 @@ def stream_answer(
         prompt: What is asked: a text, or messages.
         template: How the prompt is formatted.
         settings: Length, temperature, seed.
+        how: Number type and device of the model, `dtype` and `device`; None takes the usual ones.
 
     Yields:
         Pieces of the answer.
@@ -53,6 +60,7 @@ def stream_answer(
         "prompt": prompt,
         "template": template,
         "settings": to_dict(settings),
+        "how": dict(how or {}),
     }
     with _asked(workspace, request) as answers:
         for answer in answers:

@@ -4,6 +4,7 @@ import errno
 import importlib
 import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lancet_core.acts.results import Result, write_result
@@ -15,6 +16,7 @@ from lancet_core.runs.reporting import FolderProgress
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store.run_status import CANCELLED, DONE, FAILED, Status
 
+LOADING = "lancet_core.models.loading"
 DISK_FULL_SIGNS = ("no space left on device", "os error 28")
 MEMORY_SIGNS = ("out of memory", "can't allocate memory", "cannot allocate memory")
 
@@ -24,7 +26,7 @@ def execute(
     acts: Mapping[str, Act],
     *,
     progress: FolderProgress | None = None,
-    load: Callable[[str], Any] | None = None,
+    load: Callable[..., Any] | None = None,
 ) -> Status:
     """Does the act of a run folder to its end, whatever that is.
 
@@ -71,12 +73,21 @@ def _run(
     folder: RunFolder,
     acts: Mapping[str, Act],
     progress: FolderProgress,
-    load: Callable[[str], Any] | None,
+    load: Callable[..., Any] | None,
 ) -> Result:
     order = folder.order
     act = find_act(order.act, acts)
     subject, request = from_dict(Subject, order.subject), from_dict(act.request, order.request)
     run = importlib.import_module(act.operation).run
-    lent = {} if load is None else {"load": load}
+    lent = _loader(subject, load)
     result: Result = run(subject, request, folder=folder.path, progress=progress, **lent)
     return result
+
+
+def _loader(subject: Subject, load: Callable[..., Any] | None) -> dict[str, Any]:
+    """What gives an operation its models, with the number type and on the device of the subject; empty where that is its usual way."""
+    if load is None and not subject.loading:
+        return {}
+    if load is None:
+        load = importlib.import_module(LOADING).load_language_model
+    return {"load": partial(load, **subject.loading)}

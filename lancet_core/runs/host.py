@@ -7,7 +7,7 @@ is one JSON line, its answers are JSON lines:
 |---|---|
 | `ping` | `pid`, `source` (fingerprint of the code), `runs` at work, `models` in memory |
 | `warm` model | `loaded` |
-| `generate` model, prompt, template, settings | `piece` …, `end`; a closed connection stops it at the next token |
+| `generate` model, how it is loaded, prompt, template, settings | `piece` …, `end`; a closed connection stops it at the next token |
 | `run` folder, with the open file that holds its lock | `accepted`; the run then reports to its folder |
 | `score` scorers, prompt, response | `scores` |
 | `tokens` model, conversation, template | `tokens`; only the tokenizer is loaded |
@@ -65,14 +65,14 @@ class Engine:
     """What the host does with models.
 
     Attributes:
-        load_model: Loads a language model from a folder or hub id.
+        load_model: Loads a language model from a folder or hub id, with a number type and on a device.
         load_scorer: Loads a scorer from a folder.
         stream: `(model, prompt, template, settings, stop)` → pieces of an answer.
         preload: Loads libraries ahead of the first request.
         load_speech: Loads the tokenizer of a language model.
     """
 
-    load_model: Callable[[str], Any]
+    load_model: Callable[..., Any]
     load_scorer: Callable[[str], Any]
     stream: Callable[..., Iterator[str]]
     preload: Callable[[], None] = lambda: None
@@ -82,10 +82,10 @@ class Engine:
 def torch_engine() -> Engine:
     """The engine that loads real models; torch itself is loaded when first needed, so that the host answers at once."""
 
-    def load_model(folder: str) -> Any:
+    def load_model(folder: str, **how: str) -> Any:
         from lancet_core.models.loading import load_language_model
 
-        return load_language_model(folder)
+        return load_language_model(folder, **how)
 
     def load_scorer(folder: str) -> Any:
         from lancet_core.evaluation.scorers import load_scorer
@@ -223,7 +223,10 @@ class _Conversation(socketserver.BaseRequestHandler):
     def _generate(self, asked: dict[str, Any]) -> None:
         settings = from_dict(GenerationSettings, asked["settings"])
         self.server.preload()
-        with self.server.working(), self.server.models.lend(asked["model"], self._check_listener) as model:
+        with (
+            self.server.working(),
+            self.server.models.lend(asked["model"], self._check_listener, **asked.get("how", {})) as model,
+        ):
             stream = self.server.engine.stream
             for piece in stream(model, asked["prompt"], asked["template"], settings, self._is_gone):
                 send(self.request, {"piece": piece})

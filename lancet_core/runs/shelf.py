@@ -10,6 +10,7 @@ from typing import Any
 
 CAPACITY = 3
 POLL_SECONDS = 0.1
+_Key = tuple[Any, ...]
 
 
 @dataclass
@@ -49,30 +50,32 @@ class Shelf:
         self._load = load
         self._folder_of = folder_of
         self._capacity = capacity
-        self._slots: dict[str, _Slot] = {}
+        self._slots: dict[_Key, _Slot] = {}
         self._mutex = threading.Lock()
 
     @contextmanager
-    def lend(self, folder: str, check: Callable[[], None] = lambda: None) -> Iterator[Any]:
+    def lend(self, folder: str, check: Callable[[], None] = lambda: None, **how: str) -> Iterator[Any]:
         """Lends a model until the block ends, loading it where it is new or its files changed.
 
         Args:
             folder: Folder or hub id.
             check: Called while waiting for another borrower; raises to give up.
+            **how: Further arguments of what loads it, as its number type.
 
         Yields:
             The model, used by nobody else meanwhile.
         """
+        key = (folder, *sorted(how.items()))
         with self._mutex:
-            slot = self._slots.setdefault(folder, _Slot())
+            slot = self._slots.setdefault(key, _Slot())
         while not slot.lock.acquire(timeout=POLL_SECONDS):
             check()
         try:
             stamp = _stamp(self._folder_of(folder))
             if slot.value is None or slot.stamp != stamp:
                 slot.value = None
-                self._make_room(keep=folder)
-                slot.value, slot.stamp = self._load(folder), stamp
+                self._make_room(keep=key)
+                slot.value, slot.stamp = self._load(folder, **how), stamp
             slot.used_at = time.monotonic()
             yield slot.value
         finally:
@@ -80,30 +83,30 @@ class Shelf:
             slot.lock.release()
 
     @contextmanager
-    def lender(self, check: Callable[[], None] = lambda: None) -> Iterator[Callable[[str], Any]]:
+    def lender(self, check: Callable[[], None] = lambda: None) -> Iterator[Callable[..., Any]]:
         """Gives a function that lends models until the block ends.
 
         Only one borrower at a time may hold several models, else two could wait for each other.
         """
         with ExitStack() as lent:
-            yield lambda folder: lent.enter_context(self.lend(folder, check))
+            yield lambda folder, **how: lent.enter_context(self.lend(folder, check, **how))
 
     def loaded(self) -> list[str]:
         """Folders of the models in memory."""
         with self._mutex:
-            return [folder for folder, slot in self._slots.items() if slot.value is not None]
+            return list(
+                dict.fromkeys(str(key[0]) for key, slot in self._slots.items() if slot.value is not None)
+            )
 
     def clear(self) -> None:
         """Takes all models out of memory that nobody uses."""
-        self._make_room(keep="", capacity=0)
+        self._make_room(keep=(), capacity=0)
 
-    def _make_room(self, keep: str, capacity: int | None = None) -> None:
+    def _make_room(self, keep: _Key, capacity: int | None = None) -> None:
         """Drops the models unused for longest until one more fits; one that is lent stays."""
         most = self._capacity - 1 if capacity is None else capacity
         with self._mutex:
-            others = [
-                slot for folder, slot in self._slots.items() if folder != keep and slot.value is not None
-            ]
+            others = [slot for key, slot in self._slots.items() if key != keep and slot.value is not None]
         for slot in sorted(others, key=lambda slot: slot.used_at)[: max(0, len(others) - most)]:
             if slot.lock.acquire(blocking=False):
                 slot.value = None

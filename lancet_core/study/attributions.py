@@ -23,7 +23,7 @@ from lancet_core.store.queries import list_queries, read_queries
 from lancet_core.store.runs import RunFilter, queries_of
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.indexes import require_index
-from lancet_core.study.subjects import subject_of
+from lancet_core.study.subjects import computed_as, subject_of
 
 ATTRIBUTE, CLUSTER, HEAT = "attribute", "cluster", "heat"
 
@@ -89,7 +89,7 @@ def attribution_task(
     """
     if not queries:
         raise DataError("there is no query to attribute; give a prompt with its answer, or a file of queries")
-    settings = settings or preset()
+    settings = computed_as(study, settings or preset())
     index = require_index(study, settings).manifest.key if settings.recall.kind == INDEX else ""
     # The category changes no score: equal questions stay equal.
     asked = tuple(replace(query, category="") for query in queries)

@@ -15,6 +15,7 @@ from lancet_core.models.token_list import TokenList
 from lancet_core.runs import client
 from lancet_core.store.queries import add_queries, list_queries
 from lancet_core.store.studies import StudyRecord
+from lancet_core.study.subjects import subject_of
 
 TYPED = "case"
 Question = Query | Sequence[str] | Sequence[Message] | Sequence[Query]
@@ -95,6 +96,7 @@ def stream_answer(
         prompt=prompt,
         template=study.template,
         settings=settings or GenerationSettings(),
+        how=subject_of(study).loading,
     )
 
 

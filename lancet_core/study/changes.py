@@ -14,6 +14,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError
 from lancet_core.evaluation.scorer_cards import COLUMNS, Declared, resolve_scorer, scorer_folder
 from lancet_core.files import read_json_or_none, write_json, write_table
+from lancet_core.models.settings import DEVICES, DTYPES
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
@@ -56,6 +57,11 @@ class Changes:
         scores: Scores of the samples that were made elsewhere, as in `creation.Materials`.
         scores_as: What they mean where they are outputs of a model.
         prompts: File of evaluation prompts, or `none`.
+        dtype: Type of number that the model is loaded with from now on.
+        device: Where it runs from now on.
+
+    Raises:
+        ConfigError: Number type or device is none.
     """
 
     template: str | None = None
@@ -66,6 +72,20 @@ class Changes:
     scores: GivenScores | None = None
     scores_as: Declared = ""
     prompts: str | Path | None = None
+    dtype: str | None = None
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, choices in (("dtype", DTYPES), ("device", DEVICES)):
+            value = getattr(self, name)
+            if value is not None and value not in choices:
+                raise ConfigError(f"{name} is {value!r}; accepted are {', '.join(choices)}")
+
+    @property
+    def loading(self) -> dict[str, str]:
+        """Number type and device, where they are to be others."""
+        asked = {"dtype": self.dtype, "device": self.device}
+        return {name: value for name, value in asked.items() if value is not None}
 
     @property
     def is_empty(self) -> bool:
@@ -114,11 +134,12 @@ def change(study: StudyRecord, changes: Changes, on_status: OnStatus | None = No
     check_idle(study)
     if changes.is_empty:
         raise ConfigError(
-            "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores or --prompts"
+            "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores, --prompts, --dtype or --device"
         )
     values, prompts = changes.measured(study), changes.prompts
     table = load_prompts(Path(prompts).expanduser()) if prompts and prompts != NONE else None
     given = None if changes.scores is None else load_scores(changes.scores, changes.scores_as)
+    study = update_study(study, **changes.loading) if changes.loading else study
     changed = _measured_anew(study, values, on_status) if values else study
     if given is not None:
         changed = _scored_anew(changed, given)

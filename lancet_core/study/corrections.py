@@ -1,7 +1,7 @@
 """Corrections: what one will do before it starts, where its pairs and retain set come from, and starting it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,14 @@ import pandas as pd
 from lancet_core.acts.attribute import SCORES, Attribution
 from lancet_core.acts.correct import PAIRS, RETAIN, VALIDATION, Correction, CorrectRequest
 from lancet_core.config import to_dict
+from lancet_core.correction.needs import correction_need
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
 from lancet_core.correction.pairs import choose_retain_set
-from lancet_core.correction.settings import CorrectionSettings, PairSettings
+from lancet_core.correction.settings import TRAINED_TYPES, CorrectionSettings, PairSettings
 from lancet_core.data.samples import Query, read_prompts
 from lancet_core.errors import DataError, StoreError
 from lancet_core.models.fingerprints import count_parameters
+from lancet_core.models.needs import model_size
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run, list_runs, open_run
@@ -30,11 +32,6 @@ from lancet_core.study.review import approved_pairs, count_conflicts, unreviewed
 from lancet_core.study.subjects import subject_of
 
 CORRECT = "correct"
-BYTES_PER_VALUE = {"float32": 4, "bfloat16": 2}
-
-# Trained weights, the model as it was, gradients and the two moments of AdamW.
-COPIES_WHEN_ALL_IS_TRAINED = 5
-COPIES_WITH_AN_ADAPTER = 1
 
 # Forward and backward of the trained model on pairs and retain samples, and the forward of the model as it was.
 PASSES = 8
@@ -66,7 +63,7 @@ class Preflight:
         conflicts: Pairs on which reviewers disagree.
         seconds: Rough duration: measured on the study's last correction, else reckoned from sizes.
         measured: Whether the estimate comes from a correction of this study.
-        memory_bytes: Memory of weights, gradients and optimizer, without activations.
+        memory_bytes: Memory of the process at its height, reckoned from sizes; 0 where the model is not here.
         changes: What will change, in one sentence.
         blocked: Why it cannot start; empty where it can.
     """
@@ -86,14 +83,14 @@ def preflight(study: StudyRecord, settings: CorrectionSettings, scope: Scope | N
     approved = int((pairs["verdict"] == store.APPROVE).sum())
     seconds, measured = _estimate(study, settings)
     is_adapter = settings.adapter == "lora"
-    copies = COPIES_WITH_AN_ADAPTER if is_adapter else COPIES_WHEN_ALL_IS_TRAINED
     trained = "a low-rank adapter, merged when saved" if is_adapter else "all parameters of a copy"
+    size, settings = model_size(study.model), _computed_as(study, settings)
     return Preflight(
         pairs=approved,
         conflicts=count_conflicts(study),
         seconds=seconds,
         measured=measured,
-        memory_bytes=count_parameters(study.model) * BYTES_PER_VALUE[settings.dtype] * copies,
+        memory_bytes=correction_need(size, settings).total if size else 0,
         changes=f"Trains {trained} for {settings.steps} steps; the study's own model stays as it is.",
         blocked="" if approved else "No pair is approved yet: approve at least one in the review.",
     )
@@ -164,7 +161,7 @@ def correct(
         JobError: No worker can be started.
     """
     source = source or reviewed_source(study, Scope(case_id))
-    settings = settings or CorrectionSettings()
+    settings = _computed_as(study, settings or CorrectionSettings())
     request = CorrectRequest(settings, tuple(queries) or tuple(read_queries(study)), pairs=len(source.pairs))
     inputs: dict[str, Any] = {
         PAIRS: [to_dict(pair) for pair in source.pairs],
@@ -175,6 +172,15 @@ def correct(
         inputs[VALIDATION] = validation
     task = Task(CORRECT, subject_of(study), request, inputs, case_id=case_id, parents=source.parents)
     return Run(study.workspace, launcher.find_or_start(study.workspace, task))
+
+
+def _computed_as(study: StudyRecord, settings: CorrectionSettings) -> CorrectionSettings:
+    """Gives settings the number type and device of a study, unless they name others than the usual ones; float64 trains as float32."""
+    usual = CorrectionSettings()
+    if (settings.dtype, settings.device) != (usual.dtype, usual.device):
+        return settings
+    dtype = study.dtype if study.dtype in TRAINED_TYPES else usual.dtype
+    return replace(settings, dtype=dtype, device=study.device)
 
 
 def list_corrections(study: StudyRecord) -> list[Run[Correction]]:

@@ -28,6 +28,7 @@ from lancet_core.files import replacing_folder, write_json, write_json_lines, wr
 from lancet_core.models.adapters import keep_adapter
 from lancet_core.models.fingerprints import check_model_folder, resolve_model
 from lancet_core.models.gguf_files import check_gguf, find_gguf, unpacked_folder
+from lancet_core.models.settings import DEVICES, DTYPES
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
@@ -72,6 +73,8 @@ class Materials:
         template: How a prompt is formatted; empty takes `raw` for dialogues (HH) and `auto` for the rest.
         prompts: File of evaluation prompts, empty for none.
         queries: File of influence queries, or queries; empty for none.
+        dtype: Type of number that the model is loaded with: `float32`, `bfloat16` or `float64`.
+        device: Where the model runs: `auto`, `cpu` or `cuda`.
         base: Of an adapter the folder or hub id of its model, where that is not what the adapter says; empty takes what it says.
     """
 
@@ -91,6 +94,8 @@ class Materials:
     prompts: str | Path = ""
     queries: "str | Path | Sequence[Query]" = ""
     base: str | Path = ""
+    dtype: str = DTYPES[0]
+    device: str = DEVICES[0]
 
 
 def create(
@@ -162,7 +167,9 @@ def begin(
         if scores is not None:
             scores.write(folder)
         template = materials.template or template_for(loaded.format)
-        subject = Subject("", model, str(read), template, harmful, helpful)
+        subject = Subject(
+            "", model, str(read), template, harmful, helpful, dtype=materials.dtype, device=materials.device
+        )
         request = PrepareRequest(materials.too_long, now().date().isoformat(), str(gguf or ""))
         run: Run[Prepared] = Run(workspace, launcher.start(workspace, Task("prepare", subject, request)))
         given = _plain(
@@ -213,6 +220,8 @@ def check_choices(materials: Materials) -> None:
     for name, value, choices in (
         ("turns", materials.turns, TURNS),
         ("too_long", materials.too_long, TOO_LONG),
+        ("dtype", materials.dtype, DTYPES),
+        ("device", materials.device, DEVICES),
     ):
         if value not in choices:
             raise ConfigError(f"{name} is {value!r}; accepted are {', '.join(choices)}")

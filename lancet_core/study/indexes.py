@@ -23,7 +23,7 @@ from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.run_status import CANCELLED, FAILED
 from lancet_core.store.runs import RunFilter
 from lancet_core.store.studies import StudyRecord
-from lancet_core.study.subjects import subject_of
+from lancet_core.study.subjects import computed_as, subject_of
 
 INDEX = "index"
 OTHER_SAMPLES = "the training samples have changed since it was built"
@@ -127,7 +127,7 @@ def build_index(
         ConfigError: The method cannot be answered from an index.
         JobError: Another build of the same index is going, or no worker can be started.
     """
-    settings = influence or preset()
+    settings = computed_as(study, influence or preset())
     _check_method(settings)
     task = Task(INDEX, subject_of(study), IndexRequest(_of_gradients(settings), index or IndexSettings()))
     builds = _builds(study, settings)
@@ -179,7 +179,7 @@ def _of_gradients(settings: GradientSettings) -> GradientSettings:
 
 def _folder(study: StudyRecord, settings: GradientSettings) -> Path:
     """Where the index for some settings lies: methods do not push each other out."""
-    return study.index_folder / settings.gradient_key
+    return study.index_folder / computed_as(study, settings).gradient_key
 
 
 def _folders(study: StudyRecord) -> Iterator[Path]:
@@ -211,6 +211,6 @@ def _corpus(samples: Path, _written_at: int) -> str:
 
 def _builds(study: StudyRecord, settings: GradientSettings) -> list[Run[Any]]:
     """Lists the runs that wrote the index for some settings, newest first."""
-    wanted = to_dict(_of_gradients(settings))
+    wanted = to_dict(_of_gradients(computed_as(study, settings)))
     runs = list_runs(study.workspace, RunFilter(study=study.name, act=INDEX))
     return [run for run in runs if run.order.request.get("influence") == wanted]

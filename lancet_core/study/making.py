@@ -67,9 +67,10 @@ def complete(workspace: Workspace, name: str) -> StudyRecord:
         write_json(folder / TEMPLATE_FITS, [to_dict(fit) for fit in result.templates])
         (folder / READ).unlink(missing_ok=True)
         harmful, helpful = (result.scorers.get(score, "") for score in (HARMFUL, HELPFUL))
-        study = store.add_study(
-            workspace, NewStudy(name, subject.model, result.template, harmful, helpful, counts=counts)
+        new = NewStudy(
+            name, subject.model, result.template, harmful, helpful, subject.dtype, subject.device, counts
         )
+        study = store.add_study(workspace, new)
         add_queries(study, making.queries, making.origin)
         run.refreshed().delete()
     return study

@@ -229,7 +229,7 @@ class Study(StudyRecord):
 
         Args:
             on_status: Called whenever the run that measures the samples was looked at.
-            **values: Fields of `changes.Changes`: `template`, `harmful_scorer`, `helpful_scorer`, `scores`, `prompts` …; `none` takes
+            **values: Fields of `changes.Changes`: `template`, `harmful_scorer`, `helpful_scorer`, `scores`, `prompts`, `dtype` …; `none` takes
                 a scorer or the prompts away.
 
         Raises:
@@ -313,7 +313,7 @@ def create_study(
         workspace: Where it will lie; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
         on_status: Called whenever the run that measures the samples was looked at.
         **materials: Fields of `creation.Materials`: `model` (a folder, a hub id, or a loaded model and tokenizer), `train` (a file,
-            a DataFrame or a Dataset), and further `base` (of an adapter), `harmful_scorer`, `helpful_scorer`, `scores`, `template`, `prompts`, `queries`, `format`.
+            a DataFrame or a Dataset), and further `base` (of an adapter), `dtype`, `device`, `harmful_scorer`, `helpful_scorer`, `scores`, `template`, `prompts`, `queries`, `format`.
 
     Raises:
         StoreError: The name is taken or no name.

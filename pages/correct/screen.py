@@ -164,7 +164,7 @@ def _show_facts(ready: Preflight) -> None:
     memory.metric(
         "Memory, estimated",
         size(ready.memory_bytes),
-        help="Weights, gradients and optimizer; activations come on top.",
+        help="The whole process at its height: weights, gradients, optimizer, activations and logits.",
     )
     st.caption(plain(ready.changes))
 

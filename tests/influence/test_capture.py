@@ -18,9 +18,11 @@ from lancet_core.influence.capture import (
 from lancet_core.influence.factors import FactorSums, pool_reduce
 from lancet_core.influence.gradients import modular_gradient
 from lancet_core.models.encoding import pack
+from lancet_core.models.loading import load_language_model
 from lancet_core.models.units import find_head, find_linears, find_sublayers, select_units
+from lancet_core.models.untracked import list_untracked
 from tests.references.influence import linear_gradients, modular_gradients, modules_of
-from tests.tiny_models import ARCHITECTURES, LAYERS, wrap_in_lora
+from tests.tiny_models import ARCHITECTURES, LAYERS, save_adapter, wrap_in_lora
 
 # Transformers computes their softmax in float32 even in float64, and a left-padded row without any key gives NaN there.
 FLOAT32_SOFTMAX = {"gemma2", "gptj", "bloom"}
@@ -98,6 +100,24 @@ def test_an_adapter_leaves_the_head_as_it_is(tiny_model):
     assert find_head(wrap_in_lora(copy.deepcopy(tiny_model("llama").model))) == []
     config = peft.LoraConfig(r=2, target_modules=["lm_head"], task_type="CAUSAL_LM")
     assert find_head(peft.get_peft_model(copy.deepcopy(tiny_model("llama").model), config)) == []
+
+
+def test_a_head_that_an_adapter_trained_is_a_unit_and_embeddings_are_named(
+    tiny_model_folder, tmp_path, texts_of, padded
+):
+    save_adapter(tiny_model_folder(), tmp_path, modules_to_save=["lm_head", "embed_tokens"])
+    lm = load_language_model(str(tmp_path), device="cpu", dtype="float64")
+    texts = texts_of(lm)
+    batch, head = padded(texts), find_head(lm.model)
+    with frozen(lm.model):
+        (found,) = unit_gradients(lm.model, head, batch)
+    for row, index in enumerate(batch.indices):
+        (expected,) = linear_gradients(lm.model, [head[0].reader], texts[index])
+        agree(modular_gradient(found.a, found.delta)[row], expected, "llama")
+    parts = list_untracked(lm.model, [*find_sublayers(lm.model), *head])
+    assert [part.name for part in parts if part.trained] == [
+        "base_model.model.model.embed_tokens.modules_to_save"
+    ]
 
 
 @pytest.mark.parametrize("architecture", ["llama", "opt", "falcon", "mixtral"])

@@ -11,6 +11,8 @@ from lancet_core.errors import ModelError
 from lancet_core.models.adapters import keep_adapter
 from lancet_core.models.fingerprints import fingerprint_model
 from lancet_core.models.loading import load_language_model, without_adapter
+from lancet_core.models.units import find_sublayers
+from lancet_core.models.untracked import list_untracked
 from tests.tiny_models import save_adapter, save_tiny_model
 
 TOKENS = torch.arange(9)[None]
@@ -140,3 +142,29 @@ def test_a_base_is_for_adapters_alone(base, tmp_path):
     with pytest.raises(ModelError, match="--base FOLDER"):
         keep_adapter(tmp_path / "adapter", "./nowhere", tmp_path / "kept")
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"target_modules": ["q_proj", "lm_head"]}, ["lm_head.lora_A", "lm_head.lora_B"]),
+        ({"trainable_token_indices": [3, 5]}, ["model.embed_tokens.token_adapter"]),
+        ({"modules_to_save": ["norm"]}, ["layernorm", "layernorm", "model.norm.modules_to_save"]),
+        ({}, []),
+    ],
+    ids=["adapted head", "trained tokens", "trained norms", "plain"],
+)
+def test_what_an_adapter_trained_and_no_unit_covers_is_told(base, tmp_path, options, expected):
+    save_adapter(base, tmp_path / "adapter", **options)
+    lm = load_language_model(str(tmp_path / "adapter"), device="cpu")
+    parts = list_untracked(lm.model, find_sublayers(lm.model))
+    trained = sorted(part.name for part in parts if part.trained)
+    assert len(trained) == len(expected)
+    assert all(part in name for part, name in zip(sorted(expected), trained, strict=True))
+    covered = {
+        id(each) for unit in find_sublayers(lm.model) for part in unit.covers for each in part.parameters()
+    }
+    whole = sum(each.numel() for each in lm.model.parameters())
+    replaced = sum(each.numel() for name, each in lm.model.named_parameters() if "original_module" in name)
+    tracked = sum(each.numel() for each in lm.model.parameters() if id(each) in covered) / (whole - replaced)
+    assert sum(part.share for part in parts) + tracked == pytest.approx(1.0)

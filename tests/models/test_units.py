@@ -7,13 +7,12 @@ import transformers
 from lancet_core.errors import ConfigError, ModelError
 from lancet_core.models.units import (
     Unit,
-    Untracked,
     find_head,
     find_linears,
     find_sublayers,
-    list_untracked,
     select_units,
 )
+from lancet_core.models.untracked import Untracked, list_untracked
 from tests.references.influence import modules_of
 from tests.tiny_models import (
     ARCHITECTURES,

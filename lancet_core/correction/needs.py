@@ -1,0 +1,27 @@
+"""Memory that a correction takes, reckoned before the model is loaded. Torch-free."""
+
+from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.models.needs import BYTES_OF, ModelSize, Need, loading_need, pass_need
+
+WAYS_OUT = (
+    "train an adapter (--adapter lora), take --dtype bfloat16, or smaller --pair-batch and --retain-batch"
+)
+TOKENS_OF_A_SAMPLE = 64
+# Beside the weights: the weights as they were, gradients, and the two moments of AdamW.
+_COPIES = {"none": 4, "lora": 0}
+
+
+def correction_need(
+    size: ModelSize, settings: CorrectionSettings, *, tokens: int = TOKENS_OF_A_SAMPLE
+) -> Need:
+    """What a correction takes at its height: every text of a step is held until the step ends.
+
+    Args:
+        size: The model.
+        settings: Precision, adapter, and samples of a step.
+        tokens: Tokens of a sample.
+    """
+    rows = 2 * settings.pair_batch + settings.retain_batch
+    copies = Need({"training": _COPIES[settings.adapter] * size.parameters * BYTES_OF[settings.dtype]})
+    step = pass_need(size, settings.dtype, tokens=rows * tokens, counted=rows * tokens)
+    return loading_need(size, settings.dtype) + step + copies
