@@ -177,6 +177,7 @@ def _validation(
     if not path.is_file():
         return None, "the last step, as there are no validation prompts"
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
+    scorers.write_cards(path.parents[1])
     measures = [name for name in VALIDATED if getattr(scorers, name) is not None]
     if not measures:
         return None, "the last step, as there is no scorer for the validation prompts"

@@ -12,6 +12,7 @@ import pandas as pd
 
 from lancet_core.data.samples import Query, read_prompts
 from lancet_core.errors import DataError, StoreError
+from lancet_core.evaluation.scorer_cards import scorer_folder
 from lancet_core.files import read_json_or_none, replacing, write_json, write_json_lines
 from lancet_core.store.queries import read_queries
 from lancet_core.store.renaming import rename_study
@@ -120,7 +121,9 @@ def _described(study: StudyRecord) -> dict[str, Any]:
     """What the study is made of, with the names of its folders and not where they lie."""
     made = read_json_or_none(study.folder / MAKING)
     given = dict(made.get("materials", {})) if isinstance(made, dict) else {}
-    scorers = {name: Path(getattr(study, name)).name for name in ("harmful_scorer", "helpful_scorer")}
+    scorers = {
+        name: Path(scorer_folder(getattr(study, name))).name for name in ("harmful_scorer", "helpful_scorer")
+    }
     read = {name: given[name] for name in ("format", "columns", "turns", "too_long") if name in given}
     return {"name": study.name, "model": Path(study.model).name, "template": study.template, **scorers, **read,
             "counts": study.counts}  # fmt: skip
