@@ -12,7 +12,7 @@ from lancet_core.acts.heat import Heat, HeatRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.config import from_dict
 from lancet_core.data.samples import Query
-from lancet_core.errors import DataError, JobError, StoreError
+from lancet_core.errors import ConfigError, DataError, JobError, StoreError
 from lancet_core.influence.methods import ALL, INDEX
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings, RecallSettings
@@ -189,9 +189,15 @@ def heat(study: StudyRecord, run: Run[Attribution], query_id: str, sample_id: st
         sample_id: A sample that was scored.
 
     Raises:
+        ConfigError: The scores come from no gradients, or were imported.
         StoreError: The query was not attributed in this run.
         JobError: The run is not done, or no worker can be started.
     """
+    if not run.result.takes_gradients:
+        raise ConfigError(
+            f"the scores of run {run.id} ({run.result.method}) come from no gradient of ours, so they spread over no tokens; attribute "
+            "the query with one of lancet's methods by gradients"
+        )
     order = run.order
     members = next((group.members for group in run.result.queries if group.query_id == query_id), ())
     queries = [query for query in (Query(**each) for each in order.request["queries"]) if query.id in members]

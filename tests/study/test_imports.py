@@ -81,6 +81,12 @@ def test_a_matrix_in_the_order_of_the_study_becomes_a_finished_run(study, tmp_pa
     assert study.import_attribution(save(tmp_path / "mine.npy", VALUES * 2)).id != run.id
 
 
+def test_imported_scores_spread_over_no_tokens(study, ids, tmp_path):
+    run = study.import_attribution(save(tmp_path / "mine.npy", VALUES))
+    with pytest.raises(ConfigError, match="come from no gradient of ours"):
+        study.heat(run, study.queries()["id"][0], ids[0])
+
+
 def test_the_transpose_and_the_rows_of_the_training_file_are_recognised(study, tmp_path):
     wide = np.full((2, FILE_ROWS), np.nan)
     wide[:, [row - 1 for row in KEPT_ROWS]] = VALUES
