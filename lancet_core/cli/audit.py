@@ -9,7 +9,7 @@ import typer
 from lancet_core.acts.attribute import Attribution
 from lancet_core.cli.options import settings_from, with_settings, with_workspace
 from lancet_core.cli.output import print_line, print_note, print_table
-from lancet_core.errors import DataError
+from lancet_core.errors import DataError, NumericalError
 from lancet_core.evaluation.settings import MetricSettings
 from lancet_core.files import write_table
 from lancet_core.runs.run import Run, open_run
@@ -32,14 +32,19 @@ def audit(
 ) -> Iterator[Any]:
     """Tells how well an attribution ranks unsafe samples, beside chance and beside the harmful scorer alone."""
     run = open_run(study.workspace, run_id, "attribute") if run_id else _newest(study)
-    report = run.result.audit(query or None, settings_from(MetricSettings, values))
     retrieval = run.result.retrieval(query or None)
+    about = {"run": run.id, "method": run.result.method, "recall": run.result.recall, "date_lm": retrieval}
+    try:
+        report = run.result.audit(query or None, settings_from(MetricSettings, values))
+    except NumericalError:
+        if not retrieval.queries:
+            raise
+        yield about  # no labels, but categories that say which samples belong to a query
+        print_line(retrieval.words)
+        return
     if out is not None:
         write_table(out.expanduser(), report.curve)
-    yield {
-        "run": run.id,
-        "method": run.result.method,
-        "recall": run.result.recall,
+    yield about | {
         "average_precision": report.mean,
         "chance": report.chance,
         "scorer": report.scorer,
@@ -47,7 +52,6 @@ def audit(
         "resampled": report.resampled,
         "unlabelled": report.unlabelled,
         "undefined": report.undefined,
-        "date_lm": retrieval,
         "per_query": report.per_query,
         "curve": report.curve,
     }

@@ -224,3 +224,19 @@ def test_the_shell_imports_and_says_how_to_go_on(study, ids, tmp_path, monkeypat
     assert run(arguments) == 0
     assert "lancet pairs propose s --attribution" in capfd.readouterr().err
     assert run(["attribution", "import", "s", str(tmp_path / "nowhere.npy")]) == 2
+
+
+def test_facts_are_audited_without_labels(study, ids, tmp_path, monkeypatch, capfd):
+    from lancet_core.cli.main import run
+
+    monkeypatch.setenv("LANCET_WORKSPACE", str(tmp_path / "workspace"))
+    facts = [["paris"], [], ["rome"], [], []]
+    samples = study.samples().assign(is_safe=pd.Series([None] * SAMPLES, dtype="boolean"), categories=facts)
+    samples.to_parquet(study.samples_file)
+    queries = [Query("Where?", "Paris.", category="paris"), Query("And?", "Rome.", category="rome")]
+    study.import_attribution(save(tmp_path / "facts.npy", VALUES), queries=queries)
+    assert run(["audit", "s", "--json"]) == 0
+    told = json.loads(capfd.readouterr().out)["date_lm"]
+    assert (told["relevant"], told["queries"], told["recall_at_50"], told["mrr"]) == ("category", 2, 1.0, 1.0)
+    assert run(["audit", "s"]) == 0
+    assert "MRR 1.000" in capfd.readouterr().out
