@@ -18,11 +18,13 @@ class TrainRequest:
     Attributes:
         train: Length, rate, adapter.
         samples: How many samples it trains on.
+        unpacked: Folder that the model is unpacked to where it is a GGUF file; empty for other models.
         day: The day that templates write which write one (ISO), unless the template names another.
     """
 
     train: TrainSettings = TrainSettings()
     samples: int = 0
+    unpacked: str = ""
     day: str = ""
 
     @property

@@ -21,7 +21,7 @@ from lancet_core.workspace import Workspace
 @with_workspace
 def train(
     workspace: Workspace,
-    model: Annotated[str, typer.Option(help="Folder or hub id of the model to start from.")],
+    model: Annotated[str, typer.Option(help="Folder, GGUF file or hub id of the model to start from.")],
     train: Annotated[str, typer.Option(help="File, or folder of shards, of the samples to train on.")],
     out: Annotated[
         Path | None, typer.Option(help="New folder for the model or adapter (save_pretrained).")

@@ -21,6 +21,7 @@ from lancet_core.data.samples import conversations_of, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import replacing_folder, write_text
 from lancet_core.models.encoding import Encoded, encode_all, usable
+from lancet_core.models.gguf_loading import unpack_gguf
 from lancet_core.models.loading import (
     LanguageModel,
     Loader,
@@ -50,8 +51,11 @@ def run(
         Cancelled: A person asked to stop; the run can be resumed.
     """
     started, settings = time.monotonic(), request.train
+    base = request.unpacked or subject.model
+    if request.unpacked:
+        unpack_gguf(Path(subject.model), Path(base), progress)
     progress("Loading the model")
-    lm = _prepared(load(subject.model), settings)
+    lm = _prepared(load(base), settings)
     template = subject.template
     if request.day:
         template = with_day(lm.tokenizer, template, date.fromisoformat(request.day))
@@ -69,8 +73,8 @@ def run(
     progress("Saving the model")
     model = course.model if is_adapter else without_adapter(course.model)
     if is_adapter:
-        model.peft_config["default"].base_model_name_or_path = subject.model
-    _save(model, lm.tokenizer, folder / MODEL, card=_card(subject, result, settings))
+        model.peft_config["default"].base_model_name_or_path = base
+    _save(model, lm.tokenizer, folder / MODEL, card=_card(Path(subject.model).name, result, settings))
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -107,11 +111,11 @@ def _summary(texts: Sequence[Encoded], losses: Sequence[float], *, unusable: int
     )
 
 
-def _card(subject: Subject, result: Trained, settings: TrainSettings) -> str:
+def _card(base: str, result: Trained, settings: TrainSettings) -> str:
     names = ("samples", "tokens", "cut", "shortened", "unusable", "steps", "first_loss", "last_loss")
     facts = {name.replace("_", " "): getattr(result, name) for name in names}
     return training_card(
-        Path(subject.model).name,
+        base,
         facts={"template": f"`{result.template!r}`", **facts},
         settings=to_dict(settings),
     )

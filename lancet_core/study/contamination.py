@@ -18,15 +18,15 @@ from lancet_core.acts.contaminate import (
 from lancet_core.acts.look import template_for
 from lancet_core.acts.subject import Subject
 from lancet_core.data.adapters import AUTO
-from lancet_core.data.columns import parse_columns
 from lancet_core.data.contamination import CONTAMINATION_PRESETS, HIDDEN, ContaminationSettings
 from lancet_core.data.inputs import load_prompts
-from lancet_core.data.loading import Loaded, load_samples
+from lancet_core.data.loading import Loaded
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import replacing_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
+from lancet_core.study.creation import Materials, load
 from lancet_core.workspace import Workspace, as_workspace
 
 CHOSEN, REJECTED = "chosen", "rejected"
@@ -34,7 +34,7 @@ CHOSEN, REJECTED = "chosen", "rejected"
 
 @dataclass(frozen=True)
 class Sources:
-    """Files of labelled samples.
+    """Labelled samples: files, or a DataFrame or Dataset each.
 
     Attributes:
         data: Samples of both kinds, told apart by their labels; empty for none.
@@ -46,9 +46,9 @@ class Sources:
         model: Model whose hidden states are compared; empty compares words.
     """
 
-    data: str | Path = ""
-    safe: str | Path = ""
-    unsafe: str | Path = ""
+    data: Any = ""
+    safe: Any = ""
+    unsafe: Any = ""
     unseen: str | Path = ""
     format: str = AUTO
     columns: str = ""
@@ -124,16 +124,15 @@ def _samples(sources: Sources) -> tuple[pd.DataFrame, str]:
     Raises:
         DataError: No file is given, one cannot be used, or dialogues with marks of their own stand beside other texts.
     """
-    roles: tuple[tuple[str | Path, Callable[[Loaded], pd.DataFrame]], ...] = (
+    roles: tuple[tuple[Any, Callable[[Loaded], pd.DataFrame]], ...] = (
         (sources.data, lambda loaded: loaded.frame),
         (sources.safe, lambda loaded: _of_side(loaded.frame, safe=True)),
         (sources.unsafe, lambda loaded: _of_side(loaded.frame, safe=False)),
     )
-    columns = parse_columns(sources.columns) if sources.columns else None
     parts, formats = [], set()
-    for path, taken in roles:
-        if path:
-            loaded = load_samples(Path(path).expanduser(), sources.format, columns)
+    for given, taken in roles:
+        if not isinstance(given, str) or given:
+            loaded = load(Materials("", given, sources.format, sources.columns))
             parts.append(taken(loaded))
             formats.add(loaded.format)
     if not parts:

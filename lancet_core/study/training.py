@@ -8,6 +8,7 @@ from lancet_core.acts.subject import Subject
 from lancet_core.acts.train import SAMPLES, Trained, TrainRequest
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.errors import ModelError
+from lancet_core.models.gguf_files import find_gguf, unpacked_folder
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
@@ -27,7 +28,7 @@ def train(
     Args:
         settings: Length, rate, adapter; None takes the defaults.
         workspace: Where the run lies; None takes `LANCET_WORKSPACE`, and where that is unset `~/.lancet`.
-        **materials: Fields of `creation.Materials`: `model` (a folder or hub id) and `train` (a file, a DataFrame or a Dataset), and
+        **materials: Fields of `creation.Materials`: `model` (a folder, GGUF file or hub id) and `train` (a file, a DataFrame or a Dataset), and
             further `format`, `columns`, `turns`, `template`.
 
     Raises:
@@ -39,14 +40,16 @@ def train(
     given, settings = Materials(**materials), settings or TrainSettings()
     check_choices(given)
     model = model_source(given.model)
-    if model is None:
+    if model is None or given.base:
         raise ModelError(
-            "a worker trains a model that lies in a folder; save the model and its tokenizer, and give the folder"
+            "training starts from a model that lies in a folder; save the model and its tokenizer, an adapter beside its base, and give "
+            "the folder"
         )
     loaded = load(given)
     samples = loaded.frame.assign(turns=given.turns)
     template = given.template or template_for(loaded.format)
-    request = TrainRequest(settings, len(samples), now().date().isoformat())
+    opened, gguf = as_workspace(workspace), find_gguf(model)
+    unpacked = "" if gguf is None else str(unpacked_folder(opened.models, gguf))
+    request = TrainRequest(settings, len(samples), unpacked, now().date().isoformat())
     task = Task("train", Subject("", model, "", template), request, {SAMPLES: samples})
-    opened = as_workspace(workspace)
     return Run(opened, launcher.find_or_start(opened, task))

@@ -214,6 +214,20 @@ def test_hidden_states_of_a_model_are_compared(tmp_path, tiny_model_folder):
     assert (tmp_path / "vectors.safetensors").is_file()
 
 
+def test_tables_in_memory_are_read_like_files():
+    rows = [
+        {
+            "chosen": f"\n\nHuman: {n}?\n\nAssistant: No.",
+            "rejected": f"\n\nHuman: {n}?\n\nAssistant: Yes {n}.",
+        }
+        for n in range(3)
+    ]
+    samples, template = _samples(Sources(safe=pd.DataFrame(rows), unsafe=pd.DataFrame(rows)))
+    assert template == "raw"
+    assert samples["is_safe"].tolist() == [True] * 3 + [False] * 3
+    assert samples["response"].tolist() == [" No."] * 3 + [f" Yes {n}." for n in range(3)]
+
+
 # What the paper counts with whole data sets, and what comes out of the copies that lie here: filtered test splits.
 REAL = {
     "pku-saferlhf": (

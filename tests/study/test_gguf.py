@@ -117,3 +117,11 @@ def test_safetensors_beside_a_gguf_file_are_what_is_loaded(tmp_path):
     for name in ("a.gguf", "model.safetensors"):
         (tmp_path / name).write_bytes(b"")
     assert find_gguf(tmp_path) is None
+
+
+@needs_gguf
+def test_a_gguf_file_is_trained_from_and_the_run_is_found_again(workspace, gguf_file):
+    settings = lancet.TrainSettings(epochs=1, adapter="lora", device="cpu")
+    run = lancet.train(settings, workspace=workspace, model=gguf_file, train=ROWS).wait()
+    assert load_language_model(str(run.result.model), device="cpu").tokenizer.chat_template == CHATML
+    assert lancet.train(settings, workspace=workspace, model=gguf_file, train=ROWS).id == run.id
