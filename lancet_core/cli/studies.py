@@ -16,6 +16,7 @@ from lancet_core.data.conversations import LAST
 from lancet_core.data.samples import read_prompts
 from lancet_core.errors import ConfigError
 from lancet_core.evaluation.scorer_cards import scorer_card, scorer_folder
+from lancet_core.models.fingerprints import ignored_weights
 from lancet_core.models.gguf_files import unpacking_facts
 from lancet_core.models.settings import DEVICES, DTYPES
 from lancet_core.study.changes import scorer_means
@@ -136,6 +137,11 @@ def create(
             prompts=prompts,
         )
     yield from print_study(study)
+    ignored = ignored_weights(study.model)
+    if ignored:
+        print_note(
+            f"weight files that are not read, since safetensors stand beside them: {', '.join(ignored)}"
+        )
     unpacked = unpacking_facts(study.model)
     if unpacked:
         print_note(

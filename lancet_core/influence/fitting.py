@@ -136,7 +136,8 @@ def fit_factors(
             f"the curvature cannot be estimated: of all {len(texts)} samples activations or gradients are not finite; compute in "
             "float32"
         )
-    factors = {unit: decompose(total, unit) for unit, total in sums.items()}
+    # Each sum goes when its factors are there: of a large model both together are several gigabytes.
+    factors = {unit: decompose(sums.pop(unit), unit) for unit in list(sums)}
     if settings.curvature.eigenvalues != CORRECTED:
         return factors
     whole = [text for place, text in enumerate(texts) if place not in broken]

@@ -146,7 +146,7 @@ def query_gradients(
                 gradients = modular_gradient(*curvature[captured.unit].rotate(read, delta))
                 for index, gradient in zip(batch.indices, gradients, strict=True):
                     rows[captured.unit][index] = gradient
-    stacked = {unit: torch.stack(gradients) for unit, gradients in rows.items()}
+    stacked = {unit: torch.stack(rows.pop(unit)) for unit in list(rows)}
     _require_finite(network, encoded, stacked)
     return stacked
 
@@ -159,8 +159,10 @@ def mean_by_group(gradients: Mapping[str, Tensor], groups: Sequence[Sequence[int
         groups: Query indices of each group.
 
     Returns:
-        Gradients of the groups.
+        Gradients of the groups; the same tensors where each query is a group.
     """
+    if all(list(members) == [number] for number, members in enumerate(groups)):
+        return dict(gradients)
     return {
         unit: torch.stack([values[list(members)].mean(dim=0) for members in groups])
         for unit, values in gradients.items()

@@ -12,6 +12,7 @@ from lancet_core.files import check_regular, read_json
 
 CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 BASE = "base_model_name_or_path"
+_WHOLE_WEIGHTS = "model.safetensors"
 _ADAPTER_WEIGHTS = "adapter_model*.safetensors"
 _OTHER_CONFIGS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
 _BLOCK = 1 << 20
@@ -50,9 +51,10 @@ def resolve_model(folder_or_id: str | Path) -> Path:
 
 
 def check_model_folder(folder: str | Path) -> None:
-    """Checks that a folder holds a model that may be loaded: a config and whole safetensors files, no pickled weights.
+    """Checks that a folder holds a model that may be loaded: a config and whole safetensors files, not quantised.
 
-    An adapter (PEFT) has a config of its own and names the model it belongs to, which is checked as well.
+    An adapter (PEFT) has a config of its own and names the model it belongs to, which is checked as well. Pickled weights beside
+    safetensors are never read; `ignored_weights` names them.
 
     Raises:
         ModelError: Something is missing, broken or refused.
@@ -67,18 +69,17 @@ def check_model_folder(folder: str | Path) -> None:
             _check_readable(file)
     base = adapter_base(path)
     if base is None:
-        read_config(path, CONFIG)
+        _check_not_quantised(path)
     else:
         check_model_folder(base)
     for name in _OTHER_CONFIGS:
         if (path / name).exists():
             read_config(path, name)
-    weights = sorted(path.glob("*.safetensors"))
-    pickled = sorted({file.name for pattern in _PICKLED_WEIGHTS for file in path.glob(pattern)})
-    if pickled:
+    weights, pickled = weight_files(path), _pickled(path)
+    if pickled and not weights:
         raise ModelError(
             f"the model folder {folder} holds pickled weights ({', '.join(pickled)}), which can run code when loaded; "
-            "only safetensors are accepted: convert them with save_pretrained and remove the pickled files"
+            "only safetensors are accepted: convert them with save_pretrained"
         )
     if not weights:
         raise ModelError(
@@ -134,6 +135,29 @@ def adapter_base(folder: Path) -> Path | None:
     return base
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """Lists the safetensors files that are loaded of a folder: an adapter's, the whole model's, or the shards that its index names.
+
+    Others may lie beside them, as those of the model's maker in a layout of its own. Where nothing tells, all are.
+    """
+    if is_adapter(folder):
+        return sorted(folder.glob(_ADAPTER_WEIGHTS)) or sorted(folder.glob("*.safetensors"))
+    whole = folder / _WHOLE_WEIGHTS
+    if whole.is_file():
+        return [whole]
+    return _indexed_shards(folder) or sorted(folder.glob("*.safetensors"))
+
+
+def ignored_weights(folder: str | Path) -> list[str]:
+    """Names weight files of a folder that are not read: pickled ones beside safetensors, and safetensors that belong to no index."""
+    path = Path(folder)
+    if not path.is_dir():
+        return []
+    read = {file.name for file in weight_files(path)}
+    others = {file.name for file in path.glob("*.safetensors")} - read
+    return sorted(others | set(_pickled(path)))
+
+
 def count_parameters(folder: str | Path) -> int:
     """Counts the parameters that lie in a model folder, and those of the model that an adapter belongs to.
 
@@ -142,11 +166,7 @@ def count_parameters(folder: str | Path) -> int:
     """
     path = Path(folder)
     base = adapter_base(path)
-    count = sum(
-        math.prod(shape)
-        for file in sorted(path.glob("*.safetensors"))
-        for shape in weight_shapes(file).values()
-    )
+    count = sum(math.prod(shape) for file in weight_files(path) for shape in weight_shapes(file).values())
     return count + (count_parameters(base) if base is not None else 0)
 
 
@@ -209,12 +229,37 @@ def fingerprint_model(folder: str | Path) -> str:
         own = {name: value for name, value in read_config(path, ADAPTER_CONFIG).items() if name != BASE}
         digest.update(json.dumps(own, sort_keys=True).encode())
     names = {CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+    names |= {file.name for file in weight_files(path)}
     for file in sorted(path.iterdir()):
-        if file.name in names or file.suffix in {".safetensors", ".model"}:
+        if file.name in names or file.suffix == ".model":
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
             for block in file_blocks(file):
                 digest.update(block)
     return digest.hexdigest()[:16]
+
+
+def _check_not_quantised(folder: Path) -> None:
+    """Refuses weights in few bits: no gradient passes through them.
+
+    Raises:
+        ModelError: The config says that they are.
+    """
+    found = read_config(folder, CONFIG).get("quantization_config")
+    if not found:
+        return
+    facts = found if isinstance(found, dict) else {}
+    bits = next((f"{size}-bit" for size in (4, 8) if facts.get(f"load_in_{size}bit")), "")
+    kind = " ".join(
+        filter(None, (str(facts.get("quant_method") or ""), bits or str(facts.get("bits") or "")))
+    )
+    raise ModelError(
+        f"the weights in {folder} are quantised ({kind or 'quantization_config'}), and no gradient passes through them; give the model "
+        "that they were made from, of an adapter with --base, or save them with dequantize() and save_pretrained where they run"
+    )
+
+
+def _pickled(folder: Path) -> list[str]:
+    return sorted({file.name for pattern in _PICKLED_WEIGHTS for file in folder.glob(pattern)})
 
 
 def _check_readable(file: Path) -> None:

@@ -1,5 +1,6 @@
 """Loading causal language models and their tokenizers."""
 
+import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,12 +11,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from lancet_core.errors import ModelError
 from lancet_core.models.adapters import check_adapter
 from lancet_core.models.fingerprints import (
     ADAPTER_CONFIG,
+    CONFIG,
     adapter_base,
     check_model_folder,
     count_parameters,
@@ -34,6 +37,8 @@ _LARGEST_SHARE_MISSING = 0.75
 # Where PEFT keeps a model, and what it puts around modules that are trained whole.
 _INSIDE = "base_model.model."
 _WRAPPERS = ("modules_to_save", "original_module")
+_CAUSAL = re.compile(r"(ForCausalLM|LMHeadModel|LMHead)$")
+_CAUSAL_NAMES = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
 _LOADING_ERRORS = (
     OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RuntimeError, ImportError, SafetensorError,
 )  # fmt: skip
@@ -85,6 +90,7 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     base = adapter_base(folder)
     if base is not None:
         check_adapter(folder)
+    _check_causal(base or folder)
     model = load_pretrained(
         AutoModelForCausalLM,
         base or folder,
@@ -104,6 +110,21 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
         context_length(model.config, tokenizer),
         fingerprint_model(folder),
     )
+
+
+def _check_causal(folder: Path) -> None:
+    """Refuses what its config says is no causal language model, before its weights are told to lack a head.
+
+    Raises:
+        ModelError: It is a classifier, reward model, encoder, or a model of texts and other things.
+    """
+    named = read_config(folder, CONFIG).get("architectures")
+    architectures = [str(name) for name in named] if isinstance(named, list) else []
+    if architectures and not any(_CAUSAL.search(name) or name in _CAUSAL_NAMES for name in architectures):
+        raise ModelError(
+            f"{folder} holds a {' and '.join(architectures)}, which is no causal language model; give one whose config.json names a "
+            "…ForCausalLM, as LlamaForCausalLM"
+        )
 
 
 def load_speech(folder_or_id: str) -> LanguageModel:

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from lancet_core.errors import ConfigError
-from lancet_core.models.fingerprints import CONFIG, adapter_base, read_config, weight_shapes
+from lancet_core.models.fingerprints import CONFIG, adapter_base, read_config, weight_files, weight_shapes
 
 BYTES_OF = {"float32": 4, "bfloat16": 2, "float64": 8}
 # Python with torch, transformers and the tables of a study: measured at 0.5 to 0.6 GB.
@@ -132,7 +132,7 @@ def require(what: str, need: Need, free: int, ways_out: str) -> None:
 @lru_cache(maxsize=16)
 def _read_size(folder: Path, _stamp: tuple[Any, ...]) -> ModelSize | None:
     base = adapter_base(folder)
-    own = [shape for file in folder.glob("*.safetensors") for shape in weight_shapes(file).values()]
+    own = [shape for file in weight_files(folder) for shape in weight_shapes(file).values()]
     if base is not None:
         below = model_size(base)
         if below is None:

@@ -8,7 +8,13 @@ import pytest
 import torch
 
 from lancet_core.errors import ModelError
-from lancet_core.models.fingerprints import check_model_folder, fingerprint_model, resolve_model
+from lancet_core.models.fingerprints import (
+    check_model_folder,
+    count_parameters,
+    fingerprint_model,
+    ignored_weights,
+    resolve_model,
+)
 from lancet_core.models.loading import load_language_model, without_adapter
 from tests.tiny_models import CONTEXT, save_tiny_model, wrap_in_lora
 
@@ -40,8 +46,13 @@ def only_pickle(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
 
 
-def pickle_too(folder):
-    (folder / "pytorch_model-00001-of-00002.bin").write_bytes(b"\x80")
+def quantised(folder):
+    change_config(folder, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+
+
+def change_config(folder, **values):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **values}), encoding="utf-8")
 
 
 def no_config(folder):
@@ -71,12 +82,12 @@ def missing_shard(folder):
     [
         (remove_weights, "no \\*.safetensors"),
         (only_pickle, "pickled weights \\(pytorch_model.bin\\)"),
-        (pickle_too, "pickled weights"),
         (no_config, "no config.json"),
         (broken_config, "broken JSON"),
         (cut_short, "weight file .* is broken"),
         (no_safetensors_at_all, "weight file .* is broken"),
         (missing_shard, "is missing"),
+        (quantised, r"quantised \(bitsandbytes 4-bit\).* with --base"),
     ],
 )
 def test_a_bad_folder_is_refused(folder, damage, message):
@@ -84,6 +95,56 @@ def test_a_bad_folder_is_refused(folder, damage, message):
     with pytest.raises(ModelError, match=message):
         check_model_folder(folder)
     with pytest.raises(ModelError, match=message):
+        load_language_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{"quant_method": "gptq", "bits": 4}, {"quant_method": "awq", "bits": 4}, {"quant_method": "fp8"}],
+)
+def test_quantised_weights_are_refused_in_one_sentence(folder, found):
+    change_config(folder, quantization_config=found)
+    with pytest.raises(ModelError, match=f"quantised \\({found['quant_method']}") as refused:
+        load_language_model(str(folder))
+    assert "\n" not in str(refused.value)
+
+
+def test_pickles_and_weights_of_no_index_beside_safetensors_are_passed_over_and_named(folder):
+    expected = load_language_model(str(folder), device="cpu")
+    for name in ("pytorch_model-00001-of-00002.bin", "consolidated.safetensors"):
+        (folder / name).write_bytes(b"\x80")
+    lm = load_language_model(str(folder), device="cpu")
+    assert lm.fingerprint == expected.fingerprint
+    assert ignored_weights(folder) == ["consolidated.safetensors", "pytorch_model-00001-of-00002.bin"]
+    assert ignored_weights("organisation/name") == []
+
+
+def test_shards_are_those_that_the_index_names(folder):
+    whole = load_language_model(str(folder), device="cpu")
+    whole.model.save_pretrained(folder, max_shard_size="20KB")
+    (folder / "model.safetensors").unlink(missing_ok=True)
+    shutil.copyfile(next(folder.glob("model-*.safetensors")), folder / "left-over.safetensors")
+    lm = load_language_model(str(folder), device="cpu")
+    assert count_parameters(folder) == sum(each.numel() for each in lm.model.parameters())
+    torch.testing.assert_close(lm.model.state_dict(), whole.model.state_dict())
+    assert ignored_weights(folder) == ["left-over.safetensors"]
+    min(folder.glob("model-*.safetensors")).unlink()
+    with pytest.raises(ModelError, match=r"the weight file .*model-00001-of-\d+.safetensors is missing"):
+        load_language_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "LlamaForSequenceClassification",
+        "BertForMaskedLM",
+        "T5ForConditionalGeneration",
+        "LlavaForConditionalGeneration",
+    ],
+)
+def test_what_is_no_causal_language_model_is_refused_by_its_name(folder, architecture):
+    change_config(folder, architectures=[architecture])
+    with pytest.raises(ModelError, match=f"holds a {architecture}, which is no causal language model"):
         load_language_model(str(folder))
 
 
