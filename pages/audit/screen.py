@@ -16,10 +16,12 @@ from lancet_core.runs.run import Run
 from lancet_core.store.queries import get_query
 from lancet_core.study import attributions, review
 from lancet_core.study.imports import imported_attributions
+from lancet_core.study.recipes import audit_recipe
 from lancet_core.study.study import Study
 from pages.audit.thresholds import cut_after
 from pages.shared import figure, frame, runs, tables
 from pages.shared.candidates import CHOSEN, cost_of_a_pass
+from pages.shared.copying import draw_copy
 from pages.shared.methods import method_line, method_name, pick_methods
 from pages.shared.numbers import between, influence, percent, score
 from pages.shared.ranking import draw_worth, report_of
@@ -150,7 +152,9 @@ def draw_audit(study: Study, target: Target) -> None:
         draw_next(study, target, ranked[main], count=min(20, len(ranked[main])))
         return
     reports = {method: report_of(run, run.id, target.query_id) for method, run in target.finished.items()}
-    draw_worth(target.finished[main], target.query_id)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        draw_worth(target.finished[main], target.query_id)
+        draw_copy(lambda: audit_recipe(list(target.finished.values()), target.query_id), key="audit")
     left, right = st.columns([5, 4], gap="large")
     with left:
         draw_curve(reports, describe_origin(target.finished[main].result))

@@ -9,8 +9,10 @@ from lancet_core.acts.attribute import Attribution
 from lancet_core.data.samples import Query
 from lancet_core.influence.presets import preset
 from lancet_core.runs.run import Run, open_run
+from lancet_core.study.recipes import recipe_of
 from lancet_core.study.study import Study
 from pages.shared import figure, runs, state
+from pages.shared.copying import draw_copy
 from pages.shared.numbers import between, percent, score
 from pages.shared.ranking import draw_both_ends, draw_opened, draw_worth
 
@@ -40,6 +42,7 @@ def draw_group_ranking(study: Study, members: "pd.DataFrame", *, batch: Ranking)
     )
     if runs.watch(run, title="Attributing the group over all training samples").state != "done":
         return
+    draw_copy(lambda: recipe_of(run), key="batch")
     rows = run.result.read(group)
     draw_worth(run, group)
     draw_both_ends(rows, length=LIST_LENGTH, key="clusters-batch", parameter=SAMPLE)

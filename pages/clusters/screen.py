@@ -13,11 +13,13 @@ from lancet_core.runs.run import Run, open_run
 from lancet_core.store.queries import read_queries
 from lancet_core.study import review
 from lancet_core.study.attributions import attribute_clusters, latest_clustering, read_clusters
+from lancet_core.study.recipes import recipe_of
 from lancet_core.study.study import Study
 from pages.clusters.cluster_map import Drag, cluster_map, cluster_name
 from pages.clusters.group_ranking import SINGLE, draw_group_ranking, query_of
 from pages.shared import figure, frame, runs, state, tables
 from pages.shared.candidates import cost_of_a_pass
+from pages.shared.copying import draw_copy
 from pages.shared.numbers import three
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def show(study: Study) -> None:
     elif runs.watch(clustering).state == "done":
         with facts:
             show_facts(clustering.result)
+            draw_copy(lambda: recipe_of(clustering), key="clusters")
         show_clusters(study, clustering)
 
 

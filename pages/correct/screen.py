@@ -16,8 +16,10 @@ from lancet_core.study.corrections import (
     reviewed_source,
 )
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Scope
+from lancet_core.study.recipes import correction_recipe, recipe_of
 from pages.correct.settings_form import label, settings_form
 from pages.shared import frame, state
+from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_curves
 from pages.shared.numbers import lasting, size
 from pages.shared.plain_text import plain
@@ -66,6 +68,8 @@ def show_preflight(here: state.Here) -> None:
         st.rerun()
     if ready.blocked:
         _link("review", "Go to Review", ":material/fact_check:")
+    else:
+        draw_copy(lambda: correction_recipe(here.study, settings, scope), key="correct")
     show_earlier(here, current="")
 
 
@@ -83,6 +87,7 @@ def show_run(here: state.Here, run: Run[Correction]) -> None:
     if status.is_final:
         details()
     _show_settings(run)
+    draw_copy(lambda: recipe_of(run), key="correction")
     _show_way_on(here, run, done=done, over=status.is_final)
     show_earlier(here, current=run.id)
 

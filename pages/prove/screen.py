@@ -10,6 +10,7 @@ from lancet_core.runs.run import Run
 from lancet_core.store.queries import get_query
 from lancet_core.study.corrections import list_corrections
 from lancet_core.study.proofs import export_model, known_categories, list_comparisons, regressions
+from lancet_core.study.recipes import recipe_of
 from lancet_core.study.study import Study
 from pages.prove.both_models import draw_both_models
 from pages.prove.changes import draw_changes
@@ -17,6 +18,7 @@ from pages.prove.headline import draw_headline
 from pages.prove.measures import place
 from pages.prove.verdict import draw_verdict
 from pages.shared import frame, state, tables
+from pages.shared.copying import draw_copy
 from pages.shared.diff import diff_sides, unmarked
 from pages.shared.numbers import score, three
 from pages.shared.plain_text import plain
@@ -54,6 +56,7 @@ def show(here: state.Here) -> None:
     if here.case_id and chosen.record.case_id != here.case_id:
         show_whose_proof(here, correction, chosen)
     if watch(chosen, title="Both models answer the same prompts").state == "done":
+        draw_copy(lambda: recipe_of(chosen), key="prove")
         show_comparison(here, chosen.result, correction=correction)
 
 

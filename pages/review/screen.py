@@ -6,6 +6,7 @@ import streamlit as st
 
 from lancet_core.study.corrections import correct, reviewed_source
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Counts, Scope, counts
+from lancet_core.study.recipes import review_recipe
 from pages.review import deciding, keys
 from pages.review.actions import draw_actions, draw_undo
 from pages.review.bulk_approval import ENOUGH_DECISIONS, draw_bulk_approval
@@ -15,6 +16,7 @@ from pages.review.pair_exports import draw_export
 from pages.review.sample_texts import read_samples
 from pages.review.similar import draw_similar
 from pages.shared import frame, state
+from pages.shared.copying import draw_copy
 from pages.shared.plain_text import plain
 from pages.shared.screens import SCREENS
 from pages.shared.shortcuts import EVERYWHERE, KEYS, hinted
@@ -227,6 +229,7 @@ def draw_next(here: state.Here, *, approved: int) -> None:
             query_params=state.carried(),
         )
         draw_export(here.study, approved=approved)
+        draw_copy(lambda: review_recipe(here.study, here.case_id), key="review")
 
 
 @st.dialog("Start the correction?")

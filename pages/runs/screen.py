@@ -13,9 +13,11 @@ from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.run_status import Status
 from lancet_core.store.runs import queries_of
 from lancet_core.study.imports import method_of
+from lancet_core.study.recipes import recipe_of
 from lancet_core.workspace import open_workspace
 from pages.runs.run_comparison import differing_settings, results_side_by_side
 from pages.shared import frame, state, tables
+from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_curves
 from pages.shared.methods import method_name
 from pages.shared.numbers import lasting
@@ -180,7 +182,9 @@ def show_details(run: Run[Any]) -> None:
         st.code(
             run.log(LOG_LINES) or "Nothing was written.", language=None, wrap_lines=True, height=LOG_PIXELS
         )
-    _show_deletion(run)
+    with st.container(horizontal=True):
+        draw_copy(lambda: recipe_of(run), key="run")
+        _show_deletion(run)
 
 
 def result_of(run: Run[Any]) -> dict[str, Any]:

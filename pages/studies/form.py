@@ -5,16 +5,20 @@ from pathlib import Path
 import streamlit as st
 
 from lancet_core.acts.prepare import CUT, REJECT
+from lancet_core.config import Setting, describe
 from lancet_core.data.adapters import AUTO, FORMATS
 from lancet_core.data.columns import CATEGORY, LABEL, TEXTS, ColumnMap, write_columns
 from lancet_core.data.conversations import ALL, LAST
 from lancet_core.data.loading import UnderstoodRow
+from lancet_core.evaluation.scorer_cards import ScorerDeclaration, resolve_scorer, scorer_card
+from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG
 from lancet_core.models.templates import has_chat_template, template_names
 from lancet_core.study.creation import Materials
 from lancet_core.study.study import list_studies
 from lancet_core.study.uploads import keep_upload
 from lancet_core.workspace import Workspace
 from pages.shared import frame
+from pages.shared.plain_text import plain
 from pages.studies.preview import draw_preview, read_first_rows
 
 HERE, UPLOAD = "A file on this machine", "Upload"
@@ -56,6 +60,7 @@ def ask(workspace: Workspace) -> tuple[str, Materials]:
             help="Letters, digits, '-', '_' and '.'.",
         )
         model = ask_model(workspace)
+        base = ask_base(model)
     with right:
         train = ask_training_data(workspace)
     rows: list[UnderstoodRow] = []
@@ -66,20 +71,14 @@ def ask(workspace: Workspace) -> tuple[str, Materials]:
             rows = read_first_rows(train, format, columns)
             draw_preview(rows)
     turns, too_long, template = ask_encoding(model)
-    harmful, helpful, queries, prompts = ask_files()
-    return name or "", Materials(
-        model=model,
-        train=train,
-        format=format,
-        columns=columns,
-        turns=turns,
-        too_long=too_long,
-        template=template,
-        harmful_scorer=harmful,
-        helpful_scorer=helpful,
-        queries=queries,
-        prompts=prompts,
-    )
+    reading = {
+        "format": format,
+        "columns": columns,
+        "turns": turns,
+        "too_long": too_long,
+        "template": template,
+    }
+    return name or "", Materials(model=model, train=train, base=base, **reading, **ask_files())
 
 
 def ask_model(workspace: Workspace) -> str:
@@ -207,24 +206,68 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
     return str(counted), str(long), str(text if chosen == OWN else chosen)
 
 
-def ask_files() -> tuple[str, str, str, str]:
-    """Draws the fields for scorers, queries and prompts, all of which may stay empty."""
+def ask_base(model: str) -> str:
+    """Draws the field for an adapter's base, where the model is an adapter; returns it, empty where it is what the adapter says."""
+    folder = Path(model).expanduser() if model else None
+    if folder is None or not (folder / ADAPTER_CONFIG).is_file() or (folder / CONFIG).is_file():
+        return ""
+    base = st.text_input(
+        "The adapter's base",
+        key="s_base",
+        bind="query-params",
+        placeholder="as the adapter says",
+        help="Folder or hub id of the model that the adapter belongs to, where that is not what it says.",
+    )
+    return (base or "").strip()
+
+
+def ask_files() -> dict[str, str]:
+    """Draws the fields for scorers, queries and prompts, all of which may stay empty; returns them by the names of `Materials`."""
     with st.expander("Scorers, bad answers and prompts", icon=":material/rule:"):
-        first, second = st.columns(2), st.columns(2)
+        values: dict[str, str] = {}
+        for cell, column in zip(st.columns(2, gap="large"), ("harmful", "helpful"), strict=True):
+            with cell:
+                values |= _ask_scorer(column)
         fields = (
-            (first[0], "Harmful scorer", "s_harmful", "Folder of a classifier with scorer.json"),
-            (first[1], "Helpful scorer", "s_helpful", "Folder of a classifier with scorer.json"),
-            (second[0], "Known bad answers (queries)", "s_queries", "File with prompt and response"),
-            (
-                second[1],
-                "Prompts that prove a correction",
-                "s_prompts",
-                "File with prompt, and split, kind, category",
-            ),
+            ("queries", "Known bad answers (queries)", "File with prompt and response"),
+            ("prompts", "Prompts that prove a correction", "File with prompt, and split, kind, category"),
         )
-        values = [
-            cell.text_input(label, key=key, bind="query-params", placeholder=placeholder)
-            for cell, label, key, placeholder in fields
-        ]
-    harmful, helpful, queries, prompts = ((value or "").strip() for value in values)
-    return harmful, helpful, queries, prompts
+        for cell, (name, label, placeholder) in zip(st.columns(2, gap="large"), fields, strict=True):
+            typed = cell.text_input(label, key=f"s_{name}", bind="query-params", placeholder=placeholder)
+            values[name] = (typed or "").strip()
+    return values
+
+
+def _ask_scorer(column: str) -> dict[str, str]:
+    """Draws the field for one scorer, and what may be said of it where it is of no known family."""
+    folder = st.text_input(
+        f"{column.capitalize()} scorer",
+        key=f"s_{column}",
+        bind="query-params",
+        placeholder="Folder or hub id",
+        help="Published scorers are known by themselves, others by their scorer.json, or by what is said of them below.",
+    )
+    folder = (folder or "").strip()
+    if not folder:
+        return {f"{column}_scorer": ""}
+    with st.popover("What its output means", icon=":material/tune:", key=f"s-{column}-as"):
+        declared = ",".join(
+            filter(None, (_ask_declared(each, column) for each in describe(ScorerDeclaration)))
+        )
+    if Path(folder).expanduser().is_dir():  # one on the hub is looked at when the study is made
+        with frame.problem_shown():
+            st.caption(plain(scorer_card(resolve_scorer(folder, declared, column=column)).summary))
+    return {f"{column}_scorer": folder, f"{column}_scorer_as": declared}
+
+
+def _ask_declared(each: Setting, column: str) -> str:
+    """Draws one field of a scorer's declaration; returns it as `--harmful-scorer-as` takes it, empty where nothing is said."""
+    label, key = each.name.replace("_", " ").capitalize(), f"s-{column}-{each.name}"
+    if each.choices:
+        value = st.selectbox(
+            label, each.choices, index=None, placeholder="as it says itself", key=key, help=each.help
+        )
+    else:
+        value = st.text_input(label, key=key, help=each.help, placeholder="as it says itself")
+    text = str(value or "").strip().replace("\n", "\\n")
+    return f"{each.name}={text}" if text else ""

@@ -8,8 +8,10 @@ from lancet_core.runs.run import Run
 from lancet_core.study import creation, making
 from lancet_core.study.creation import Materials
 from lancet_core.study.looking import find_look, look_at
+from lancet_core.study.recipes import creation_recipe
 from lancet_core.workspace import Workspace
 from pages.shared import frame, runs, state
+from pages.shared.copying import draw_copy
 from pages.shared.numbers import percent
 from pages.studies import counts
 from pages.studies.form import ask
@@ -26,6 +28,7 @@ def show_making(workspace: Workspace) -> None:
         frame.next_step("Open the study", disabled=True, why="It is being made.")
         return
     name, materials = ask(workspace)
+    draw_copy(lambda: creation_recipe(workspace, name or "my-study", materials), key="creation")
     look = _find(workspace, materials)
     if look is not None:
         status = runs.watch(look, title="Reading all rows and counting their tokens")

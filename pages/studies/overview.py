@@ -11,8 +11,10 @@ from lancet_core.influence.presets import preset
 from lancet_core.study.creation import Materials
 from lancet_core.study.looking import find_look, look_at
 from lancet_core.study.making import list_making
+from lancet_core.study.recipes import study_recipe
 from lancet_core.study.study import Study, list_studies
 from pages.shared import candidates, frame, reading, runs, state, tables
+from pages.shared.copying import draw_copy
 from pages.shared.diff import unmarked
 from pages.shared.numbers import percent
 from pages.studies import counts
@@ -30,6 +32,7 @@ def show_study(study: Study) -> None:
             state.write(NEW, "1")
             st.rerun()
         draw_keeping(study)
+        draw_copy(lambda: study_recipe(study), key="study")
     draw_made_of(study)
     samples = study.samples()
     draw_counts(study, samples)

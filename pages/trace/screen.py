@@ -14,8 +14,10 @@ from lancet_core.store.queries import get_query
 from lancet_core.study import cases, review
 from lancet_core.study.attributions import find_attribution
 from lancet_core.study.imports import imported_attributions
+from lancet_core.study.recipes import recipe_of
 from lancet_core.study.study import Study
 from pages.shared import candidates, figure, frame, reading, runs
+from pages.shared.copying import draw_copy
 from pages.shared.methods import pick_method
 from pages.shared.numbers import score
 from pages.shared.ranking import both_ends, draw_both_ends, draw_opened, draw_worth, picked_samples
@@ -97,7 +99,9 @@ def draw_causes(study: Study, run: Run[Attribution], case_id: str, *, length: in
     """Draws the two ranked lists, the distribution of the scores, and the drawer of the sample that is open."""
     result = run.result
     rows = result.read(case_id)
-    candidates.describe_search(result, study)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        candidates.describe_search(result, study)
+        draw_copy(lambda: recipe_of(run), key="trace")
     draw_worth(run, case_id)
     draw_both_ends(rows, length=length, key=LIST, parameter="t_sample", pickable=True)
     draw_distribution(rows, *both_ends(rows, length))
