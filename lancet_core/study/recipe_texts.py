@@ -58,7 +58,7 @@ def written(workspace: Workspace, step: Step, study: str) -> Recipe:
     if step.queries:
         rows = "\n".join(json.dumps(query_row(query)) for query in step.queries)
         command = f"cat > {QUERIES_FILE} <<'ROWS'\n{rows}\nROWS\n{command}"
-    arguments = list(step.arguments)
+    arguments = [argument for argument in step.arguments if argument]
     if not study:
         arguments += [f"workspace={value!r}" for value in place_of(workspace).values()]
     call = _call(step.call, arguments)

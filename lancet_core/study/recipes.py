@@ -149,8 +149,10 @@ def _listed(queries: Sequence[Query]) -> str:
 
 
 def _settings(name: str, settings: Any, usual: Any) -> str:
-    """A settings dataclass as Python source, with what differs."""
+    """A settings dataclass as Python source, with what differs; empty where nothing does."""
     changed = differences(settings, usual)
+    if not changed:
+        return ""
     places = {each.name: each.path[-1] for each in describe(type(settings))}
     return f"{name}({', '.join(f'{places[key]}={value!r}' for key, value in changed.items())})"
 
@@ -212,9 +214,7 @@ def _indexing(study: StudyRecord, request: IndexRequest, _run: Run[Any]) -> Step
     usual: InfluenceSettings = PRESETS[request.influence.method]
     options, source = _influence(request.influence, usual.of_gradients)
     options |= differences(request.index, IndexSettings())
-    arguments = [source]
-    if request.index != IndexSettings():
-        arguments.append(_settings("lancet.IndexSettings", request.index, IndexSettings()))
+    arguments = [source, _settings("lancet.IndexSettings", request.index, IndexSettings())]
     return Step(("index", "build", study.name), options, "study.build_index", arguments, "run.result.outcome")
 
 

@@ -21,20 +21,14 @@ def draw_copy(make: Callable[[], Recipe | None], *, key: str) -> None:
     @st.fragment
     @frame.guarded
     def menu() -> None:
-        opened = st.popover(
-            "Copy as",
-            icon=":material/terminal:",
-            key=f"copy-{key}",
-            on_change="rerun",
-            help="As command, or as Python.",
-        )
+        opened = st.popover("Copy as", icon=":material/terminal:", key=f"copy-{key}", on_change="rerun")
         if not opened.open:
             return
         recipe = make()
         with opened:
             if recipe is None:
                 st.markdown(
-                    "This was made of objects in memory, or by another version; no command asks for the same."
+                    "No command asks for the same: it came with the demo, was made of objects in memory, or by another version."
                 )
                 return
             for title, text, language in (
