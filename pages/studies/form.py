@@ -123,8 +123,10 @@ def ask_training_data(workspace: Workspace) -> str:
 
 def ask_reading(train: str) -> tuple[str, str]:
     """Draws how the rows are read: the format, and columns that are called otherwise; returns both as `--format` and `--map` take them."""
-    found = list(dict.fromkeys(name for row in read_first_rows(train, AUTO, "") for name in row.columns))
-    with st.expander("Format and columns", icon=":material/view_column:"):
+    rows = read_first_rows(train, AUTO, "")
+    found = list(dict.fromkeys(name for row in rows for name in row.columns))
+    unknown = bool(rows) and all(row.problem for row in rows)
+    with st.expander("Format and columns", icon=":material/view_column:", expanded=unknown):
         format = st.selectbox(
             "Format of the rows",
             [AUTO, *FORMATS],
