@@ -51,7 +51,7 @@ class Step:
     imports: Sequence[str] = field(default_factory=tuple)
 
 
-def written(workspace: Workspace, step: Step, study: str) -> Recipe:
+def written(workspace: Workspace, step: Step, name: str) -> Recipe:
     """Writes an act in both languages."""
     queries = {"queries": QUERIES_FILE} if step.queries else {}
     command = command_of(step.words, dict(step.options) | queries | place_of(workspace))
@@ -59,11 +59,11 @@ def written(workspace: Workspace, step: Step, study: str) -> Recipe:
         rows = "\n".join(json.dumps(query_row(query)) for query in step.queries)
         command = f"cat > {QUERIES_FILE} <<'ROWS'\n{rows}\nROWS\n{command}"
     arguments = [argument for argument in step.arguments if argument]
-    if not study:
+    if not name:
         arguments += [f"workspace={value!r}" for value in place_of(workspace).values()]
     call = _call(step.call, arguments)
-    result = [f"run = {call}.wait()"] if study else [f"study = {call}"]
-    lines = opening(workspace, study)
+    result = [f"run = {call}.wait()"] if name else [f"study = {call}"]
+    lines = opening(workspace, name)
     return Recipe(command, "\n".join([lines[0], *step.imports, *lines[1:], *result, f"print({step.shown})"]))
 
 
@@ -109,10 +109,10 @@ def place_of(workspace: Workspace) -> dict[str, Any]:
     return {} if workspace.folder == usual else {"workspace": str(workspace.folder)}
 
 
-def opening(workspace: Workspace, study: str) -> list[str]:
+def opening(workspace: Workspace, name: str) -> list[str]:
     """The first lines of a script, which open a study where there is one."""
     lines = ["import lancet_core as lancet", ""]
-    if study:
+    if name:
         named = "".join(f", workspace={value!r}" for value in place_of(workspace).values())
-        lines.append(f"study = lancet.open_study({study!r}{named})")
+        lines.append(f"study = lancet.open_study({name!r}{named})")
     return lines
