@@ -58,8 +58,10 @@ def import_scores(
     batch: Annotated[
         bool, typer.Option(help="The scores are of the queries of each group (without groups: all) as one.")
     ] = False,
-    tool: Annotated[str, typer.Option(help="Who made them; unset: what the file tells, else its name.")] = "",
-    experiment: Annotated[str, typer.Option(help="Which scores of a TRAK folder with several.")] = "",
+    tool: Annotated[
+        str, typer.Option(help="Who made them; unset: as the scores tell, else their name.")
+    ] = "",
+    experiment: Annotated[str, typer.Option(help="Which scores of a TRAK save_dir with several.")] = "",
 ) -> Iterator[Any]:
     """Enters scores of another tool as a finished attribution: audited, reviewed and corrected from like our own."""
     run = study.import_attribution(

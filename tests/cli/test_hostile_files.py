@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,6 +23,7 @@ from tests.written_rows import plain_rows, query_rows, write_lines
 
 CREATE = ("study", "create", "new", "--model", "{model}", "--train", "{train}")
 # Each option and argument that names something to read, and the command line around it; `{given}` is what is thrown.
+IMPORT = ("attribution", "import", "mine", "{scores}", "--queries", "{queries}")
 READ = {
     ("study create", "model"): ("study", "create", "new", "--train", "{train}", "--model", "{given}"),
     ("study create", "train"): ("study", "create", "new", "--model", "{model}", "--train", "{given}"),
@@ -36,6 +38,11 @@ READ = {
     ("study set", "scores"): ("study", "set", "mine", "--scores", "{given}"),
     ("generate", "model"): ("generate", "mine", "--prompt", "Why?", "--model", "{given}"),
     ("attribute", "queries"): ("attribute", "mine", "--queries", "{given}"),
+    ("attribution import", "source"): ("attribution", "import", "mine", "{given}", "--queries", "{queries}"),
+    ("attribution import", "queries"): ("attribution", "import", "mine", "{scores}", "--queries", "{given}"),
+    ("attribution import", "query_ids"): (*IMPORT, "--query-ids", "{given}"),
+    ("attribution import", "sample_ids"): (*IMPORT, "--sample-ids", "{given}"),
+    ("pairs decide", "source"): ("pairs", "decide", "--from", "{given}", "--reviewer", "me"),
     ("cluster", "queries"): ("cluster", "mine", "--queries", "{given}"),
     ("correct", "pairs"): ("correct", "mine", "--pairs", "{given}"),
     ("correct", "queries"): ("correct", "mine", "--pairs", "{pairs}", "--queries", "{given}"),
@@ -119,7 +126,9 @@ def place(tmp_path_factory, tiny_model_folder):
         "train": write_lines(folder / "train.jsonl", plain_rows(8)),
         "queries": write_lines(folder / "queries.jsonl", query_rows(2)),
         "pairs": write_lines(folder / "pairs.jsonl", [sides]),
+        "scores": folder / "scores.npy",
     }
+    np.save(good["scores"], np.arange(16.0).reshape(2, 8))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LANCET_WORKSPACE", str(folder / "workspace"))
         call = ("study", "create", "mine", "--model", str(good["model"]), "--train", str(good["train"]))
