@@ -18,6 +18,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,13 @@ def _matrix(values: Any, name: str) -> NDArray[np.float64]:
 def _load_npy(path: Path) -> Any:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        SyntaxError,
+        TokenError,
+    ) as error:  # its header is a text of Python
         raise DataError(
             f"{path} cannot be read as an array of numpy: {error}; write it with numpy.save"
         ) from error
@@ -228,13 +235,15 @@ def _read_bergson(folder: Path) -> ForeignScores:
     try:
         spec: Any = dict(info["dtype"])
         count, rows = int(info["num_scores"]), int(info["num_rows"])
+        if count < 1 or rows < 1:
+            raise DataError(f"{folder} holds {rows} rows of {count} scores; score again")
         halves = "bfloat16" in spec["formats"]
         spec["formats"] = ["<u2" if kind == "bfloat16" else kind for kind in spec["formats"]]
         check_regular(folder / BERGSON_FILES[1])
         records = np.memmap(folder / BERGSON_FILES[1], dtype=np.dtype(spec), mode="r", shape=(rows,))
         missing = sum(int((~records[f"written_{number}"]).sum()) for number in range(count))
         columns = [records[f"score_{number}"] for number in range(count)]
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, OverflowError) as error:
         raise DataError(f"{folder} is no whole score store of bergson ({error}); score again") from error
     if missing:
         raise DataError(
@@ -255,20 +264,33 @@ def _sum_tokens(values: NDArray[np.float64], folder: Path) -> NDArray[np.float64
     Raises:
         DataError: The files do not fit each other.
     """
-    offsets = _load_npy(folder / "offsets.npy").astype(np.int64)
-    lengths = np.diff(offsets)
-    owner = np.repeat(np.arange(len(lengths)), lengths)
-    if len(owner) != len(values):
+    offsets, named = np.asarray(_load_npy(folder / "offsets.npy")), folder / "doc_ids.npy"
+    lengths = np.diff(offsets) if offsets.ndim == 1 and offsets.dtype.kind in "iu" else np.array([-1])
+    if (lengths < 0).any() or lengths.sum() != len(values):
         raise DataError(
-            f"{folder} holds {len(values)} token scores and offsets.npy names {len(owner)}; score again"
+            f"{folder} holds {len(values)} token scores, which offsets.npy does not share out; score again"
         )
-    named = folder / "doc_ids.npy"
+    owner, samples = np.repeat(np.arange(len(lengths)), lengths), len(lengths)
     if named.is_file():
         within = np.arange(len(owner)) - np.repeat(offsets[:-1], lengths)
-        owner = np.asarray(_load_npy(named))[owner, within].astype(np.int64)
-    summed = np.zeros((int(owner.max(initial=-1)) + 1 if named.is_file() else len(lengths), values.shape[1]))
+        owner = _owners(np.asarray(_load_npy(named)), owner, within, folder)
+        samples = int(owner.max(initial=-1)) + 1
+    summed = np.zeros((samples, values.shape[1]))
     np.add.at(summed, owner, values)
     return summed
+
+
+def _owners(ids: Any, chunk: NDArray[np.int64], within: NDArray[np.int64], folder: Path) -> NDArray[np.int64]:
+    """Looks up the sample of each token, by its chunk and its place in it.
+
+    Raises:
+        DataError: Some token has none.
+    """
+    fits = ids.ndim == 2 and ids.dtype.kind in "iu" and ids.shape[0] > chunk.max(initial=-1)
+    owner = ids[chunk, within] if fits and ids.shape[1] > within.max(initial=-1) else np.array([-1])
+    if owner.min(initial=0) < 0 or owner.max(initial=0) > ids.size:
+        raise DataError(f"doc_ids.npy in {folder} does not name a sample for each token score; score again")
+    return np.asarray(owner, dtype=np.int64)
 
 
 def _bergson_sign(folder: Path) -> bool | None:

@@ -139,6 +139,31 @@ def test_token_scores_of_bergson_add_up_to_samples(tmp_path):
     np.testing.assert_array_equal(read_scores(folder).values, [[6, 8], [14, 17]])
 
 
+@pytest.mark.parametrize(
+    ("name", "values", "words"),
+    [
+        ("offsets.npy", [0, 9, 5], "does not share out"),
+        ("offsets.npy", [[0, 2], [3, 5]], "does not share out"),
+        ("doc_ids.npy", [[0]], "does not name a sample"),
+        ("doc_ids.npy", [[0, 1, -1], [0, -5, 2]], "does not name a sample"),
+        ("doc_ids.npy", [[0, 1, 1], [0, 1, 10**12]], "does not name a sample"),
+    ],
+)
+def test_token_scores_that_fit_no_samples_are_refused(tmp_path, name, values, words):
+    folder = write_bergson(tmp_path / "run", np.ones((5, 2)), attribute_tokens=True)
+    np.save(folder / "offsets.npy", np.array([0, 2, 5]))
+    np.save(folder / name, np.array(values))
+    with pytest.raises(DataError, match=words):
+        read_scores(folder)
+
+
+@pytest.mark.parametrize("content", [b"\x93NUMPY\x01\x00v\x00{'descr': (", b"\x93NUMPY\x01\x00\x04\x00{{{{"])
+def test_a_header_that_is_no_header_is_refused(tmp_path, content):
+    (tmp_path / "scores.npy").write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as an array of numpy"):
+        read_scores(tmp_path / "scores.npy")
+
+
 def test_what_bergson_did_not_finish_is_refused_with_a_count(tmp_path):
     folder = write_bergson(tmp_path / "run", VALUES.T, unwritten={1, 3})
     with pytest.raises(DataError, match=r"6 of 12 scores in .* were never written"):

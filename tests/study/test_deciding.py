@@ -177,6 +177,15 @@ def test_the_shell_decides_by_condition_and_says_how_many(study, lancet, lancet_
         assert "not clear what to decide" in err
 
 
+def test_proposing_again_says_what_leaves_the_queue(study, lancet, lancet_json):
+    (run,) = study.runs("attribute")
+    told = lancet_json("pairs", "propose", "s", "--attribution", run.id, "--count", "3")
+    assert (told["pairs"], told["replaced"], told["equal_prompts"]) == (3, PAIRS - 3, 2)
+    _code, out, err = lancet("pairs", "propose", "s", "--attribution", run.id, "--count", "2")
+    assert "2 pairs are up for review; 2 of 2 have equal prompts" in out
+    assert "1 undecided pairs of before are not proposed any more" in err
+
+
 def test_the_list_shows_label_and_score_and_the_export_tells_its_verdicts(study, lancet, lancet_json, place):
     _code, out, _err = lancet("pairs", "list", "s", "--limit", "1")
     assert "▲ +1.000  [harmful 1.00]" in out
