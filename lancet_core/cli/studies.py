@@ -230,7 +230,8 @@ def change(
             device=device,
         )
     yield from print_study(changed)
-    _note_scores(changed)
+    if scores:
+        _note_scores(changed)
 
 
 @commands.command("list")

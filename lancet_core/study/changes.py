@@ -21,7 +21,15 @@ from lancet_core.runs.run import OnStatus, Run
 from lancet_core.store import queries as query_store
 from lancet_core.store.run_status import now
 from lancet_core.store.studies import StudyRecord, check_idle, update_study
-from lancet_core.study.given_scores import GivenScores, ScoreTable, give_scores, load_scores
+from lancet_core.study.given_scores import (
+    COUNTED,
+    GivenScores,
+    ScoreTable,
+    forget_scores,
+    give_scores,
+    kept_scores,
+    load_scores,
+)
 from lancet_core.study.subjects import subject_of
 
 NONE = "none"
@@ -175,8 +183,19 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     write_json(study.templates_file, [to_dict(fit) for fit in result.templates])
     run.refreshed().delete()
     cards = {f"{score}_scorer": card for score, card in result.scorers.items()}
-    facts = {"template": result.template, "counts": study.counts | counts}
+    replaced = _replaced(study, scored)
+    known = {name: count for name, count in study.counts.items() if name not in replaced}
+    facts = {"template": result.template, "counts": known | counts}
     return update_study(study, **values | cards | facts)
+
+
+def _replaced(study: StudyRecord, scored: Sequence[str]) -> tuple[str, ...]:
+    """Forgets scores from a file that scorers have taken the place of; gives the names of their counts."""
+    given = kept_scores(study.folder)
+    if given is None or not set(given.scores) <= set(scored):
+        return ()
+    forget_scores(study.folder)
+    return COUNTED
 
 
 def _scored_anew(study: StudyRecord, given: ScoreTable) -> StudyRecord:

@@ -34,6 +34,7 @@ from lancet_core.files import is_number, read_json, write_json, write_table
 
 KEPT_SCORES, KEPT_CARDS = "given_scores.parquet", "given_scores.json"
 SCORE, TEXTS = "score", ("prompt", "response")
+COUNTED = ("scored", "scores_unmatched", "scores_unusable")
 SAYABLE = ("higher_is", "mapping", "mean", "std", "reference")
 GivenScores = str | Path | pd.DataFrame
 
@@ -72,6 +73,12 @@ def kept_scores(folder: Path) -> ScoreTable | None:
         return None
     facts = read_json(folder / KEPT_CARDS)
     return ScoreTable(pd.read_parquet(folder / KEPT_SCORES), facts["name"], facts["unusable"], {})
+
+
+def forget_scores(folder: Path) -> None:
+    """Removes the scores that a study keeps."""
+    for name in (KEPT_SCORES, KEPT_CARDS):
+        (folder / name).unlink(missing_ok=True)
 
 
 def load_scores(given: GivenScores, declared: Declared = "") -> ScoreTable:
@@ -132,12 +139,8 @@ def give_scores(samples: pd.DataFrame, given: ScoreTable, rows: int) -> tuple[pd
     for score in given.scores:
         before = scored[score] if score in scored else pd.Series(np.nan, index=samples.index)
         scored[score] = matched[score].reindex(samples.index).fillna(before)
-    counts = {
-        "scored": len(matched),
-        "scores_unmatched": int(found.isna().sum()),
-        "scores_unusable": given.unusable,
-    }
-    return scored, counts
+    counts = (len(matched), int(found.isna().sum()), given.unusable)
+    return scored, dict(zip(COUNTED, counts, strict=True))
 
 
 _HOW = (

@@ -18,6 +18,7 @@ from pages.shared.copying import draw_copy
 from pages.shared.diff import unmarked
 from pages.shared.numbers import percent
 from pages.studies import counts
+from pages.studies.harm import draw_harm
 from pages.studies.keeping import draw_keeping
 from pages.studies.making import NEW, draw_under_way
 from pages.studies.samples import draw_samples
@@ -42,6 +43,7 @@ def show_study(study: Study) -> None:
         counts.draw_categories(samples["categories"])
     with right:
         draw_lengths(study, samples)
+        draw_harm(samples)
     draw_rejected(study)
     draw_samples(study, samples)
     st.markdown("#### Gradient index")

@@ -8,6 +8,7 @@ import lancet_core as lancet
 from lancet_core.data.samples import Sample, samples_frame
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.study.given_scores import give_scores, load_scores
+from tests.evaluation.tiny_scorers import save_classifier
 from tests.written_rows import plain_rows, write_lines
 
 SAMPLES = samples_frame(Sample(f"p{row}", f"r{row}", source_row=row) for row in range(1, 6))
@@ -121,3 +122,8 @@ def test_a_study_has_scores_without_a_scorer_and_keeps_them(workspace, tmp_path,
     assert again.samples()["harmful"].equals(samples["harmful"])
     other = again.change(scores=pd.DataFrame({"harmful": [0.5] * 12}))
     assert other.samples()["harmful"].eq(0.5).all()
+    scored = other.change(
+        harmful_scorer=save_classifier(tmp_path / "scorer"), harmful_scorer_as="higher_is=harmful"
+    )
+    assert "scored" not in scored.counts
+    assert not scored.samples()["harmful"].eq(0.5).any()
