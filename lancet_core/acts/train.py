@@ -1,5 +1,6 @@
 """Training: a model fine-tuned on samples, which a study then is made of."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,12 @@ class TrainRequest:
     @property
     def title(self) -> str:
         """What is asked, in words."""
-        return f"{self.samples:,} samples, {self.train.epochs:g} passes"
+        return f"{self.samples:,} samples, {self.steps:,} steps"
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps that it will take where every sample can be used."""
+        return math.ceil(self.train.epochs * math.ceil(self.samples / self.train.batch))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from lancet_core.acts.results import INPUTS
 from lancet_core.acts.subject import Subject
 from lancet_core.acts.train import MODEL, SAMPLES, Trained, TrainRequest
 from lancet_core.config import to_dict
+from lancet_core.correction.needs import TRAINING_WAYS_OUT, training_need
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.correction.supervised import train_model
 from lancet_core.correction.training_card import training_card
@@ -29,6 +30,7 @@ from lancet_core.models.loading import (
     load_language_model,
     without_adapter,
 )
+from lancet_core.models.needs import free_for_this_process, model_size, require
 from lancet_core.models.templates import with_day
 from lancet_core.progress import Progress, silent
 
@@ -45,7 +47,7 @@ def run(
 
     Raises:
         DataError: The samples cannot be read, or none of them can be used.
-        ConfigError: An adapter of an adapter is to be saved apart, or the template is unknown.
+        ConfigError: An adapter of an adapter is to be saved apart, the template is unknown, or the memory is not there.
         ModelError: The model cannot be loaded.
         NumericalError: The loss is not finite; the checkpoints stay.
         Cancelled: A person asked to stop; the run can be resumed.
@@ -54,6 +56,10 @@ def run(
     base = request.unpacked or subject.model
     if request.unpacked:
         unpack_gguf(Path(subject.model), Path(base), progress)
+    size = model_size(base)
+    if size is not None and choose_device(settings.device).type == "cpu":
+        need = training_need(size, settings)
+        require("fine-tuning this model", need, free_for_this_process(), TRAINING_WAYS_OUT)
     progress("Loading the model")
     lm = _prepared(load(base), settings)
     template = subject.template

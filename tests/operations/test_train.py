@@ -195,5 +195,16 @@ def test_what_cannot_be_trained_is_told(order, tiny_model, tmp_path):
         perform(run, bad, tmp_path / "unusable")
 
 
+def test_the_steps_are_known_before(order, uninterrupted):
+    assert order.request.steps == uninterrupted[0].steps == 9
+    assert TrainRequest(TrainSettings(epochs=1.5, batch=4), 10).steps == 5
+
+
+def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(order, tmp_path, monkeypatch):
+    monkeypatch.setattr("lancet_core.operations.train.free_for_this_process", lambda: 10_000_000)
+    with pytest.raises(ConfigError, match=r"fine-tuning this model needs about 0\.6 GB .* --adapter lora"):
+        run(order.subject, order.request, folder=tmp_path)
+
+
 def test_a_step_is_cut_evenly():
     assert [TrainSettings(batch=10, batch_at_once=rows).rows for rows in (1, 3, 4, 7, 20)] == [1, 2, 2, 5, 10]
