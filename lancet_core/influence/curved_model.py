@@ -23,8 +23,8 @@ from lancet_core.influence.settings import ComputeSettings, GradientSettings, Un
 from lancet_core.influence.shards import Shards
 from lancet_core.models.encoding import Encoded, encode_all
 from lancet_core.models.likelihood import full_precision
-from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model
-from lancet_core.models.needs import free_for_this_process, model_size, require
+from lancet_core.models.loading import LanguageModel, Loader, choose_device, load_language_model, require_room
+from lancet_core.models.needs import model_size
 from lancet_core.models.settings import ENCODING
 from lancet_core.models.units import (
     UnitModel,
@@ -224,11 +224,10 @@ def _require_room(source: Source) -> None:
     Raises:
         ConfigError: Model, curvature and one pass exceed the memory that is there.
     """
-    size = model_size(source.model)
-    if size is None or choose_device(source.settings.compute.device).type != "cpu":
-        return
-    need = attribution_need(size, source.settings, queries=1)
-    require(f"{source.settings.method} on this model", need, free_for_this_process(), WAYS_OUT)
+    size, place = model_size(source.model), choose_device(source.settings.compute.device)
+    if size is not None:
+        need = attribution_need(size, source.settings, queries=1)
+        require_room(f"{source.settings.method} on this model", need, place, WAYS_OUT)
 
 
 def _untracked_note(network: UnitModel) -> tuple[str, ...]:

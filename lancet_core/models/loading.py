@@ -27,6 +27,7 @@ from lancet_core.models.fingerprints import (
     resolve_model,
     weight_shapes,
 )
+from lancet_core.models.needs import Need, free_for_this_process, require
 
 CONTEXT_WHERE_UNLIMITED = 2048
 _TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -349,6 +350,16 @@ def choose_device(device: str) -> torch.device:
     if device == "cuda" and not torch.cuda.is_available():
         raise ModelError("device is 'cuda', but PyTorch finds no GPU here; take 'cpu' or 'auto'")
     return torch.device(device)
+
+
+def require_room(what: str, need: Need, place: torch.device, ways_out: str) -> None:
+    """Refuses what does not fit into the memory of a device, before anything is allocated; arguments as of `needs.require`.
+
+    Raises:
+        ConfigError: It does not fit.
+    """
+    free = free_for_this_process() if place.type == "cpu" else int(torch.cuda.mem_get_info(place)[0])
+    require(what, need.on(place.type), free, ways_out)
 
 
 def context_length(config: Any, tokenizer: Any) -> int:

@@ -11,6 +11,7 @@ import psutil
 from lancet_core.errors import ConfigError
 from lancet_core.models.fingerprints import CONFIG, adapter_base, read_config, weight_files, weight_shapes
 
+PROGRAM = "program"
 BYTES_OF = {"float32": 4, "bfloat16": 2, "float64": 8}
 # Python with torch, transformers and the tables of a study: measured at 0.5 to 0.6 GB.
 PROCESS_BYTES = 550_000_000
@@ -56,6 +57,10 @@ class Need:
         """Bytes of all parts."""
         return sum(self.parts.values())
 
+    def on(self, device: str) -> "Need":
+        """What of it lies on a device: the program is on none but the CPU."""
+        return self if device == "cpu" else Need({k: v for k, v in self.parts.items() if k != PROGRAM})
+
     def __add__(self, other: "Need") -> "Need":
         """Both at once."""
         return Need({**self.parts, **other.parts})
@@ -76,7 +81,7 @@ def model_size(model: str | Path) -> ModelSize | None:
 
 def loading_need(size: ModelSize, dtype: str) -> Need:
     """What the program and a loaded model take."""
-    return Need({"program": PROCESS_BYTES, "model": size.parameters * BYTES_OF[dtype]})
+    return Need({PROGRAM: PROCESS_BYTES, "model": size.parameters * BYTES_OF[dtype]})
 
 
 def pass_need(size: ModelSize, dtype: str, *, tokens: int, counted: int) -> Need:

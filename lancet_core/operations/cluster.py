@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lancet_core.acts.cluster import CLUSTERS, Clustering, ClusterRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import Query
-from lancet_core.errors import DataError
+from lancet_core.errors import DataError, NumericalError
 from lancet_core.files import write_table
 from lancet_core.influence.clusters import cluster_vectors, lay_out, top_terms, unit_length
 from lancet_core.influence.recall import build_tfidf
@@ -77,4 +77,11 @@ def _vectors(
     progress("Loading the model")
     lm = load(subject.model)
     encoded = [encode_conversation(lm, query.conversation, subject.template) for query in queries]
-    return unit_length(mean_hidden_states(lm, encoded, progress))
+    states = mean_hidden_states(lm, encoded, progress)
+    broken = np.flatnonzero(~np.isfinite(states).all(axis=1))
+    if broken.size:
+        raise NumericalError(
+            f"query {broken[0] + 1} cannot be clustered: its hidden states are not finite; cluster by words (encoder tfidf), or compute "
+            "in float32"
+        )
+    return unit_length(states)

@@ -31,9 +31,10 @@ from lancet_core.models.loading import (
     Loader,
     choose_device,
     load_language_model,
+    require_room,
     without_adapter,
 )
-from lancet_core.models.needs import free_for_this_process, model_size, require
+from lancet_core.models.needs import model_size
 from lancet_core.models.templates import write_prompt
 from lancet_core.operations.answering import asked_in, load_scorers
 from lancet_core.progress import Progress, silent
@@ -66,8 +67,8 @@ def run(
     progress("Loading the model")
     place = choose_device(settings.device)
     size = model_size(subject.model)
-    if size is not None and place.type == "cpu":
-        require("the correction", correction_need(size, settings), free_for_this_process(), WAYS_OUT)
+    if size is not None:
+        require_room("the correction", correction_need(size, settings), place, WAYS_OUT)
     loaded = load(subject.model)
     lm = dataclasses.replace(loaded, model=without_adapter(loaded.model), device=place)
     lm.model.to(device=place, dtype=getattr(torch, settings.dtype))

@@ -10,8 +10,8 @@ from lancet_core.errors import DataError
 from lancet_core.evaluation.scorer_cards import COLUMNS
 from lancet_core.files import write_table
 from lancet_core.models.gguf_loading import unpack_gguf
-from lancet_core.models.loading import Loader, choose_device, load_language_model
-from lancet_core.models.needs import free_for_this_process, loading_need, model_size, pass_need, require
+from lancet_core.models.loading import Loader, choose_device, load_language_model, require_room
+from lancet_core.models.needs import loading_need, model_size, pass_need
 from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
 from lancet_core.operations.answering import load_scorers
@@ -83,9 +83,7 @@ def _require_room(subject: Subject) -> None:
         ConfigError: It would not.
     """
     size = model_size(subject.model)
-    if size is None or choose_device(subject.device).type != "cpu":
-        return
-    need = loading_need(size, subject.dtype) + pass_need(size, subject.dtype, tokens=PASS, counted=PASS)
-    require(
-        "a study of this model", need, free_for_this_process(), "take --dtype bfloat16, or a smaller model"
-    )
+    if size is not None:
+        need = loading_need(size, subject.dtype) + pass_need(size, subject.dtype, tokens=PASS, counted=PASS)
+        ways_out = "take --dtype bfloat16, or a smaller model"
+        require_room("a study of this model", need, choose_device(subject.device), ways_out)

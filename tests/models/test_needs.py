@@ -14,6 +14,7 @@ from lancet_core.errors import ConfigError
 from lancet_core.influence import curved_model
 from lancet_core.influence.needs import attribution_need
 from lancet_core.influence.presets import preset
+from lancet_core.models import loading
 from lancet_core.models.needs import ModelSize, Need, model_size, require, tokens_of_a_pass
 from lancet_core.operations import attribute
 from tests.performing import Order, perform
@@ -89,7 +90,7 @@ def test_an_attribution_that_would_not_fit_is_refused_before_the_model_is_loaded
     samples_frame([Sample("a?", "b.", is_safe=True)]).to_parquet(tmp_path / "samples.parquet")
     subject = Subject("s", str(tiny_model_folder("llama")), str(tmp_path / "samples.parquet"))
     order = Order(subject, AttributeRequest((QUERY,), preset("linfac", recall="all", device="cpu")))
-    monkeypatch.setattr(curved_model, "free_for_this_process", lambda: 10**6)
+    monkeypatch.setattr(loading, "free_for_this_process", lambda: 10**6)
     monkeypatch.setattr(curved_model, "load_model", None)  # would fail if it were called
     with pytest.raises(ConfigError, match=r"linfac on this model needs about .* --dtype bfloat16"):
         perform(attribute.run, order, tmp_path / "run")
