@@ -43,7 +43,7 @@ TRAINING = TrainSettings(
     merge=True,
     checkpoint_every=20,
 )
-PRICE = "about 10 CPU minutes on two cores, 3 GB of memory and 1.5 GB of disk; a command that is stopped goes on where it was"
+PRICE = "about 12 minutes of one core, 3 GB of memory and 1.5 GB of disk; a command that is stopped goes on where it was"
 MINE = MineSettings(queries=24, per_category=8)
 GENERATION = GenerationSettings(max_new_tokens=48, temperature=0.7)
 Tell = Callable[[str], None]
