@@ -31,8 +31,8 @@ class NewStudy:
         name: Letters, digits, `-`, `_` and `.`, at most 64; also the name of its folder.
         model: Folder or hub id of the causal language model.
         template: How a prompt is formatted (`auto`, `raw` or a text with `{prompt}`).
-        harmful_scorer: Folder of the scorer, empty where there is none.
-        helpful_scorer: Folder of the scorer, empty where there is none.
+        harmful_scorer: Text of the scorer's card, or its folder; empty where there is none.
+        helpful_scorer: Text of the scorer's card, or its folder; empty where there is none.
         dtype: Type of number that the model is loaded with.
         device: Where the model runs: `auto`, `cpu` or `cuda`.
         counts: Numbers of rows read, samples kept, rejected, cut …
