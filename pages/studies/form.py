@@ -233,8 +233,11 @@ def ask_files() -> dict[str, str]:
         fields = (
             ("queries", "Known bad answers (queries)", "File with prompt and response"),
             ("prompts", "Prompts that prove a correction", "File with prompt, and split, kind, category"),
+            ("scores", "Scores made elsewhere", "File with harmful or helpful; id, or prompt and response"),
+            ("scores_as", "What they mean, if not from 0 to 1", "higher_is=harmful,mapping=sigmoid"),
         )
-        for cell, (name, label, placeholder) in zip(st.columns(2, gap="large"), fields, strict=True):
+        cells = (*st.columns(2, gap="large"), *st.columns(2, gap="large"))
+        for cell, (name, label, placeholder) in zip(cells, fields, strict=True):
             typed = cell.text_input(label, key=f"s_{name}", bind="query-params", placeholder=placeholder)
             values[name] = (typed or "").strip()
     return values
