@@ -202,7 +202,7 @@ def test_the_steps_are_known_before(order, uninterrupted):
 
 def test_a_model_that_does_not_fit_is_refused_before_it_is_loaded(order, tmp_path, monkeypatch):
     monkeypatch.setattr("lancet_core.operations.train.free_for_this_process", lambda: 10_000_000)
-    with pytest.raises(ConfigError, match=r"fine-tuning this model needs about 0\.6 GB .* --adapter lora"):
+    with pytest.raises(ConfigError, match=r"fine-tuning this model needs about 0\.6 GB .*--adapter lora"):
         run(order.subject, order.request, folder=tmp_path)
 
 
