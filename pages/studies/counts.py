@@ -19,7 +19,7 @@ SAFE, UNSAFE, UNKNOWN = "Safe", "Unsafe", "No label"
 
 def draw_facts(facts: dict[str, int | str]) -> None:
     """Draws names and numbers side by side."""
-    with st.container(horizontal=True, gap="large", key="s-facts"):
+    with st.container(horizontal=True, gap="medium", key="s-facts"):
         for name, value in facts.items():
             st.metric(name, f"{value:,}" if isinstance(value, int) else value, width="content")
 

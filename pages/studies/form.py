@@ -195,7 +195,7 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
             key="s_template",
             help="How a conversation becomes one text. The model's own chat template, where it has one; else Human and Assistant.",
         )
-        if model and chosen == USUAL:
+        if chosen == USUAL and folder.is_dir():
             own = has_chat_template(folder, "auto")
             template.caption(
                 "The model's chat template" if own else "Human: … Assistant: …, or HH dialogues as they are"

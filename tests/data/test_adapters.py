@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from lancet_core.data.adapters import FORMATS, detect_format, split_dialogue
-from lancet_core.data.columns import parse_columns
+from lancet_core.data.columns import ColumnMap, parse_columns, write_columns
 from lancet_core.data.loading import load_samples
 from lancet_core.errors import ConfigError, DataError
 
@@ -310,3 +310,17 @@ def test_messages_as_hostile_text_reject_their_row(tmp_path, text, words):
 def test_what_other_data_sets_call_type_or_safe_rejects_nothing(tmp_path):
     rows = [{**row, "type": 3, "safe": "perhaps"} for row in plain_rows(2)]
     assert load_samples(write(tmp_path, rows)).rejected == []
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"prompt": "q"},
+        {"prompt": "What, exactly?", "response": 'the "answer"', "label": "is bad"},
+        {"messages": " begins with space", "category": "a=b"},
+    ],
+)
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_mapping_is_written_as_it_is_read(columns, inverted):
+    mapping = ColumnMap(columns, inverted and "label" in columns)
+    assert parse_columns(write_columns(mapping)) == mapping

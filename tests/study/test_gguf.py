@@ -11,6 +11,9 @@ import lancet_core as lancet
 from lancet_core.errors import JobError, ModelError
 from lancet_core.models.gguf_files import find_gguf
 from lancet_core.models.loading import load_language_model
+from lancet_core.study.creation import Materials, begin
+from lancet_core.study.looking import look_at
+from lancet_core.study.making import complete
 from tests.gguf_writing import write_gguf
 from tests.tiny_models import TEXTS
 from tests.written_rows import plain_rows, write_lines
@@ -125,3 +128,14 @@ def test_a_gguf_file_is_trained_from_and_the_run_is_found_again(workspace, gguf_
     run = lancet.train(settings, workspace=workspace, model=gguf_file, train=ROWS).wait()
     assert load_language_model(str(run.result.model), device="cpu").tokenizer.chat_template == CHATML
     assert lancet.train(settings, workspace=workspace, model=gguf_file, train=ROWS).id == run.id
+
+
+@needs_gguf
+def test_data_is_looked_at_with_a_gguf_file_and_the_study_made_of_it_then(workspace, gguf_file, tmp_path):
+    train = write_lines(tmp_path / "train.jsonl", plain_rows(4))
+    materials = Materials(str(gguf_file), str(train))
+    look = look_at(workspace, materials).wait()
+    assert look.result.samples == 4
+    begin(workspace, "mine", materials, look).wait()
+    study = complete(workspace, "mine")
+    assert study.samples()["tokens"].tolist() == look.result.lengths.tolist()
