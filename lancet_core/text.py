@@ -5,6 +5,7 @@ begins with `=` is computed. What a person reads is kept as it is; what acts or 
 """
 
 import json
+import math
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,3 +99,12 @@ def visible_json(document: str) -> str:
 def harmless_cell(value: object) -> object:
     """Puts an apostrophe before a text that a spreadsheet would take for a formula; other values stay."""
     return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def lasting(seconds: float | None) -> str:
+    """Writes a time span in the unit that a person would say."""
+    if seconds is None or math.isnan(seconds):
+        return "–"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -68,6 +68,8 @@ class Prepared(Result):
         units: Sublayers of the model that influence is computed on.
         template: The study's template, with the day where it writes one.
         templates: How likely the samples are under each known template, likeliest first.
+        tokens_per_second: How many tokens a second the model read here.
+        mean_tokens: Mean length of a sample, in tokens, as it is read.
         scorers: Text of each scorer's card by the name of its score, complete with the statistics that these samples gave.
     """
 
@@ -79,6 +81,8 @@ class Prepared(Result):
     units: int = 0
     template: str = ""
     templates: tuple[TemplateFit, ...] = ()
+    tokens_per_second: int = 0
+    mean_tokens: int = 0
     scorers: dict[str, str] = field(default_factory=dict)
 
     @property

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 
+from lancet_core.cli.costs import YesOption, announce
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import (
     MethodOption,
@@ -25,7 +26,8 @@ from lancet_core.errors import DataError
 from lancet_core.files import write_table
 from lancet_core.influence.presets import CLUSTER_PRESETS, USUAL
 from lancet_core.influence.settings import ClusterSettings, InfluenceSettings
-from lancet_core.study.attributions import read_clusters
+from lancet_core.study.attributions import find_attribution, read_clusters
+from lancet_core.study.estimates import estimate_attribution
 from lancet_core.study.study import Study
 
 SHOWN = 5
@@ -51,13 +53,18 @@ def attribute(
         int, typer.Option(min=0, help="Keep this many samples of each sign for each query; 0 keeps all.")
     ] = 0,
     out: Annotated[Path | None, typer.Option(help="Parquet file for the scored samples.")] = None,
+    yes: YesOption = False,
     *,
     values: dict[str, Any],
 ) -> Iterator[Any]:
     """Scores training samples by how much they push the model towards an answer (above 0) or away from it (below 0)."""
     chosen = _read_queries(Query(prompt, response, span=span), queries=queries, batch=batch)
     _check_target(out)
-    run = finish(study.attribute(chosen, influence_from(method, values), batch=batch, top=top))
+    settings = influence_from(method, values)
+    known = find_attribution(study, chosen, settings, batch=batch)
+    if known is None or not known.record.is_done:
+        announce("scoring", estimate_attribution(study, settings, queries=len(chosen)), yes=yes)
+    run = finish(study.attribute(chosen, settings, batch=batch, top=top))
     result = run.result
     table = result.table
     if out is not None:

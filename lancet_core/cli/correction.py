@@ -21,6 +21,7 @@ from lancet_core.runs.run import open_run
 from lancet_core.study import corrections, proofs
 from lancet_core.study.queue import Scope
 from lancet_core.study.study import Study
+from lancet_core.text import lasting
 
 PAIR_PREFIX = "pair-"
 
@@ -56,7 +57,11 @@ def correct(
         raise DataError(f"{out} is there already; give a new folder with --out")
     source = _source(study, pairs=pairs, attribution=attribution, case=case, settings=pair_settings)
     followed = load_queries(queries) if queries else ()
-    print_note(f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain")
+    ahead = corrections.preflight(study, settings)
+    print_note(
+        f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain; {settings.steps} steps, about {lasting(ahead.seconds)}, "
+        f"about {ahead.memory_bytes / 1e9:.1f} GB of memory at most"
+    )
     run = finish(corrections.correct(study, source, settings, queries=followed, case_id=case))
     model = run.result.model if out is None else proofs.export_model(run, out)
     yield {"run": run.id, "model": model, "summary": run.result.facts}

@@ -6,6 +6,7 @@ from typing import Any
 
 import typer
 
+from lancet_core.cli.costs import YesOption, announce
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import (
     GroupedCommand,
@@ -16,9 +17,12 @@ from lancet_core.cli.options import (
     with_workspace,
 )
 from lancet_core.cli.output import print_line, print_note, print_table
+from lancet_core.config import changed
+from lancet_core.influence.methods import ALL
 from lancet_core.influence.presets import USUAL
 from lancet_core.influence.settings import GradientSettings, IndexSettings
 from lancet_core.study import indexes
+from lancet_core.study.estimates import estimate_attribution
 from lancet_core.study.study import Study
 
 commands = typer.Typer(help="Build and show gradient indexes: any query is answered over all samples.")
@@ -27,9 +31,12 @@ commands = typer.Typer(help="Build and show gradient indexes: any query is answe
 @commands.command("build", cls=GroupedCommand)
 @with_settings(GradientSettings, IndexSettings)
 @with_workspace
-def build(study: Study, method: MethodOption = USUAL, *, values: dict[str, Any]) -> Iterator[Any]:
+def build(
+    study: Study, method: MethodOption = USUAL, yes: YesOption = False, *, values: dict[str, Any]
+) -> Iterator[Any]:
     """Keeps a sketch of each training sample's gradient in one resumable pass, so that --recall index finds any sample's influence."""
     settings = influence_from(method, values)
+    announce("indexing", estimate_attribution(study, changed(settings, recall=ALL)), yes=yes)
     run = finish(study.build_index(settings, settings_from(IndexSettings, values)))
     result, index = run.result, indexes.require_index(study, settings)
     yield {"run": run.id, "folder": index.folder, "size": index.size, "summary": result.facts}

@@ -16,7 +16,7 @@ from lancet_core.models.templates import with_day
 from lancet_core.models.units import find_sublayers
 from lancet_core.operations.answering import load_scorers
 from lancet_core.operations.measuring import measure
-from lancet_core.operations.template_fits import template_fits
+from lancet_core.operations.template_fits import template_fits, tokens_per_second
 from lancet_core.progress import Progress, silent
 
 PASS = 512
@@ -54,6 +54,7 @@ def run(
     lengths = {name: measured.loc[usable, name] for name in ("tokens", "counted")}
     kept = samples[usable].assign(**lengths).reset_index(drop=True)
     fits = template_fits(lm, kept, template, progress)
+    rate = tokens_per_second(lm, kept, template)
     context, device = lm.context, str(lm.device)
     del lm
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=device)
@@ -72,6 +73,8 @@ def run(
         units=len(units),
         template=template,
         templates=fits,
+        tokens_per_second=round(rate),
+        mean_tokens=round(float(kept["tokens"].clip(upper=context).mean())),
         scorers=cards,
     )
 

@@ -1,5 +1,7 @@
 """How likely a model finds its training samples under each template that it may have been trained with: a wrong one is a silent error."""
 
+import time
+
 import numpy as np
 import pandas as pd
 
@@ -55,6 +57,15 @@ def template_fits(
         encoded = [text for place in places if isinstance(text := texts[place], Encoded)]
         nats[name] = -np.array(response_log_likelihoods(lm, encoded))
     return _compared(nats, template, tokens)
+
+
+def tokens_per_second(lm: LanguageModel, samples: pd.DataFrame, template: str) -> float:
+    """Measures how many tokens a second the model reads, on the same draw of samples: what long work is judged by."""
+    drawn = conversations_of(samples.sample(min(SAMPLES, len(samples)), random_state=SEED))
+    texts = [text for text in encode_all(lm, drawn, template) if isinstance(text, Encoded)]
+    started = time.perf_counter()
+    response_log_likelihoods(lm, texts)
+    return sum(len(text.input_ids) for text in texts) / (time.perf_counter() - started)
 
 
 def _compared(nats: dict[str, np.ndarray], template: str, tokens: int) -> tuple[TemplateFit, ...]:

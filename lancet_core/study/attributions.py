@@ -227,7 +227,7 @@ def clusters_attribution_task(
 
 def latest_corpus_attribution(study: StudyRecord) -> Run[Attribution] | None:
     """Finds the newest finished attribution of query clusters over the whole corpus by gradients; None where there is none."""
-    for run, result in _finished(study):
+    for run, result in finished_attributions(study):
         request = run.order.request
         whole = request.get("batch") and not request.get("top") and result.recall == ALL
         if whole and result.takes_gradients:
@@ -235,7 +235,7 @@ def latest_corpus_attribution(study: StudyRecord) -> Run[Attribution] | None:
     return None
 
 
-def _finished(study: StudyRecord) -> Iterator[tuple[Run[Attribution], Attribution]]:
+def finished_attributions(study: StudyRecord) -> Iterator[tuple[Run[Attribution], Attribution]]:
     """Lists finished attributions with what they found, newest first; one whose folder is broken is passed over."""
     for run in list_runs(study.workspace, RunFilter(study=study.name, act=ATTRIBUTE)):
         if not run.record.is_done:
@@ -271,34 +271,6 @@ def cluster_of_case(study: StudyRecord, case_id: str) -> CaseCluster | None:
             return CaseCluster(
                 run, groups[case_id], sum(group == groups[case_id] for group in groups.values())
             )
-    return None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a pass over all training samples would take.
-
-    Attributes:
-        samples: How many there are.
-        seconds: How long it would take, judged by an earlier run here; None where there is none to judge by.
-    """
-
-    samples: int
-    seconds: float | None
-
-
-def estimate_whole_corpus(study: StudyRecord) -> Estimate:
-    """Judges what attributing over all training samples would take."""
-    samples = study.counts.get("samples") or len(study.samples())
-    rate = seconds_per_sample(study, at_least=min(50, samples))
-    return Estimate(samples, None if rate is None else rate * samples)
-
-
-def seconds_per_sample(study: StudyRecord, *, at_least: int) -> float | None:
-    """How long a sample took in the newest attribution by gradients of so many samples; None where there is none."""
-    for _, result in _finished(study):
-        if result.candidates >= max(1, at_least) and result.takes_gradients:
-            return result.seconds / result.candidates
     return None
 
 

@@ -178,7 +178,13 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     scored = [score for score in COLUMNS if score in result.scorers or f"{score}_scorer" in values]
     named = [f"{score}{part}" for score in scored for part in ("", "_categories")]
     found = {name: samples["id"].map(measured[name]) for name in (*LENGTHS, *named) if name in measured}
-    counts = {"cut": result.cut, "shortened": result.shortened, "refused": result.rejected}
+    counts = {
+        "cut": result.cut,
+        "shortened": result.shortened,
+        "refused": result.rejected,
+        "tokens_per_second": result.tokens_per_second,
+        "mean_tokens": result.mean_tokens,
+    }
     write_table(study.samples_file, samples.drop(columns=named, errors="ignore").assign(**found))
     write_json(study.templates_file, [to_dict(fit) for fit in result.templates])
     run.refreshed().delete()

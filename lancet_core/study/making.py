@@ -150,6 +150,8 @@ def _write_samples(folder: Path, making: Making, prepared: Prepared) -> dict[str
         "shortened": prepared.shortened,
         "duplicates": making.duplicates,
         "context": prepared.context,
+        "tokens_per_second": prepared.tokens_per_second,
+        "mean_tokens": prepared.mean_tokens,
         "unsafe": int((kept["is_safe"] == False).sum()),  # noqa: E712 - three-valued
         "labelled": int(kept["is_safe"].notna().sum()),
         **scored,

@@ -17,11 +17,12 @@ from lancet_core.study.corrections import (
 )
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Scope
 from lancet_core.study.recipes import correction_recipe, recipe_of
+from lancet_core.text import lasting
 from pages.correct.settings_form import label, settings_form
 from pages.shared import frame, state
 from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_curves
-from pages.shared.numbers import lasting, size
+from pages.shared.numbers import size
 from pages.shared.plain_text import plain
 from pages.shared.runs import watch
 from pages.shared.screens import SCREENS

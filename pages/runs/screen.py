@@ -14,13 +14,13 @@ from lancet_core.store.run_status import Status
 from lancet_core.store.runs import queries_of
 from lancet_core.study.imports import method_of
 from lancet_core.study.recipes import recipe_of
+from lancet_core.text import lasting
 from lancet_core.workspace import open_workspace
 from pages.runs.run_comparison import differing_settings, results_side_by_side
 from pages.shared import frame, state, tables
 from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_curves
 from pages.shared.methods import method_name
-from pages.shared.numbers import lasting
 from pages.shared.plain_text import plain
 from pages.shared.runs import watch
 from pages.shared.screens import SCREENS

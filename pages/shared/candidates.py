@@ -6,13 +6,15 @@ import streamlit as st
 
 from lancet_core.acts.attribute import Attribution
 from lancet_core.influence.methods import PAPER
+from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.study.attributions import estimate_whole_corpus
+from lancet_core.study.estimates import estimate_attribution
 from lancet_core.study.indexes import find_index, index_size, last_build, usable_index
 from lancet_core.study.study import Study
+from lancet_core.text import lasting
 from pages.shared import runs
 from pages.shared.methods import METHODS
-from pages.shared.numbers import lasting, seconds, size
+from pages.shared.numbers import seconds, size
 from pages.shared.plain_text import plain
 
 INDEX, WORDS = "index", "tfidf"
@@ -134,7 +136,7 @@ def _draw_offer(study: Study, settings: InfluenceSettings, *, outdated: str, sto
 
 def cost_of_a_pass(study: Study) -> str:
     """Says how long a pass over all samples takes, as far as an earlier run tells; empty, or ending in a comma."""
-    estimate = estimate_whole_corpus(study)
+    estimate = estimate_attribution(study, preset(recall="all"))
     return f"about {_minutes(estimate.seconds)}, " if estimate.seconds else ""
 
 

@@ -7,6 +7,8 @@ words, everything else has three significant digits. Exports hold raw numbers.
 import math
 from collections.abc import Callable
 
+from lancet_core.text import lasting
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -87,15 +89,6 @@ def interval(low: float | None, high: float | None, *, write: Callable[[float | 
     """Writes both ends of an interval; a dash where there is none."""
     missing = low is None or high is None or math.isnan(low) or math.isnan(high)
     return "–" if missing else f"[{write(low)}, {write(high)}]"
-
-
-def lasting(seconds: float | None) -> str:
-    """Writes a time span in the unit that a person would say."""
-    if seconds is None or math.isnan(seconds):
-        return "–"
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def seconds(value: float) -> str:

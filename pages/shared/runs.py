@@ -8,8 +8,8 @@ import streamlit as st
 
 from lancet_core.runs.run import Run
 from lancet_core.store.run_status import DONE, FAILED, Status
+from lancet_core.text import lasting
 from pages.shared.frame import guarded
-from pages.shared.numbers import lasting
 from pages.shared.plain_text import plain
 
 

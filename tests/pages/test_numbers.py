@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from pages.shared.numbers import between, influence, lasting, percent, score, score_change, standing, three
+from lancet_core.text import lasting
+from pages.shared.numbers import between, influence, percent, score, score_change, standing, three
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,13 @@ from lancet_core.errors import DataError, JobError, StoreError
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import ClusterSettings
 from lancet_core.runs.run import open_run
-from lancet_core.store.studies import NewStudy, add_study
+from lancet_core.store.studies import NewStudy, add_study, update_study
 from lancet_core.study import attributions, cases
+from lancet_core.study.estimates import estimate_attribution
 from lancet_core.study.study import handle
 from tests.browser import written_study
 
+WHOLE = preset(recall="all")
 CASE = Query("May I leave the anvil in the garden?", "Yes, nobody will mind.")
 
 
@@ -98,7 +100,7 @@ def test_the_cluster_of_a_case_is_read_from_the_attribution_of_clusters(written,
 
 
 def test_a_whole_pass_is_judged_by_an_earlier_one(study, started, end):
-    assert attributions.estimate_whole_corpus(study) == attributions.Estimate(40, None)
+    assert estimate_attribution(study, WHOLE).seconds is None
     for number, (seconds, candidates, method) in enumerate(
         [(8.0, 40, "linfac"), (1.0, 2, "linfac"), (0.1, 40, "tfidf")]
     ):
@@ -106,7 +108,8 @@ def test_a_whole_pass_is_judged_by_an_earlier_one(study, started, end):
             study.attribute(CASE, preset(seed=number)),
             result=Attribution(candidates=candidates, seconds=seconds, method=method),
         )
-    assert attributions.estimate_whole_corpus(study) == attributions.Estimate(40, 8.0)
+    found = estimate_attribution(study, WHOLE)
+    assert (found.scored, found.samples, found.seconds) == (40, 40, 8.0)
 
 
 def test_a_run_of_another_act_is_told(written):
@@ -139,4 +142,14 @@ def test_a_run_whose_folder_is_broken_stands_in_the_way_of_no_other(written, tmp
     assert attributions.latest_corpus_attribution(written).id == newer.id
     (newer.record.folder / broken).write_text("{")
     assert attributions.latest_corpus_attribution(written).id == good.id
-    assert attributions.estimate_whole_corpus(written).seconds == 1.0
+    assert estimate_attribution(written, WHOLE).seconds == 1.0
+
+
+def test_a_pass_is_judged_by_the_speed_of_the_model_where_nothing_was_attributed_yet(study):
+    """One query reads all samples twice, and 2.4 times more for the curvature; words cost nothing."""
+    measured = update_study(study, counts={"samples": 40, "tokens_per_second": 100, "mean_tokens": 50})
+    assert estimate_attribution(measured, WHOLE).seconds == pytest.approx(40 * 50 / 100 * (2.0 + 2.4))
+    assert estimate_attribution(measured, preset("graddot", recall="all")).seconds == pytest.approx(40.0)
+    some = preset("graddot", candidates=10)
+    assert estimate_attribution(measured, some, queries=3).scored == 30
+    assert estimate_attribution(measured, preset("tfidf", recall="all")).seconds is None
