@@ -149,13 +149,15 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def ignored_weights(folder: str | Path) -> list[str]:
-    """Names weight files of a folder that are not read: pickled ones beside safetensors, and safetensors that belong to no index."""
+    """Names weight files of a model, and of the model below an adapter, that are not read: pickled ones beside safetensors, and safetensors that belong to no index."""
     path = Path(folder)
     if not path.is_dir():
         return []
     read = {file.name for file in weight_files(path)}
     others = {file.name for file in path.glob("*.safetensors")} - read
-    return sorted(others | set(_pickled(path)))
+    base = adapter_base(path)
+    below = set() if base is None else set(ignored_weights(base))
+    return sorted(others | below | set(_pickled(path)))
 
 
 def count_parameters(folder: str | Path) -> int:

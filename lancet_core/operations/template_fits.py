@@ -50,13 +50,17 @@ def template_fits(
     if len(places) < 2:
         return ()
     own = [text for place in places if isinstance(text := written[template][place], Encoded)]
-    tokens = sum(text.count for text in own)
     nats: dict[str, np.ndarray] = {}
     for done, (name, texts) in enumerate(written.items()):
         progress("Measuring templates", done, len(written))
         encoded = [text for place in places if isinstance(text := texts[place], Encoded)]
         nats[name] = -np.array(response_log_likelihoods(lm, encoded))
-    return _compared(nats, template, tokens)
+    # One sample at which the model overflows says nothing of templates.
+    finite = np.isfinite(np.stack(list(nats.values()))).all(axis=0)
+    if finite.sum() < 2:
+        return ()
+    tokens = sum(text.count for text, counts in zip(own, finite, strict=True) if counts)
+    return _compared({name: values[finite] for name, values in nats.items()}, template, tokens)
 
 
 def tokens_per_second(lm: LanguageModel, samples: pd.DataFrame, template: str) -> float:
