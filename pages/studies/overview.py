@@ -83,7 +83,11 @@ def draw_lengths(study: Study, samples: pd.DataFrame) -> None:
     if "tokens" in samples:
         counts.draw_lengths(samples["tokens"], study.counts.get("context", 0))
         return
-    turns = str(samples["turns"].iloc[0])
+    with frame.problem_shown():  # the model may be gone; all else can still be read
+        _draw_counting(study, turns=str(samples["turns"].iloc[0]))
+
+
+def _draw_counting(study: Study, *, turns: str) -> None:
     materials = Materials(study.model, study.samples_file, turns=turns, template=study.template)
     look = find_look(study.workspace, materials)
     if look is None:
