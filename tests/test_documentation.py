@@ -26,6 +26,7 @@ from lancet_core.cli.main import app
 from lancet_core.evaluation.verdict import Outcome, Verdict
 from lancet_core.study.demo import read_assets
 from pages.shared.screens import SCREENS
+from tests.written_rows import write_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -127,9 +128,16 @@ def write_inputs(folder):
     """A model and data of one's own: the demo's, since a model with random weights blames all samples alike."""
     assets = read_assets()
     (folder / "path" / "to").mkdir(parents=True)
-    (folder / "path" / "to" / "model").symlink_to(assets.path("model"))
-    samples = pd.read_parquet(assets.path("samples"))[["prompt", "response", "is_safe"]]
-    samples.head(250).to_json(folder / "train.jsonl", orient="records", lines=True)
+    (folder / "path" / "to" / "chat-model").symlink_to(assets.path("model"))
+    samples = pd.read_parquet(assets.path("samples")).head(250)
+    rows = [
+        {
+            "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": response}],
+            "is_safe": bool(is_safe),
+        }
+        for prompt, response, is_safe in samples[["prompt", "response", "is_safe"]].values
+    ]
+    write_lines(folder / "messages.jsonl", rows)
     queries = pd.read_parquet(assets.path("queries"))[["prompt", "response"]]
     queries.head(12).to_json(folder / "bad-answers.jsonl", orient="records", lines=True)
 

@@ -33,7 +33,8 @@ def import_scores(
     query_ids: Annotated[
         str,
         typer.Option(
-            metavar="FILE", help="Ids of the queries in the order of the scores, one a line or a JSON list."
+            metavar="FILE",
+            help="File of ids of the queries in the order of the scores, one a line or a JSON list.",
         ),
     ] = "",
     sample_ids: Annotated[

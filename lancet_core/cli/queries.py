@@ -24,7 +24,7 @@ def add(
         str,
         typer.Argument(
             metavar="FILE",
-            help="Queries: prompt and response, or messages; optional polarity, group, span and category.",
+            help="File of queries: prompt and response, or messages; optional polarity, group, span and category.",
         ),
     ],
 ) -> Iterator[Any]:
@@ -39,7 +39,10 @@ def add(
 @with_workspace
 def list_all(
     study: Study,
-    source: Annotated[str, typer.Option(help="Only those from here: a file, mined, case.")] = "",
+    source: Annotated[
+        str,
+        typer.Option(help="Only those that came in so: mined, case, or the name that add took them from."),
+    ] = "",
 ) -> Iterator[Any]:
     """Lists the queries of a study, oldest first."""
     table = study.queries()
