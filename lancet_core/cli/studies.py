@@ -179,8 +179,9 @@ def look(
         "template": template,
         "base": base,
     }
+    first = first_rows(train, format, columns, count=rows)
     run = finish(look_at(workspace=workspace, **materials))
-    found, first = run.result, first_rows(train, format, columns, count=rows)
+    found = run.result
     yield {"run": run.id, **found.facts, "reasons": found.reasons, "first_rows": first}
     print_facts({name.replace("_", " "): value for name, value in found.facts.items()})
     for row in first:
