@@ -149,7 +149,7 @@ def readme_commands():
     return [shlex.split(line, comments=True)[1:] for line in lines]
 
 
-# Words of the README that stand for an id, and where the commands before have printed it.
+# Words of the README that stand for an id, and where the commands before have printed it last.
 IDS = {"RUN": r"^(attribute-\S+)", "QUERY": r"^query (\w+):", "PAIR": r"^(\w{16})  "}
 
 
@@ -163,7 +163,7 @@ def test_readme_commands_run(tmp_path, stop_hosts):
             serves(tmp_path, workspace)
             continue
         ids = {
-            word: re.search(IDS[word], printed, flags=re.MULTILINE)[1] for word in arguments if word in IDS
+            word: re.findall(IDS[word], printed, flags=re.MULTILINE)[-1] for word in arguments if word in IDS
         }
         printed += run_lancet([ids.get(word, word) for word in arguments], tmp_path, workspace)
     for name in ("causes.parquet", "pairs.csv", "corrected-model/model.safetensors"):
@@ -215,8 +215,8 @@ def run_python(code, folder):
 LOADED = """
 import datasets, pandas, lancet_core as lancet
 from transformers import AutoModelForCausalLM, AutoTokenizer
-model, tokenizer = (kind.from_pretrained("path/to/model") for kind in (AutoModelForCausalLM, AutoTokenizer))
-frame = pandas.read_json("train.jsonl", lines=True)
+model, tokenizer = (kind.from_pretrained("path/to/chat-model") for kind in (AutoModelForCausalLM, AutoTokenizer))
+frame = pandas.read_json("messages.jsonl", lines=True)
 dataset = datasets.Dataset.from_pandas(frame)
 """
 COUNTED = "print([(study.name, study.counts['samples']) for study in lancet.list_studies()])"
