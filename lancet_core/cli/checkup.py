@@ -16,6 +16,7 @@ import pandas as pd
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import ConfigError, DataError, LancetError, NumericalError
 from lancet_core.models.fingerprints import check_model_folder
+from lancet_core.runs import client
 from lancet_core.store.studies import list_studies
 from lancet_core.study.demo import FOLDER, read_assets
 from lancet_core.workspace import ENVIRONMENT_VARIABLE, Workspace
@@ -97,6 +98,17 @@ def check_workspace(workspace: Workspace) -> str:
             f"{workspace.runs} cannot be written: {error.strerror}; "
             f"give another folder with --workspace or {ENVIRONMENT_VARIABLE}"
         ) from error
+
+
+def check_host(workspace: Workspace) -> str:
+    """Tells of the process that keeps models loaded: its memory, what it holds and how to end it."""
+    facts = client.host_facts(workspace)
+    if facts is None:
+        return "no model is kept loaded"
+    return (
+        f"process {facts['pid']} keeps {len(facts['models'])} models loaded in {_gib(facts['memory'])}, {facts['runs']} runs in it; "
+        "it unloads them after ten idle minutes and ends after an hour, or now: lancet runs host --stop"
+    )
 
 
 def check_index(workspace: Workspace) -> str:

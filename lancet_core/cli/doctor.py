@@ -67,6 +67,7 @@ def examine(folder: Path | None = None) -> Iterator[Finding]:
         "memory": checkup.check_memory,
         "workspace": lambda: checkup.check_workspace(open_workspace(folder)),
         "disk": lambda: checkup.check_disk(open_workspace(folder)),
+        "host": lambda: checkup.check_host(open_workspace(folder)),
         "index": lambda: checkup.check_index(open_workspace(folder)),
         "demo": checkup.check_demo,
         "scores": checkup.check_scores,

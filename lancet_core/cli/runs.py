@@ -17,6 +17,7 @@ from lancet_core.cli.output import (
     print_text,
 )
 from lancet_core.errors import JobError
+from lancet_core.runs.client import host_facts, stop_host
 from lancet_core.runs.run import Run, list_runs, open_run
 from lancet_core.store.runs import RunFilter
 from lancet_core.workspace import Workspace
@@ -145,3 +146,31 @@ def _result(run: Run[Any]) -> dict[str, Any] | None:
     except JobError as error:
         print_note(str(error))
         return None
+
+
+@commands.command("host")
+@with_workspace
+def host(
+    workspace: Workspace,
+    stop: Annotated[
+        bool, typer.Option("--stop", help="End it; a run in it fails and can be resumed.")
+    ] = False,
+) -> Iterator[Any]:
+    """Shows the process that keeps models loaded for the next query, or ends it; by itself it ends after an idle hour."""
+    facts = host_facts(workspace)
+    if stop and facts is not None:
+        stop_host(workspace)
+    yield {"host": facts, "stopped": stop and facts is not None}
+    if facts is None:
+        print_line("no model is kept loaded")
+        return
+    print_facts(
+        {
+            "process": facts["pid"],
+            "memory": f"{facts['memory'] / 1e6:,.0f} MB",
+            "models": ", ".join(facts["models"]) or "none",
+            "runs at work": facts["runs"],
+        }
+    )
+    if stop:
+        print_note("it is ended")

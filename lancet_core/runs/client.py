@@ -4,9 +4,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from lancet_core.config import from_dict, to_dict
 from lancet_core.data.conversations import Asked, Conversation
@@ -172,6 +174,16 @@ def ping(workspace: Workspace) -> dict[str, Any] | None:
             return next(receive(connection), None)
     except OSError:
         return None
+
+
+def host_facts(workspace: Workspace) -> dict[str, Any] | None:
+    """What the host says of itself, with its `memory` in bytes; None where there is none."""
+    facts = ping(workspace)
+    if facts is None:
+        return None
+    with suppress(psutil.Error):
+        return {**facts, "memory": psutil.Process(facts["pid"]).memory_info().rss}
+    return None
 
 
 def stop_host(workspace: Workspace) -> None:

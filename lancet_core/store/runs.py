@@ -185,14 +185,34 @@ def delete_run(workspace: Workspace, run_id: str) -> None:
     """Deletes a run and its folder.
 
     Raises:
-        StoreError: There is no such run, or it is still going.
+        StoreError: There is no such run, it is still going, or another study stands on the model that it made.
     """
     run = get_run(workspace, run_id)
     if not run.is_final:
         raise StoreError(f"run {run_id} is {run.state}; cancel it first: lancet runs cancel {run_id}")
+    check_unused(workspace, run)
     shutil.rmtree(run.folder, ignore_errors=True)
     with writing(workspace) as connection:
         connection.execute(sa.delete(schema.runs).where(schema.runs.c.id == run_id))
+
+
+def check_unused(workspace: Workspace, run: RunRecord) -> None:
+    """Checks that no other study has its model or a scorer in the folder of a run.
+
+    Raises:
+        StoreError: One has; the message names it.
+    """
+    table = schema.studies.c
+    folders = (table.model, table.harmful_scorer, table.helpful_scorer)
+    inside = sa.or_(*(column.contains(f"{run.folder.name}/", autoescape=True) for column in folders))
+    with reading(workspace) as connection:
+        name = connection.execute(
+            sa.select(table.name).where(inside, table.name != (run.study or ""))
+        ).scalar()
+    if name is not None:
+        raise StoreError(
+            f"the model or a scorer of study {name!r} lies in run {run.id}; delete that study first: lancet study delete {name}"
+        )
 
 
 def _fetch(workspace: Workspace, chosen: sa.Select[Any]) -> list[RunRecord]:

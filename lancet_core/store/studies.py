@@ -16,7 +16,7 @@ from lancet_core.errors import StoreError
 from lancet_core.store import schema
 from lancet_core.store.database import reading, writing
 from lancet_core.store.run_status import now
-from lancet_core.store.runs import RunFilter, delete_run, list_runs
+from lancet_core.store.runs import RunFilter, check_unused, delete_run, list_runs
 from lancet_core.workspace import Workspace
 
 TEMPLATE_FITS = "templates.json"
@@ -206,10 +206,13 @@ def delete_study(study: StudyRecord) -> None:
     """Deletes a study with its queries, pairs, decisions, runs and folder.
 
     Raises:
-        StoreError: A run of it is still going.
+        StoreError: A run of it is still going, or another study stands on a model that one made.
     """
     check_idle(study)
-    for run in list_runs(study.workspace, RunFilter(study=study.name)):
+    runs = list_runs(study.workspace, RunFilter(study=study.name))
+    for run in runs:
+        check_unused(study.workspace, run)
+    for run in runs:
         delete_run(study.workspace, run.id)
     with writing(study.workspace) as connection:
         connection.execute(sa.delete(schema.studies).where(schema.studies.c.name == study.name))

@@ -393,3 +393,15 @@ def test_a_part_of_the_answer_is_asked_about(study, lancet):
     code, _out, err = lancet(*asked, "--span", "quagga")
     assert code == 1
     assert "'quagga' does not stand in the response" in err
+
+
+def test_the_process_that_keeps_models_loaded_is_shown_and_ended(lancet, study):
+    assert lancet("generate", "mine", "--prompt", "Why?", "--max-new-tokens", "2")[0] == 0
+    code, out, _err = lancet("runs", "host", "--json")
+    facts = json.loads(out)["host"]
+    assert (code, [Path(model).name for model in facts["models"]]) == (0, ["model"])
+    assert facts["memory"] > 10_000_000
+    code, out, err = lancet("runs", "host", "--stop")
+    assert (code, str(facts["pid"]) in out, "it is ended" in err) == (0, True, True)
+    code, out, _err = lancet("runs", "host")
+    assert (code, "no model is kept loaded" in out) == (0, True)

@@ -20,7 +20,7 @@ from lancet_core.study.demo import FOLDER
 TEXTS = [(f"Question number {number}?", "word " * (1 + number % 5)) for number in range(8)]
 QUICK = "check_versions"
 CHECKS = [name for name in vars(checkup) if name.startswith("check_") and name != "check_model_folder"]
-NAMES = ["versions", "device", "memory", "workspace", "disk", "index", "demo", "scores"]
+NAMES = ["versions", "device", "memory", "workspace", "disk", "host", "index", "demo", "scores"]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_this_machine_is_in_order(lancet, tmp_path):
     assert list(lines) == NAMES
     assert lines["workspace"] == (OK, f"{tmp_path / 'workspace'} can be written")
     assert lines["scores"][0] == OK
-    assert "8 checks: 0 failed" in err
+    assert "9 checks: 0 failed" in err
 
 
 def test_json_lists_the_findings(lancet, only):
@@ -97,7 +97,7 @@ def test_a_failed_check_ends_with_2_and_the_line_says_what_to_do(lancet, only, m
     state, text = lines_of(out)["scores"]
     assert state == FAILED
     assert "--dtype float64" in text
-    assert "8 checks: 1 failed" in err
+    assert "9 checks: 1 failed" in err
 
 
 def test_a_workspace_that_cannot_be_made_fails(lancet, only, tmp_path):

@@ -15,6 +15,7 @@ from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import open_run
 from lancet_core.runs.run_folder import RunFolder
 from lancet_core.store import runs
+from lancet_core.store.studies import NewStudy, add_study, delete_study, get_study
 from lancet_core.workspace import Workspace
 from tests.runs.fake_operation import FakeRequest
 
@@ -207,3 +208,16 @@ def test_a_folder_without_a_result_is_not_entered(workspace, shipped):
     with pytest.raises(JobError, match="is missing or broken"):
         launcher.adopt(workspace, task(steps=9), results=shipped)
     assert list(workspace.runs.iterdir()) == []
+
+
+def test_a_run_that_another_study_stands_on_is_not_deleted(workspace):
+    run = started(workspace)
+    launcher.wait(workspace, run.id)
+    model = run.path / "model"
+    add_study(workspace, NewStudy("elsewhere", str(model)))
+    with pytest.raises(StoreError, match=f"study 'elsewhere' lies in run {run.id}"):
+        runs.delete_run(workspace, run.id)
+    assert run.path.is_dir()
+    delete_study(get_study(workspace, "elsewhere"))
+    runs.delete_run(workspace, run.id)
+    assert not run.path.exists()
