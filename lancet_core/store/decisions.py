@@ -5,7 +5,7 @@ the one it takes back, and what that one superseded holds again.
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -183,8 +183,13 @@ def add_decisions(workspace: Workspace, drafts: Sequence[Draft], *, decided: str
     return Decided(tuple(kept), len(drafts) - len(kept))
 
 
-def undo_last(study: StudyRecord, reviewer: str) -> list[Decision]:
+def undo_last(study: StudyRecord, reviewer: str, among: Collection[int] | None = None) -> list[Decision]:
     """Takes back the reviewer's last decision that still holds, and all of its bulk act.
+
+    Args:
+        study: The study.
+        reviewer: Who decided.
+        among: Ids of the decisions that may be taken back; None takes all.
 
     Returns:
         The decisions that were taken back, oldest first; empty where there is nothing to take back.
@@ -192,6 +197,8 @@ def undo_last(study: StudyRecord, reviewer: str) -> list[Decision]:
     pairs, decisions = schema.pairs.c, schema.decisions.c
     mine = sa.select(schema.decisions).join(schema.pairs, pairs.decision_id == decisions.id)
     mine = mine.where(decisions.study == study.name, decisions.reviewer == reviewer)
+    if among is not None:
+        mine = mine.where(decisions.id.in_(sorted(among)))
     with writing(study.workspace) as connection:
         last = connection.execute(mine.order_by(decisions.id.desc()).limit(1)).mappings().first()
         if last is None:

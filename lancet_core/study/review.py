@@ -1,6 +1,6 @@
 """Review: pairs are proposed from an attribution, read by people, and decided for good."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -219,13 +219,18 @@ def decide_all(workspace: Workspace, drafts: Sequence[Draft], *, replace: bool =
     return log.add_decisions(workspace, drafts, decided=log.REPLACE if replace else log.REFUSE)
 
 
-def undo(study: StudyRecord, reviewer: str) -> list[Decision]:
+def undo(study: StudyRecord, reviewer: str, among: Collection[int] | None = None) -> list[Decision]:
     """Takes back the reviewer's last decision that still holds; a bulk approval as a whole.
+
+    Args:
+        study: The study.
+        reviewer: Who decided.
+        among: Ids of the decisions that may be taken back; None takes all.
 
     Returns:
         The decisions that were taken back; empty where there is nothing to take back.
     """
-    return log.undo_last(study, reviewer.strip())
+    return log.undo_last(study, reviewer.strip(), among)
 
 
 def decisions(study: StudyRecord) -> pd.DataFrame:
@@ -263,18 +268,18 @@ def preview_bulk(study: StudyRecord, reviewer: str, scope: Scope | None = None) 
     return Bulk(len(ids), tuple(drawn[:EXAMPLES]))
 
 
-def approve_bulk(study: StudyRecord, reviewer: str, scope: Scope | None = None) -> int:
+def approve_bulk(study: StudyRecord, reviewer: str, scope: Scope | None = None) -> list[Decision]:
     """Approves what `preview_bulk` shows, as one act that one undo takes back.
 
     Returns:
-        How many pairs were approved.
+        The decisions that were kept.
 
     Raises:
         ConfigError: The reviewer has no name.
     """
     ids = _approvable(study, scope or Scope())
     drafts = [Draft(pair_id, store.APPROVE, reviewer.strip()) for pair_id in ids]
-    return len(log.add_decisions(study.workspace, drafts, decided=log.KEEP).decisions)
+    return list(log.add_decisions(study.workspace, drafts, decided=log.KEEP).decisions)
 
 
 def approved_pairs(study: StudyRecord, scope: Scope | None = None) -> list[ReviewedPair]:

@@ -19,6 +19,7 @@ ON_SCREEN = "review-on-screen"
 ASKED = "review-asked"
 OPENED = "review-opened"
 LOOKED = "review-looked"
+MADE = "review-made"
 PAIR = "r_pair"
 SHOW, ORDER, REACH, CLUSTER, SIDES = "r_show", "r_order", "r_reach", "r_cluster", "r_sides"
 DONE_WORDS = {"approve": "approved", "reject": "rejected", "skip": "skipped", "flag": "flagged"}
@@ -179,7 +180,7 @@ def decide(pair: Shown, verdict: str) -> None:
     """Keeps a decision and opens the next pair; where somebody else was faster, says who and what."""
     st.session_state.pop(NOTICE, None)
     try:
-        review.decide(
+        decision = review.decide(
             open_workspace(),
             pair.pair_id,
             verdict,
@@ -191,21 +192,29 @@ def decide(pair: Shown, verdict: str) -> None:
         # A callback runs before the frame that shows errors.
         st.session_state[NOTICE] = Notice(str(error), pair.pair_id)
         return
+    _made().add(decision.id)
     open_pair(pair.following)
 
 
 def undo(study: Study) -> None:
     """Takes back the reviewer's last decision, or their last bulk approval, and opens its pair."""
     try:
-        undone = review.undo(study, state.reviewer())
+        undone = review.undo(study, state.reviewer(), None if state.is_named() else _made())
     except LancetError as error:
         st.session_state[NOTICE] = Notice(str(error))
         return
     if not undone:
-        st.session_state[NOTICE] = Notice("There is no decision of yours to undo.")
+        where = "" if state.is_named() else " in this window: type your name above, so that yours are known"
+        st.session_state[NOTICE] = Notice(f"There is no decision of yours to undo{where}.")
         return
     st.session_state[NOTICE] = Notice(undo_words(undone[0].verdict, len(undone)))
     open_pair(undone[0].pair_id)
+
+
+def _made() -> set[int]:
+    """Ids of the decisions made in this window: all that is known of somebody who typed no name."""
+    made: set[int] = st.session_state.setdefault(MADE, set())
+    return made
 
 
 def undo_words(verdict: str, count: int) -> str:
@@ -219,12 +228,13 @@ def undo_words(verdict: str, count: int) -> str:
 def approve_rest(study: Study) -> None:
     """Approves the remaining pairs where the harmful scorer agrees, as one step that one undo takes back."""
     try:
-        count = review.approve_bulk(study, state.reviewer(), scope())
+        approved = review.approve_bulk(study, state.reviewer(), scope())
     except LancetError as error:
         st.session_state[NOTICE] = Notice(str(error))
         return
+    _made().update(decision.id for decision in approved)
     st.session_state[NOTICE] = Notice(
-        f"{count:,} pairs approved in one step. One undo takes all of them back."
+        f"{len(approved):,} pairs approved in one step. One undo takes all of them back."
     )
     open_pair("")
 

@@ -138,6 +138,11 @@ def reviewer() -> str:
     return str(st.session_state.get(REVIEWER) or read(REVIEWER) or account())
 
 
+def is_named() -> bool:
+    """Whether somebody typed a name; else all browsers share that of the account."""
+    return bool(st.session_state.get(REVIEWER) or read(REVIEWER))
+
+
 def account() -> str:
     """Names the account that runs the server, `reviewer` where the system knows none."""
     try:

@@ -13,6 +13,7 @@ from pages.shared.state import read
 
 DRAFT = "trace-draft"
 DRAFTED_FOR = "trace-drafted-for"
+PROMPT, ANSWER = "t-prompt-field", "t-answer-field"
 GENERATE, PASTE = "Ask the model", "Paste an answer"
 
 
@@ -27,14 +28,17 @@ def draw_asking(study: Study) -> None:
         bind="query-params",
         label_visibility="collapsed",
     )
+    _restore(PROMPT, read("t_prompt"))
+    _restore(ANSWER)
     left, right = st.columns(2, gap="large")
     with left:
         prompt = st.text_area(
             "Prompt",
-            value=read("t_prompt"),
             height=130,
             max_chars=20_000,
-            key="t-prompt-field",
+            key=PROMPT,
+            on_change=_keep,
+            args=(PROMPT,),
             placeholder="What was asked, as the model gets it",
         )
         if way == GENERATE:
@@ -46,10 +50,28 @@ def draw_asking(study: Study) -> None:
                 "Answer",
                 height=130,
                 max_chars=20_000,
-                key="t-answer-field",
+                key=ANSWER,
+                on_change=_keep,
+                args=(ANSWER,),
                 placeholder="What the model answered and should not have",
             )
     _draw_tracing(study, prompt=prompt or "", answer=answer or "")
+
+
+def _keep(field: str) -> None:
+    """Keeps what was typed: Streamlit forgets a field that another screen does not draw."""
+    st.session_state[f"kept-{field}"] = st.session_state.get(field, "")
+
+
+def _restore(field: str, given: str = "") -> None:
+    """Gives a field that is drawn again what the URL says, else what was typed before."""
+    if field not in st.session_state:
+        st.session_state[field] = given or str(st.session_state.get(f"kept-{field}", ""))
+
+
+def _forget() -> None:
+    for field in (PROMPT, ANSWER):
+        st.session_state.pop(f"kept-{field}", None)
 
 
 def _draw_generation(study: Study, *, prompt: str, answer_side: "st.delta_generator.DeltaGenerator") -> None:
@@ -116,4 +138,5 @@ def _draw_tracing(study: Study, *, prompt: str, answer: str) -> None:
     ):
         case = add_case(study, prompt.strip(), answer.strip())
         st.session_state.pop(DRAFT, None)
+        _forget()
         frame.go("trace", case=case.id)
