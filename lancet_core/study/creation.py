@@ -19,6 +19,7 @@ from lancet_core.config import to_dict
 from lancet_core.data.adapters import AUTO
 from lancet_core.data.columns import parse_columns
 from lancet_core.data.conversations import LAST, TURNS
+from lancet_core.data.hub import local_data
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.loading import Loaded, Rejected, load_samples
 from lancet_core.data.samples import Query
@@ -208,7 +209,8 @@ def _plain(materials: Materials) -> dict[str, Any]:
 
 
 def _whole(path: str | Path) -> str:
-    return str(Path(path).expanduser().absolute())
+    place = Path(path).expanduser()
+    return str(place.absolute()) if place.exists() else str(path)  # an id on the Hub stays one
 
 
 def check_choices(materials: Materials) -> None:
@@ -256,7 +258,7 @@ def load(materials: Materials) -> Loaded:
     train = materials.train
     columns = parse_columns(materials.columns) if materials.columns else None
     if isinstance(train, str | Path):
-        return load_samples(Path(train).expanduser(), materials.format, columns)
+        return load_samples(local_data(train), materials.format, columns)
     frame = train.to_pandas() if hasattr(train, "to_pandas") else train
     if not isinstance(frame, pd.DataFrame):
         raise DataError(

@@ -9,6 +9,7 @@ from lancet_core.acts.subject import Subject
 from lancet_core.config import fingerprint
 from lancet_core.data.adapters import AUTO
 from lancet_core.data.columns import parse_columns
+from lancet_core.data.hub import local_data
 from lancet_core.data.loading import UnderstoodRow, understand_rows
 from lancet_core.errors import DataError
 from lancet_core.runs import launcher
@@ -37,7 +38,7 @@ def first_rows(
         ConfigError: The mapping is none.
     """
     mapping = parse_columns(columns) if columns else None
-    return list(islice(understand_rows(Path(train).expanduser(), format, mapping), count))
+    return list(islice(understand_rows(local_data(train), format, mapping), count))
 
 
 def look_at(workspace: Workspace, materials: Materials) -> Run[Looked]:
@@ -75,7 +76,7 @@ def look_task(materials: Materials) -> Task:
         raise DataError(
             f"only files can be looked at; the training data is a {type(materials.train).__name__}"
         )
-    train = Path(materials.train).expanduser().absolute()
+    train = local_data(materials.train).absolute()
     # Tokens are those of the base: the adapter's own folder names one that is not here.
     model = model_source(materials.base or materials.model)
     if model is None:

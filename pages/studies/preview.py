@@ -1,11 +1,11 @@
 """The first rows of a file as they are understood."""
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
+from lancet_core.data.hub import local_data
 from lancet_core.data.loading import UnderstoodRow
 from lancet_core.data.samples import Sample
 from lancet_core.study.looking import first_rows, stamp_of
@@ -21,7 +21,7 @@ def read_first_rows(train: str, format: str, columns: str) -> list[UnderstoodRow
     Raises:
         DataError: The file cannot be read.
     """
-    return _first_rows(train, format, columns, stamp=stamp_of(Path(train).expanduser()))
+    return _first_rows(train, format, columns, stamp=stamp_of(local_data(train)))
 
 
 @st.cache_data(show_spinner="Reading the first rows", max_entries=32)
