@@ -12,7 +12,7 @@ from lancet_core.data.conversations import ALL, LAST
 from lancet_core.data.loading import UnderstoodRow
 from lancet_core.evaluation.scorer_cards import ScorerDeclaration, resolve_scorer, scorer_card
 from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG
-from lancet_core.models.templates import has_chat_template, template_names
+from lancet_core.models.templates import KNOWN_TEXTS, has_chat_template, template_names
 from lancet_core.study.creation import Materials
 from lancet_core.study.study import list_studies
 from lancet_core.study.uploads import keep_upload
@@ -30,6 +30,7 @@ FORMAT_NAMES = {
     "preference": "Chosen and rejected",
     "hh": "Anthropic HH dialogues",
     "pku": "PKU-SafeRLHF",
+    "date-lm": "DATE-LM",
 }
 TURNS_NAMES = {LAST: "The last answer", ALL: "Every answer"}
 TOO_LONG_NAMES = {CUT: "Keep its beginning", REJECT: "Leave it out"}
@@ -187,7 +188,8 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
             key="s_long",
             bind="query-params",
         )
-        choices = {**TEMPLATE_NAMES, **named}
+        known = {name: f"As {name} models were trained" for name in KNOWN_TEXTS}
+        choices = {**TEMPLATE_NAMES, **named, **known}
         chosen = template.selectbox(
             "Template",
             list(choices),

@@ -18,6 +18,7 @@ from pages.shared.copying import draw_copy
 from pages.shared.diff import unmarked
 from pages.shared.numbers import percent
 from pages.studies import counts
+from pages.studies.fits import draw_fits, draw_scorer_means
 from pages.studies.harm import draw_harm
 from pages.studies.keeping import draw_keeping
 from pages.studies.making import NEW, draw_under_way
@@ -41,8 +42,10 @@ def show_study(study: Study) -> None:
     with left:
         counts.draw_balance(samples["is_safe"])
         counts.draw_categories(samples["categories"])
+        draw_scorer_means(samples)
     with right:
         draw_lengths(study, samples)
+        draw_fits(study)
         draw_harm(samples)
     draw_rejected(study)
     draw_samples(study, samples)
