@@ -73,7 +73,7 @@ def measure_index(
     source = Source(
         str(bench.model), corpus.samples, DEFAULT_TEMPLATE, settings, str(bench.work / "factors"), bench.work
     )
-    curved = open_curved_model(source, progress, lambda _folder: bench.language_model)
+    curved = open_curved_model(source, progress, lambda _folder, **_kind: bench.language_model)
     texts = list(curved.encode_rows(np.arange(len(source.ids))).values())
     pairs = [(query.prompt, query.response) for query in corpus.queries]
     encoded = usable(encode_all(curved.network.lm, exchanges(pairs), DEFAULT_TEMPLATE))

@@ -183,7 +183,9 @@ def _attribute(bench: Bench, settings: InfluenceSettings, key: str, progress: Pr
     folder, clock = bench.work / "runs" / key, StageClock(progress)
     folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    attribute.run(subject, request, folder=folder, progress=clock, load=lambda _folder: bench.language_model)
+    attribute.run(
+        subject, request, folder=folder, progress=clock, load=lambda _folder, **_kind: bench.language_model
+    )
     fit = clock.fit_seconds
     seconds = {"fit": fit or None, "score": time.perf_counter() - started - fit}
     table = pd.read_parquet(folder / SCORES)

@@ -9,11 +9,11 @@ from lancet_core.acts.attribute import TOKENS
 from lancet_core.acts.heat import Heat, HeatRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.data.samples import read_samples
-from lancet_core.errors import DataError
+from lancet_core.errors import DataError, NumericalError
 from lancet_core.files import write_table
 from lancet_core.influence.curved_model import Source, open_curved_model
 from lancet_core.influence.results import TOKEN_COLUMNS
-from lancet_core.influence.scores import decompose_samples, token_row
+from lancet_core.influence.scores import decompose_samples, reasons, token_row
 from lancet_core.models.encoding import encode_query
 from lancet_core.models.loading import Loader
 from lancet_core.progress import Progress, silent
@@ -57,6 +57,9 @@ def run(
         tell=lambda done: progress("Spreading influence over tokens", done, 1),
         normaliser=curved.normaliser(settings.score.normalise),
     )
+    if not np.isfinite(decomposition.influence):
+        (reason,) = reasons(curved.network, texts)
+        raise NumericalError(f"the influence of the sample {request.sample_id!r} is not finite: {reason}")
     row = token_row(
         curved.network, texts[0], decomposition, query_id=request.query_id, sample_id=request.sample_id
     )

@@ -140,7 +140,7 @@ def reviewer() -> str:
 
 def is_named() -> bool:
     """Whether somebody typed a name; else all browsers share that of the account."""
-    return bool(st.session_state.get(REVIEWER) or read(REVIEWER))
+    return reviewer() != account()
 
 
 def account() -> str:

@@ -55,8 +55,8 @@ def test_a_key_that_is_held_decides_once(page: Page, untouched: Written) -> None
 def test_words_typed_on_trace_are_there_again_after_another_screen(page: Page, untouched: Written) -> None:
     driver.visit(page, untouched.url("trace"))
     page.get_by_role("textbox", name="Prompt").fill(WORDS)
-    page.get_by_role("link", name="Learn").click()
+    page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Learn").click()
     driver.settle(page)
-    page.get_by_role("link", name="Trace").click()
+    page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Trace").click()
     driver.settle(page)
     expect(page.get_by_role("textbox", name="Prompt")).to_have_value(WORDS)

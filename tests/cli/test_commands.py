@@ -281,9 +281,10 @@ def test_a_run_that_fails_ends_with_1_and_says_why(lancet, study, place):
     code, _out, err = lancet("attribute", "mine", "--prompt", "a?", "--response", "b", "--candidates", "5")
     hidden.rename(place / "model")
     assert code == 1
-    assert err.startswith("error: run attribute-")
-    assert "model" in err
-    assert err.count("\n") == 1
+    ahead, told = err.splitlines()
+    assert ahead.startswith("scoring 5 of 25 samples")
+    assert told.startswith("error: run attribute-")
+    assert "model" in told
 
 
 QUESTION = ("--prompt", "Is tea warm?", "--response", "Yes, nobody will mind.", "--candidates", "6")

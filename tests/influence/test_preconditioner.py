@@ -65,7 +65,7 @@ def gradients_of(network, settings=SETTINGS):
     found = {unit.name: [] for unit in network.units}
     with frozen(network.lm.model):
         for text in texts_of(network):
-            for _, units in fitting.pseudo_gradients(network, [text], settings):
+            for _, units in fitting.pseudo_gradients(network, [text], settings, [].append):
                 for one in units:
                     found[one.unit].append(modular_gradient(one.a, one.delta)[0])
     return {unit: torch.stack(rows) for unit, rows in found.items()}

@@ -185,15 +185,15 @@ def test_positions_and_units_add_up_to_the_score(network, architecture):
                 assert total == pytest.approx(found[row, column], abs=1e-9 * np.abs(found).max())
 
 
-def test_a_score_that_is_not_finite_is_not_spread(network):
+def test_a_score_that_is_not_finite_is_spread_as_such(network):
     own = network()
     samples, queries = corpus_of(own.lm, 4), corpus_of(own.lm, 1, seed=9)
     _found, directions = attribute(own, samples, queries)
     broken = {unit: V * float("inf") for unit, V in directions.query(0).items()}
-    with pytest.raises(NumericalError, match="influence score is not finite"):
-        scores.decompose_samples(
-            own, encoded=samples, direction=broken, max_tokens=64, tell=lambda done: None
-        )
+    spread = scores.decompose_samples(
+        own, encoded=samples, direction=broken, max_tokens=64, tell=lambda done: None
+    )
+    assert not np.isfinite([one.influence for one in spread]).any()
 
 
 def test_parts_of_a_query_add_up(network):
