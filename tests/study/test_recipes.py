@@ -101,7 +101,8 @@ def test_the_recipe_of_a_study_makes_it(study, in_shell, tmp_path):
     python(in_shell, type(recipe)("", other["python"]))
     for name in ("other", "third"):
         made = lancet.open_study(name, workspace=study.workspace)
-        assert made.counts == study.counts
+        # How fast the model was read is measured anew.
+        assert made.counts | {"tokens_per_second": 0} == study.counts | {"tokens_per_second": 0}
         assert made.samples()["id"].tolist() == study.samples()["id"].tolist()
 
 
