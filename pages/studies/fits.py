@@ -3,7 +3,6 @@
 import pandas as pd
 import streamlit as st
 
-from lancet_core.models.templates import KNOWN_TEXTS
 from lancet_core.study.changes import scorer_means
 from lancet_core.study.study import Study
 from pages.shared import frame, tables
@@ -11,9 +10,15 @@ from pages.shared.numbers import score, three
 from pages.shared.plain_text import plain
 
 NAMES = {
-    "auto": "The model's own, else Human and Assistant",
+    "auto": "Chosen for the model",
     "raw": "Texts as they are",
-    **{name: f"As {name} models were trained" for name in KNOWN_TEXTS},
+    "human": "Human and Assistant",
+    "safe-rlhf": "As Safe-RLHF's models",
+    "alpaca": "As Alpaca",
+    "vicuna": "As Vicuna",
+    "llama-2": "As Llama 2",
+    "chatml": "ChatML",
+    "question": "Question and Answer",
 }
 
 

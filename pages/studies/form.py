@@ -19,6 +19,7 @@ from lancet_core.study.uploads import keep_upload
 from lancet_core.workspace import Workspace
 from pages.shared import frame
 from pages.shared.plain_text import plain
+from pages.studies.fits import name_of
 from pages.studies.preview import draw_preview, read_first_rows
 
 HERE, UPLOAD = "A file on this machine", "Upload"
@@ -188,7 +189,7 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
             key="s_long",
             bind="query-params",
         )
-        known = {name: f"As {name} models were trained" for name in KNOWN_TEXTS}
+        known = {name: name_of(name) for name in KNOWN_TEXTS}
         choices = {**TEMPLATE_NAMES, **named, **known}
         chosen = template.selectbox(
             "Template",

@@ -43,9 +43,9 @@ def show_study(study: Study) -> None:
         counts.draw_balance(samples["is_safe"])
         counts.draw_categories(samples["categories"])
         draw_scorer_means(samples)
+        draw_fits(study)
     with right:
         draw_lengths(study, samples)
-        draw_fits(study)
         draw_harm(samples)
     draw_rejected(study)
     draw_samples(study, samples)
