@@ -55,6 +55,8 @@ def test_a_key_that_is_held_decides_once(page: Page, untouched: Written) -> None
 def test_words_typed_on_trace_are_there_again_after_another_screen(page: Page, untouched: Written) -> None:
     driver.visit(page, untouched.url("trace"))
     page.get_by_role("textbox", name="Prompt").fill(WORDS)
+    page.keyboard.press("Tab")  # Streamlit takes a text when its field is left
+    expect(page.get_by_role("button", name="Generate")).to_be_enabled()
     page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Learn").click()
     driver.settle(page)
     page.get_by_test_id("stSidebarNavItems").get_by_role("link", name="Trace").click()
