@@ -92,8 +92,9 @@ READ = {
 }
 # What else the help calls a file or folder: written by the command, or no path.
 WRITTEN = {"out", "work", "workspace"}
-# Adds the rows that are queries; tells in a run which rows are of no use.
-ADD, LOOK = ("queries add", "file"), ("study look", "train")
+# Rows that are queries or prompts are taken without a run; a look tells in its run which rows are of no use.
+TAKEN = (("queries add", "file"), ("study set", "prompts"))
+LOOK = ("study look", "train")
 MODELS = [read for read in READ if read[1] in ("model", "after", "harmful_scorer", "helpful_scorer")]
 ENDINGS = (".jsonl", ".json", ".csv", ".parquet", ".jsonl.gz")
 # What a model, scorer, adapter or saved data set consists of.
@@ -183,7 +184,7 @@ class Started(BaseException):
 
 @pytest.fixture
 def throw(place, monkeypatch):
-    """Gives something to an option: `throw(option, path)` is the line on stderr, or None where a run would be started or queries added."""
+    """Gives something to an option: `throw(option, path)` is the line on stderr, or None where a run would be started, or what was given is taken."""
     folder, good = place
     monkeypatch.setenv("LANCET_WORKSPACE", str(folder / "workspace"))
     monkeypatch.setattr("lancet_core.files.SMALL_ARCHIVE_BYTES", 1_000_000)
@@ -206,7 +207,7 @@ def throw(place, monkeypatch):
             except Started:
                 return None
         told = errors.getvalue()
-        if code == 0 and option == ADD:
+        if code == 0 and option in TAKEN:
             return None
         assert code == 2, told
         assert told.startswith("error: "), told
