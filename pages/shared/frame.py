@@ -155,7 +155,9 @@ def go(name: str, **values: str) -> None:
     for key in ("study", "case"):
         if key in values:
             st.session_state[f"remembered-{key}"] = values[key]
-    st.switch_page(SCREENS[name].path, query_params=state.carried(**values))
+    # The field of the reviewer stays, and writes its own value into the URL: Streamlit refuses whoever else does.
+    carried = {key: value for key, value in state.carried(**values).items() if key != state.REVIEWER}
+    st.switch_page(SCREENS[name].path, query_params=carried)
 
 
 def next_step(

@@ -139,3 +139,15 @@ def test_the_tour_can_be_walked_by_key(page: Page, written: Written):
         driver.settle(page)
     page.get_by_text("How to read each number").click()
     expect(page.get_by_text("Average precision", exact=True)).to_be_visible()
+
+
+def test_somebody_with_a_name_goes_on_from_trace_and_keeps_it(
+    page: Page, server: str, demo_workspace: Workspace
+):
+    driver.visit(page, f"{server}/trace?study=demo&case={first_case(demo_workspace)}&reviewer=walker")
+    expect(page.locator(".rows .row").first).to_be_visible(timeout=driver.LONG_MS)
+    driver.settle(page)
+    page.locator(".st-key-next-step button:visible").click()
+    expect(page).to_have_url(re.compile(r"/review\?"), timeout=driver.LONG_MS)
+    driver.settle(page)
+    expect(page.locator(".st-key-reviewer input")).to_have_value("walker")
