@@ -307,6 +307,21 @@ def test_pages_and_cli_use_no_sql():
     ]
 
 
+def test_whatever_is_kept_between_reruns_stands_in_its_key():
+    """Streamlit leaves arguments that begin with `_` out of the key: one study would be shown for another."""
+    left_out = [
+        f"{module}.{node.name}({argument.arg})"
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if layer_of(module) == "pages"
+        and isinstance(node, ast.FunctionDef)
+        and any("cache" in ast.unparse(decorator) for decorator in node.decorator_list)
+        for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        if argument.arg.startswith("_")
+    ]
+    assert left_out == []
+
+
 def test_nothing_but_the_package_file_stands_directly_in_pages():
     # Streamlit turns every other file there into a page of its own old scheme.
     assert [path.name for path in (ROOT / "pages").glob("*.py")] == ["__init__.py"]

@@ -20,6 +20,7 @@ from lancet_core.study.recipes import audit_recipe
 from lancet_core.study.study import Study
 from pages.audit.thresholds import cut_after
 from pages.shared import figure, frame, runs, tables
+from pages.shared.cached import cached
 from pages.shared.candidates import CHOSEN, cost_of_a_pass
 from pages.shared.copying import draw_copy
 from pages.shared.methods import method_line, method_name, pick_methods
@@ -145,13 +146,13 @@ def draw_missing(target: Target) -> None:
 
 def draw_audit(study: Study, target: Target) -> None:
     """Draws curve, threshold, rows at the cut and the scatter of the methods that are done."""
-    ranked = {method: _rows(run, run.id, target.query_id) for method, run in target.finished.items()}
+    ranked = {method: _rows(run, target.query_id) for method, run in target.finished.items()}
     main = next(iter(ranked))
     if not any(rows["is_safe"].eq(False).any() for rows in ranked.values()):
         st.info("None of these samples is labelled unsafe, so there is nothing to check a ranking against.")
         draw_next(study, target, ranked[main], count=min(20, len(ranked[main])))
         return
-    reports = {method: report_of(run, run.id, target.query_id) for method, run in target.finished.items()}
+    reports = {method: report_of(run, target.query_id) for method, run in target.finished.items()}
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         draw_worth(target.finished[main], target.query_id)
         draw_copy(lambda: audit_recipe(list(target.finished.values()), target.query_id), key="audit")
@@ -337,10 +338,9 @@ def draw_scatter(rows: Any) -> None:
     st.caption("Low and to the right: samples that push towards the answer and that the scorer does not see.")
 
 
-@st.cache_data(show_spinner=False, max_entries=32)
-def _rows(_run: Run[Attribution], run_id: str, query_id: str) -> Any:
-    del run_id  # names the entry of the cache
-    return _run.result.read(query_id)
+@cached(max_entries=32)
+def _rows(run: Run[Attribution], query_id: str) -> Any:
+    return run.result.read(query_id)
 
 
 place = frame.open_study_screen("audit")

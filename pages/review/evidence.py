@@ -15,6 +15,7 @@ from lancet_core.study.queue import contradictions
 from lancet_core.study.study import Study
 from pages.review.pair import Side, pair_cards
 from pages.shared import state
+from pages.shared.cached import cached
 from pages.shared.plain_text import plain
 from pages.shared.reading import Card, Fact, passages, show_card
 from pages.shared.screens import SCREENS
@@ -107,10 +108,10 @@ def _draw_query(asked: Asked, pair: "pd.Series[Any]") -> None:
     )
 
 
-@st.cache_data(show_spinner=False, max_entries=8)
-def _members(_study: Study, run_id: str) -> list[tuple[str, str]]:
+@cached(max_entries=8)
+def _members(study: Study, run_id: str) -> list[tuple[str, str]]:
     """Id and group of each query of an attribution, which do not change."""
-    return queries_of(_study.workspace, run_id)
+    return queries_of(study.workspace, run_id)
 
 
 def _side(sample: "pd.Series[Any]", influence: float) -> Side:

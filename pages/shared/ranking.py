@@ -12,6 +12,7 @@ from lancet_core.runs.run import Run
 from lancet_core.store.run_status import DONE
 from lancet_core.study.study import Study
 from pages.shared import state
+from pages.shared.cached import cached
 from pages.shared.numbers import between, influence, percent, score, standing
 from pages.shared.ranked import Row, draw_ranked, read_picked
 from pages.shared.runs import wait_briefly
@@ -61,26 +62,24 @@ def draw_both_ends(
                 state.write(parameter, clicked)
 
 
-@st.cache_data(show_spinner=False, max_entries=32)
-def report_of(_run: Run[Attribution], run_id: str, query_id: str) -> RankingReport:
+@cached(max_entries=32)
+def report_of(run: Run[Attribution], query_id: str) -> RankingReport:
     """Measures how a finished attribution ranks unsafe samples.
 
     Args:
-        _run: The attribution.
-        run_id: Its id, which names the entry of the cache.
+        run: The attribution.
         query_id: Its query, or group of a batch.
 
     Raises:
         NumericalError: No candidate is labelled unsafe.
     """
-    del run_id
-    return _run.result.audit(query_id)
+    return run.result.audit(query_id)
 
 
 def draw_worth(run: Run[Attribution], query_id: str) -> None:
     """Says what a ranking is worth: beside chance, and beside the scorer alone; nothing where no candidate is labelled unsafe."""
     try:
-        report = report_of(run, run.id, query_id)
+        report = report_of(run, query_id)
     except NumericalError:
         return
     alone = "" if report.scorer is None else f" · the harmful scorer alone {score(report.scorer)}"

@@ -17,6 +17,7 @@ from lancet_core.study.imports import imported_attributions
 from lancet_core.study.recipes import recipe_of
 from lancet_core.study.study import Study
 from pages.shared import candidates, figure, frame, reading, runs
+from pages.shared.cached import cached
 from pages.shared.copying import draw_copy
 from pages.shared.methods import pick_method
 from pages.shared.numbers import score
@@ -49,7 +50,7 @@ def show(study: Study, case_id: str) -> None:
         draw_causes(study, run, case_id, length=length)
         draw_next(study, run, case_id)
         if study.harmful_scorer:
-            harmful = score_answer(study, _case=case, key=f"{study.folder}:{case.id}")
+            harmful = score_answer(study, case)
             scored.caption(f"Harmful score of this answer: {score(harmful)}")
     elif status.state == "failed" and isinstance(settings, InfluenceSettings):
         candidates.offer_repair(study, settings)
@@ -88,11 +89,10 @@ def trace(study: Study, case: Query, settings: InfluenceSettings) -> Run[Attribu
     return find_attribution(study, [case], settings) or study.attribute(case, settings)
 
 
-@st.cache_data(show_spinner=False, max_entries=256)
-def score_answer(_study: Study, *, _case: Query, key: str) -> float:
+@cached(max_entries=256)
+def score_answer(study: Study, case: Query) -> float:
     """Scores the case's answer; the scorer is small and the model host keeps it loaded."""
-    del key  # names the entry of the cache
-    return cases.score_answer(_study, _case.prompt, _case.response)["harmful"]
+    return cases.score_answer(study, case.prompt, case.response)["harmful"]
 
 
 def draw_causes(study: Study, run: Run[Attribution], case_id: str, *, length: int) -> None:
