@@ -7,7 +7,11 @@ launcher to its worker.
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from lancet_core.errors import StoreError
 
 PATIENCE_SECONDS = 1.0
 """Somebody who only looks whether a lock is held has it for an instant."""
@@ -35,6 +39,26 @@ def take_lock(path: Path, patience_seconds: float = PATIENCE_SECONDS) -> int | N
             time.sleep(0.01)
         else:
             return descriptor
+
+
+@contextmanager
+def held_lock(path: Path, taken: str) -> Iterator[None]:
+    """Lets one process at a time do what stands in the block.
+
+    Args:
+        path: File of the lock.
+        taken: What is said where another process has it for longer than half a minute.
+
+    Raises:
+        StoreError: Another process has it.
+    """
+    descriptor = take_lock(path, patience_seconds=30.0)
+    if descriptor is None:
+        raise StoreError(taken)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def holds_lock(descriptor: int, path: Path) -> bool:

@@ -1,6 +1,8 @@
 """A study stays open to change: further queries, other scorers, prompts or template. Runs and decisions stay."""
 
+import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,17 @@ from lancet_core.acts.prepare import Prepared, PrepareRequest, TemplateFit
 from lancet_core.config import from_dict, to_dict
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.samples import Query
-from lancet_core.errors import ConfigError
+from lancet_core.errors import ConfigError, StoreError
 from lancet_core.evaluation.scorer_cards import COLUMNS, Declared, resolve_scorer, scorer_folder
-from lancet_core.files import read_json_or_none, write_json, write_table
+from lancet_core.files import read_json_or_none, replacing_folder, write_json, write_table
 from lancet_core.models.settings import DEVICES, DTYPES
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
-from lancet_core.runs.run import OnStatus, Run
+from lancet_core.runs.locks import held_lock
+from lancet_core.runs.run import OnStatus, Run, open_run
 from lancet_core.store import queries as query_store
 from lancet_core.store.run_status import now
-from lancet_core.store.studies import StudyRecord, check_idle, update_study
+from lancet_core.store.studies import StudyRecord, check_idle, get_study, update_study
 from lancet_core.study.given_scores import (
     COUNTED,
     GivenScores,
@@ -35,6 +38,7 @@ from lancet_core.study.subjects import subject_of
 NONE = "none"
 """Takes a scorer or the prompts away."""
 LENGTHS = ("tokens", "counted")
+CHANGING, STAGED, PROMPTS = "changing", "change.json", "prompts.parquet"
 
 
 def add_queries(study: StudyRecord, queries: str | Path | Sequence[Query]) -> int:
@@ -119,7 +123,7 @@ class Changes:
 
 
 def change(study: StudyRecord, changes: Changes, on_status: OnStatus | None = None) -> StudyRecord:
-    """Changes what a study is made of.
+    """Changes what a study is made of, and waits until it is.
 
     With another scorer all samples are scored anew, with another template measured anew. No sample is left out: one that the new
     template refuses is not scored by influence, as attributions tell. Runs stay as they are, known by what they were asked of.
@@ -134,12 +138,40 @@ def change(study: StudyRecord, changes: Changes, on_status: OnStatus | None = No
 
     Raises:
         ConfigError: Nothing is to be changed, or the template is none of the model's.
-        StoreError: A run of the study is going.
+        StoreError: A run of the study is going, or another change of it.
         DataError: The file of prompts or scores cannot be used, or no sample fits the template.
         ModelError: A scorer cannot be used.
-        JobError: The run that measures the samples failed.
+        JobError: The run that measures the samples failed; the study stays as it was.
+    """
+    run = begin_change(study, changes)
+    with ExitStack() as undo:
+        undo.callback(discard_change, study)
+        if run is not None:
+            run.wait(on_status)
+        changed = complete_change(study)
+        undo.pop_all()
+    return changed
+
+
+def begin_change(study: StudyRecord, changes: Changes) -> Run[Prepared] | None:
+    """Starts to change a study and returns at once; `complete_change` enters the change when the run is done.
+
+    Returns:
+        The run that measures the samples anew, None where nothing has to be measured.
+
+    Raises:
+        ConfigError: Nothing is to be changed, or the template is none of the model's.
+        StoreError: A run of the study is going, or another change of it.
+        DataError: The file of prompts or scores cannot be used.
+        ModelError: A scorer cannot be used.
+        JobError: No worker can be started.
     """
     check_idle(study)
+    under_way = change_under_way(study)
+    if under_way is not None and not under_way.status.is_final:
+        raise StoreError(
+            f"study {study.name!r} is being changed; wait for it, or stop it: lancet runs cancel {under_way.id}"
+        )
     if changes.is_empty:
         raise ConfigError(
             "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores, --prompts, --dtype or --device"
@@ -147,16 +179,62 @@ def change(study: StudyRecord, changes: Changes, on_status: OnStatus | None = No
     values, prompts = changes.measured(study), changes.prompts
     table = load_prompts(Path(prompts).expanduser()) if prompts and prompts != NONE else None
     given = None if changes.scores is None else load_scores(changes.scores, changes.scores_as)
-    study = update_study(study, **changes.loading) if changes.loading else study
-    changed = _measured_anew(study, values, on_status) if values else study
-    if given is not None:
-        changed = _scored_anew(changed, given)
-    place = study.folder / "prompts.parquet"
-    if prompts == NONE:
-        place.unlink(missing_ok=True)
-    elif table is not None:
-        write_table(place, table)
+    run = _measure(study, values | changes.loading) if values else None
+    staged = _Staged("" if run is None else run.id, values, changes.loading, prompts == NONE)
+    with replacing_folder(study.folder / CHANGING) as folder:
+        write_json(folder / STAGED, to_dict(staged))
+        if table is not None:
+            write_table(folder / PROMPTS, table)
+        if given is not None:
+            given.write(folder)
+    return run
+
+
+def change_under_way(study: StudyRecord) -> Run[Prepared] | None:
+    """Finds the run of a change that is not entered yet; None where no samples are measured for one."""
+    staged = _staged(study)
+    with suppress(StoreError):  # deleted by hand
+        return None if staged is None or not staged.run else open_run(study.workspace, staged.run, "prepare")
+    return None
+
+
+def complete_change(study: StudyRecord) -> StudyRecord:
+    """Enters a change whose samples are measured; what another process entered meanwhile stays.
+
+    Raises:
+        JobError: Its run is not done.
+        StoreError: Another process is entering it.
+        DataError: Scores belong to no sample.
+    """
+    with held_lock(
+        study.folder / "changing.lock",
+        f"the study {study.name!r} is being changed by another process; try again",
+    ):
+        staged, folder = _staged(study), study.folder / CHANGING
+        if staged is None:
+            return get_study(study.workspace, study.name)
+        given, run = kept_scores(folder), change_under_way(study)
+        changed = update_study(study, **staged.loading) if staged.loading else study
+        if run is not None:
+            changed = _measured_anew(changed, staged.values, run.result)
+        if given is not None:
+            changed = _scored_anew(changed, given)
+        if (folder / PROMPTS).is_file():
+            write_table(study.folder / PROMPTS, pd.read_parquet(folder / PROMPTS))
+        elif staged.without_prompts:
+            (study.folder / PROMPTS).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+        if run is not None:
+            run.refreshed().delete()
     return changed
+
+
+def discard_change(study: StudyRecord) -> None:
+    """Stops a change that is not entered yet; the study stays as it is."""
+    run = change_under_way(study)
+    if run is not None and not run.status.is_final:
+        run.cancel()
+    shutil.rmtree(study.folder / CHANGING, ignore_errors=True)
 
 
 def template_fits(study: StudyRecord) -> tuple[TemplateFit, ...]:
@@ -165,14 +243,37 @@ def template_fits(study: StudyRecord) -> tuple[TemplateFit, ...]:
     return tuple(from_dict(TemplateFit, value) for value in values) if isinstance(values, list) else ()
 
 
-def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStatus | None) -> StudyRecord:
-    """Measures and scores the samples with what was changed, and keeps both or neither."""
+@dataclass(frozen=True)
+class _Staged:
+    """A change that is not entered yet; prompts and scores lie beside it.
+
+    Attributes:
+        run: Id of the run that measures the samples, empty where none has to.
+        values: Fields of the study that they are measured for.
+        loading: Number type and device, where they change.
+        without_prompts: Whether the prompts are taken away.
+    """
+
+    run: str
+    values: dict[str, Any]
+    loading: dict[str, str]
+    without_prompts: bool
+
+
+def _staged(study: StudyRecord) -> _Staged | None:
+    values = read_json_or_none(study.folder / CHANGING / STAGED)
+    return from_dict(_Staged, values) if isinstance(values, dict) else None
+
+
+def _measure(study: StudyRecord, values: dict[str, Any]) -> Run[Prepared]:
+    """Starts to measure and score the samples with what changes."""
     subject = replace(subject_of(study), study="", **values)
     request = PrepareRequest(day=now().date().isoformat())
-    run: Run[Prepared] = Run(
-        study.workspace, launcher.start(study.workspace, Task("prepare", subject, request))
-    )
-    result = run.wait(on_status).result
+    return Run(study.workspace, launcher.start(study.workspace, Task("prepare", subject, request)))
+
+
+def _measured_anew(study: StudyRecord, values: dict[str, Any], result: Prepared) -> StudyRecord:
+    """Enters samples that were measured anew."""
     samples, measured = study.samples(), result.table.set_index("id")
     # Scores that came from a file stay unless their scorer is changed.
     scored = [score for score in COLUMNS if score in result.scorers or f"{score}_scorer" in values]
@@ -187,7 +288,6 @@ def _measured_anew(study: StudyRecord, values: dict[str, Any], on_status: OnStat
     }
     write_table(study.samples_file, samples.drop(columns=named, errors="ignore").assign(**found))
     write_json(study.templates_file, [to_dict(fit) for fit in result.templates])
-    run.refreshed().delete()
     cards = {f"{score}_scorer": card for score, card in result.scorers.items()}
     replaced = _replaced(study, scored)
     known = {name: count for name, count in study.counts.items() if name not in replaced}

@@ -1,9 +1,7 @@
 """Studies that are being made: what of, the run that measures their samples, and how they are entered when it is done."""
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, StoreError
 from lancet_core.evaluation.scorer_cards import HARMFUL, HELPFUL
 from lancet_core.files import read_json_or_none, write_json, write_json_lines, write_table
-from lancet_core.runs.locks import take_lock
+from lancet_core.runs.locks import held_lock
 from lancet_core.runs.run import Run, open_run
 from lancet_core.store import studies as store
 from lancet_core.store.queries import add_queries
@@ -57,7 +55,9 @@ def complete(workspace: Workspace, name: str) -> StudyRecord:
     """
     folder = workspace.studies / name
     making = read_making(folder)
-    with _alone(folder):
+    with held_lock(
+        folder / "making.lock", f"the study {name!r} is being entered by another process; try again"
+    ):
         known = {study.name: study for study in store.list_studies(workspace)}
         if name in known:
             return known[name]
@@ -111,18 +111,6 @@ def read_making(folder: Path) -> Making:
     if not isinstance(values, dict):
         raise StoreError(f"it is not known what the study {folder.name!r} was made of")
     return from_dict(Making, values)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Lets one process at a time enter a study."""
-    lock = take_lock(folder / "making.lock", patience_seconds=30.0)
-    if lock is None:
-        raise StoreError(f"the study {folder.name!r} is being entered by another process; try again")
-    try:
-        yield
-    finally:
-        os.close(lock)
 
 
 def _write_samples(folder: Path, making: Making, prepared: Prepared) -> dict[str, int]:

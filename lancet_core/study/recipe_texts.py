@@ -40,6 +40,7 @@ class Step:
         shown: What is printed of the result, as Python source.
         queries: Queries that the command reads from a file.
         imports: Lines that the script needs besides.
+        is_run: Whether the call gives a run, which is waited for, or a study.
     """
 
     words: tuple[str, ...]
@@ -49,6 +50,7 @@ class Step:
     shown: str
     queries: tuple[Query, ...] = ()
     imports: Sequence[str] = field(default_factory=tuple)
+    is_run: bool = True
 
 
 def written(workspace: Workspace, step: Step, name: str) -> Recipe:
@@ -62,7 +64,7 @@ def written(workspace: Workspace, step: Step, name: str) -> Recipe:
     if not name:
         arguments += [f"workspace={value!r}" for value in place_of(workspace).values()]
     call = _call(step.call, arguments)
-    result = [f"run = {call}.wait()"] if name else [f"study = {call}"]
+    result = [f"run = {call}.wait()"] if step.is_run else [f"study = {call}"]
     lines = opening(workspace, name)
     return Recipe(command, "\n".join([lines[0], *step.imports, *lines[1:], *result, f"print({step.shown})"]))
 

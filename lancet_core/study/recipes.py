@@ -15,13 +15,15 @@ from lancet_core.acts.compare import CompareRequest
 from lancet_core.acts.correct import PAIRS, CorrectRequest
 from lancet_core.acts.evaluate import EvaluateRequest
 from lancet_core.acts.index import IndexRequest
+from lancet_core.acts.mine import MINING_GENERATION, PROMPTS, MineRequest
 from lancet_core.acts.table import ACTS
-from lancet_core.config import describe, differences, from_dict
+from lancet_core.config import describe, differences, from_dict, to_dict
 from lancet_core.correction.pair_files import read_pairs
-from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.correction.settings import CorrectionSettings, TrainSettings
+from lancet_core.data.contamination import CONTAMINATION_PRESETS, ContaminationSettings
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, StoreError
-from lancet_core.evaluation.settings import MetricSettings, VerdictSettings
+from lancet_core.evaluation.settings import MetricSettings, MineSettings, VerdictSettings
 from lancet_core.influence.presets import PRESETS, USUAL
 from lancet_core.influence.settings import ClusterSettings, GradientSettings, IndexSettings, InfluenceSettings
 from lancet_core.models.settings import GenerationSettings
@@ -29,6 +31,7 @@ from lancet_core.runs.run import Run
 from lancet_core.store.pairs import review_source
 from lancet_core.store.queries import read_queries
 from lancet_core.store.studies import StudyRecord, get_study
+from lancet_core.study.contamination import Sources
 from lancet_core.study.creation import Materials
 from lancet_core.study.making import read_making
 from lancet_core.study.queue import EVERYTHING, Scope
@@ -65,10 +68,52 @@ def creation_recipe(workspace: Workspace, name: str, materials: Materials) -> Re
         return None
     arguments = [
         repr(name),
-        *(f"{key}={value!r}" for key, value in given.items() if value and value != _default(key)),
+        *(f"{key}={value!r}" for key, value in given.items() if value and value != _usual(Materials, key)),
     ]
-    step = Step(("study", "create", name), options, "lancet.create_study", arguments, "study.counts")
+    step = Step(
+        ("study", "create", name), options, "lancet.create_study", arguments, "study.counts", is_run=False
+    )
     return written(workspace, step, "")
+
+
+def contamination_recipe(
+    workspace: Workspace, sources: Sources, settings: ContaminationSettings, *, preset: str
+) -> Recipe:
+    """Gives the recipe of a contamination from files."""
+    given = {each.name: str(getattr(sources, each.name)) for each in fields(sources)}
+    named = {name: value for name, value in given.items() if value and value != _usual(Sources, name)}
+    usual = CONTAMINATION_PRESETS[preset]
+    options = named | {"preset": preset, "out": "contaminated"} | differences(settings, usual)
+    own = settings != usual
+    arguments = [
+        *([f"ContaminationSettings(**{to_dict(settings)!r})"] if own else []),
+        *(f"{name}={value!r}" for name, value in named.items()),
+        f"preset={preset!r}",
+    ]
+    imports = [f"from {ContaminationSettings.__module__} import ContaminationSettings"] if own else []
+    shown = "run.result.outcome, run.result.files"
+    return written(
+        workspace,
+        Step(("contaminate",), options, "lancet.contaminate", arguments, shown, imports=imports),
+        "",
+    )
+
+
+def training_recipe(workspace: Workspace, materials: Materials, settings: TrainSettings) -> Recipe:
+    """Gives the recipe of a training on a file."""
+    names = ("model", "train", "template")
+    named = {name: str(value) for name in names if (value := getattr(materials, name))}
+    options = named | {"out": "trained"} | differences(settings, TrainSettings())
+    arguments = [
+        _settings("TrainSettings", settings, TrainSettings()),
+        *(f"{name}={value!r}" for name, value in named.items()),
+    ]
+    imports = [f"from {TrainSettings.__module__} import TrainSettings"]
+    return written(
+        workspace,
+        Step(("train",), options, "lancet.train", arguments, "run.result.model", imports=imports),
+        "",
+    )
 
 
 def study_recipe(study: StudyRecord) -> Recipe | None:
@@ -130,8 +175,8 @@ def audit_recipe(runs: Sequence[Run[Any]], query: str) -> Recipe | None:
     )
 
 
-def _default(name: str) -> Any:
-    return next(each.default for each in fields(Materials) if each.name == name)
+def _usual(kind: type[Any], name: str) -> Any:
+    return next(each.default for each in fields(kind) if each.name == name)
 
 
 def _query(query: Query) -> str:
@@ -262,6 +307,28 @@ def _comparison(study: StudyRecord, request: CompareRequest, _run: Run[Any]) -> 
     )  # fmt: skip
 
 
+def _mining(study: StudyRecord, request: MineRequest, run: Run[Any]) -> Step:
+    prompts = str(run.folder.inputs / PROMPTS)
+    options = {"safe_model": request.safe_model, "prompts": prompts} | differences(
+        request.mine, MineSettings()
+    )
+    options |= differences(request.generation, MINING_GENERATION)
+    arguments = [repr(request.safe_model), repr(prompts)]
+    imports = []
+    for name, settings, usual in (
+        ("settings", request.mine, MineSettings()),
+        ("generation", request.generation, MINING_GENERATION),
+    ):
+        if settings != usual:
+            kind = type(settings)
+            arguments.append(f"{name}={kind.__name__}(**{to_dict(settings)!r})")
+            imports.append(f"from {kind.__module__} import {kind.__name__}")
+    return Step(
+        ("queries", "mine", study.name), options, "study.mine_queries", arguments, "run.result.table",
+        imports=imports,
+    )  # fmt: skip
+
+
 _PROOF: dict[str, type[Any]] = {
     "generation": GenerationSettings,
     "metrics": MetricSettings,
@@ -294,4 +361,5 @@ _OF_ACT: dict[str, Callable[[StudyRecord, Any, Run[Any]], Step | None]] = {
     "correct": _corrected,
     "evaluate": _evaluation,
     "compare": _comparison,
+    "mine": _mining,
 }

@@ -18,7 +18,6 @@ from lancet_core.study.corrections import (
 from lancet_core.study.queue import CASE_ONLY, EVERYTHING, Scope
 from lancet_core.study.recipes import correction_recipe, recipe_of
 from lancet_core.text import lasting
-from pages.correct.settings_form import label, settings_form
 from pages.shared import frame, state
 from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_curves
@@ -26,6 +25,7 @@ from pages.shared.numbers import size
 from pages.shared.plain_text import plain
 from pages.shared.runs import watch
 from pages.shared.screens import SCREENS
+from pages.shared.settings_form import label, settings_form
 
 RUN = "k_run"
 FIRST_SETTINGS = ("steps", "learning_rate", "form", "adapter", "pair_batch", "seed")

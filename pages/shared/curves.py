@@ -57,6 +57,21 @@ def draw_curves(curves: "pd.DataFrame", *, key: str) -> None:
             _draw_checks(curves, checked, key=key)
 
 
+def draw_loss(curves: "pd.DataFrame", *, key: str) -> None:
+    """Draws the loss of a training so far; arguments as of `draw_curves`."""
+    if "loss" not in curves or curves["loss"].isna().all():
+        st.caption("The curve begins with the first step.")
+        return
+    _draw_term(
+        curves,
+        "loss",
+        title="Loss, nats per token",
+        meaning="How badly it fits its samples. It should fall.",
+        color=figure.ACCENT,
+        key=key,
+    )
+
+
 def _draw_term(
     curves: "pd.DataFrame", column: str, *, title: str, meaning: str, color: str, key: str
 ) -> None:

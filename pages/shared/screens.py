@@ -41,6 +41,12 @@ SCREENS: dict[str, Screen] = {
         ":material/science:",
         "What a study is made of: its model, its training samples and what was understood of them. Make one of your own.",
     ),
+    "contaminate": Screen(
+        "contaminate",
+        "Contaminate",
+        ":material/science_off:",
+        "Give a model a known fault, so that what is found can be checked: mix unsafe samples into safe ones and train on them.",
+    ),
     "learn": Screen(
         "learn",
         "Learn",
@@ -98,7 +104,7 @@ SCREENS: dict[str, Screen] = {
 }
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Start": ("home", "studies", "learn"),
+    "Start": ("home", "studies", "contaminate", "learn"),
     "Investigate": ("trace", "audit", "clusters"),
     "Correct": ("review", "correct", "prove"),
     "Record": ("runs",),

@@ -11,6 +11,7 @@ EVERYWHERE: dict[str, str] = {
 KEYS: dict[str, dict[str, str]] = {
     "home": {},
     "studies": {},
+    "contaminate": {},
     "learn": {},
     "trace": {"generate": "G", "audit": "A"},
     "audit": {},

@@ -17,13 +17,6 @@ MOST_CATEGORIES, MOST_ROWS, MOST_CONTEXTS = 12, 1000, 2
 SAFE, UNSAFE, UNKNOWN = "Safe", "Unsafe", "No label"
 
 
-def draw_facts(facts: dict[str, int | str]) -> None:
-    """Draws names and numbers side by side."""
-    with st.container(horizontal=True, gap="medium", key="s-facts"):
-        for name, value in facts.items():
-            st.metric(name, f"{value:,}" if isinstance(value, int) else value, width="content")
-
-
 def draw_balance(is_safe: "pd.Series[bool]") -> None:
     """Draws how many samples are labelled safe and unsafe."""
     counts = is_safe.map({True: SAFE, False: UNSAFE}).fillna(UNKNOWN).value_counts()

@@ -3,11 +3,12 @@
 import pandas as pd
 import streamlit as st
 
-from lancet_core.study.changes import scorer_means
+from lancet_core.study.changes import Changes, scorer_means
 from lancet_core.study.study import Study
 from pages.shared import frame, tables
 from pages.shared.numbers import score, three
 from pages.shared.plain_text import plain
+from pages.studies.changing import take
 
 NAMES = {
     "auto": "Chosen for the model",
@@ -47,9 +48,8 @@ def draw_fits(study: Study) -> None:
                 f"{best.error:.3f} nats per token. Was the model trained with it?"
             )
             if st.button("Take this template", icon=":material/check:", key="s-take-template"):
-                with frame.problem_shown(), st.spinner("Measuring the samples under it"):
-                    study.change(template=best.template)
-                    st.rerun()
+                with frame.problem_shown():
+                    take(study, Changes(template=best.template))
 
 
 def draw_scorer_means(samples: pd.DataFrame) -> None:

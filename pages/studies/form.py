@@ -1,6 +1,7 @@
 """The form that a study is made by: model, training data, how its rows are read, scorers, queries and prompts."""
 
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -14,16 +15,13 @@ from lancet_core.evaluation.scorer_cards import ScorerDeclaration, resolve_score
 from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG
 from lancet_core.models.templates import KNOWN_TEXTS, has_chat_template, template_names
 from lancet_core.study.creation import Materials
-from lancet_core.study.study import list_studies
-from lancet_core.study.uploads import keep_upload
 from lancet_core.workspace import Workspace
 from pages.shared import frame
+from pages.shared.materials import ask_data, ask_model
 from pages.shared.plain_text import plain
 from pages.studies.fits import name_of
 from pages.studies.preview import draw_preview, read_first_rows
 
-HERE, UPLOAD = "A file on this machine", "Upload"
-ENDINGS = ["jsonl", "json", "ndjson", "csv", "tsv", "parquet", "gz"]
 FORMAT_NAMES = {
     AUTO: "Seen in each row",
     "plain": "Prompt and response",
@@ -64,7 +62,7 @@ def ask(workspace: Workspace) -> tuple[str, Materials]:
         model = ask_model(workspace)
         base = ask_base(model)
     with right:
-        train = ask_training_data(workspace)
+        train = ask_data(workspace)
     rows: list[UnderstoodRow] = []
     format, columns = AUTO, ""
     if train:
@@ -81,46 +79,6 @@ def ask(workspace: Workspace) -> tuple[str, Materials]:
         "template": template,
     }
     return name or "", Materials(model=model, train=train, base=base, **reading, **ask_files())
-
-
-def ask_model(workspace: Workspace) -> str:
-    """Draws the field for the model; those that studies use already can be chosen."""
-    used = list(dict.fromkeys(study.model for study in list_studies(workspace=workspace)))
-    chosen = st.selectbox(
-        "Model",
-        used,
-        index=None,
-        accept_new_options=True,
-        key="s_model",
-        placeholder="Folder or hub id",
-        help="A causal language model that transformers loads from safetensors: a folder, an adapter's folder, or an id on the "
-        "Hub. Those of the other studies are offered.",
-    )
-    return str(chosen or "").strip()
-
-
-def ask_training_data(workspace: Workspace) -> str:
-    """Draws the choice between a path and an upload; returns the path, empty where there is none yet."""
-    way = st.segmented_control(
-        "Training data", [HERE, UPLOAD], default=HERE, required=True, key="s_way", bind="query-params"
-    )
-    if way == HERE:
-        path = st.text_input(
-            "Path",
-            key="s_train",
-            bind="query-params",
-            label_visibility="collapsed",
-            placeholder="train.jsonl, a folder of shards, or one saved by datasets",
-        )
-        return (path or "").strip()
-    given = st.file_uploader(
-        "File",
-        type=ENDINGS,
-        key="s_upload",
-        label_visibility="collapsed",
-        help="Larger files are given by their path.",
-    )
-    return "" if given is None else str(keep_upload(workspace, given.name, given.getbuffer()))
 
 
 def ask_reading(train: str) -> tuple[str, str]:
@@ -167,7 +125,6 @@ def _ask_columns(found: list[str]) -> ColumnMap:
 def ask_encoding(model: str) -> tuple[str, str, str]:
     """Draws which turns count, what becomes of long answers, and the template."""
     folder = Path(model).expanduser() if model else Path("/nowhere")
-    named = {name: f"The model's template {name!r}" for name in template_names(folder)}
     with st.expander("How the model was trained on it", icon=":material/token:"):
         turns, too_long, template = st.columns(3)
         counted = turns.segmented_control(
@@ -189,8 +146,7 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
             key="s_long",
             bind="query-params",
         )
-        known = {name: name_of(name) for name in KNOWN_TEXTS}
-        choices = {**TEMPLATE_NAMES, **named, **known}
+        choices = template_choices(folder)
         chosen = template.selectbox(
             "Template",
             list(choices),
@@ -209,6 +165,12 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
                 "Text with {prompt} where the prompt goes", OWN_TEXT, key="s_own_template", height=130
             )
     return str(counted), str(long), str(text if chosen == OWN else chosen)
+
+
+def template_choices(folder: Path) -> dict[str, str]:
+    """Templates that a study of this model folder can take, with what each is called."""
+    named = {name: f"The model's template {name!r}" for name in template_names(folder)}
+    return {**TEMPLATE_NAMES, **named, **{name: name_of(name) for name in KNOWN_TEXTS}}
 
 
 def ask_base(model: str) -> str:
@@ -232,7 +194,7 @@ def ask_files() -> dict[str, str]:
         values: dict[str, str] = {}
         for cell, column in zip(st.columns(2, gap="large"), ("harmful", "helpful"), strict=True):
             with cell:
-                values |= _ask_scorer(column)
+                values |= ask_scorer(column, key=f"s_{column}", bind="query-params")
         fields = (
             ("queries", "Known bad answers (queries)", "File with prompt and response"),
             ("prompts", "Prompts that prove a correction", "File with prompt, and split, kind, category"),
@@ -246,31 +208,42 @@ def ask_files() -> dict[str, str]:
     return values
 
 
-def _ask_scorer(column: str) -> dict[str, str]:
-    """Draws the field for one scorer, and what may be said of it where it is of no known family."""
+def ask_scorer(
+    column: str, *, key: str, current: str = "", bind: Literal["query-params"] | None = None
+) -> dict[str, str]:
+    """Draws the field for one scorer, and what may be said of it where it is of no known family.
+
+    Args:
+        column: `harmful` or `helpful`.
+        key: Key of the field, and start of the others'.
+        current: Folder that stands in the field at first.
+        bind: Where the field is kept beside the session.
+
+    Returns:
+        The folder and what is said of it, by the names of `Materials`.
+    """
     folder = st.text_input(
         f"{column.capitalize()} scorer",
-        key=f"s_{column}",
-        bind="query-params",
+        current,
+        key=key,
+        bind=bind,
         placeholder="Folder or hub id",
         help="Published scorers are known by themselves, others by their scorer.json, or by what is said of them below.",
     )
     folder = (folder or "").strip()
     if not folder:
         return {f"{column}_scorer": ""}
-    with st.popover("What its output means", icon=":material/tune:", key=f"s-{column}-as"):
-        declared = ",".join(
-            filter(None, (_ask_declared(each, column) for each in describe(ScorerDeclaration)))
-        )
+    with st.popover("What its output means", icon=":material/tune:", key=f"{key}-as"):
+        declared = ",".join(filter(None, (_ask_declared(each, key) for each in describe(ScorerDeclaration))))
     if Path(folder).expanduser().is_dir():  # one on the hub is looked at when the study is made
         with frame.problem_shown():
             st.caption(plain(scorer_card(resolve_scorer(folder, declared, column=column)).summary))
     return {f"{column}_scorer": folder, f"{column}_scorer_as": declared}
 
 
-def _ask_declared(each: Setting, column: str) -> str:
+def _ask_declared(each: Setting, start: str) -> str:
     """Draws one field of a scorer's declaration; returns it as `--harmful-scorer-as` takes it, empty where nothing is said."""
-    label, key = each.name.replace("_", " ").capitalize(), f"s-{column}-{each.name}"
+    label, key = each.name.replace("_", " ").capitalize(), f"{start}-{each.name}"
     if each.choices:
         value = st.selectbox(
             label, each.choices, index=None, placeholder="as it says itself", key=key, help=each.help

@@ -12,6 +12,7 @@ from lancet_core.study.recipes import creation_recipe
 from lancet_core.workspace import Workspace
 from pages.shared import frame, runs, state
 from pages.shared.copying import draw_copy
+from pages.shared.facts import draw_facts
 from pages.shared.numbers import percent
 from pages.studies import counts
 from pages.studies.form import ask
@@ -66,7 +67,7 @@ def draw_under_way(workspace: Workspace, name: str, run: Run[Prepared]) -> None:
 def draw_found(found: Looked) -> None:
     """Draws what a study would be made of."""
     st.markdown("### What was found")
-    counts.draw_facts(
+    draw_facts(
         {
             "Rows": found.rows,
             "Samples": found.samples,

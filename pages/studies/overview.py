@@ -16,12 +16,16 @@ from lancet_core.study.study import Study, list_studies
 from pages.shared import candidates, frame, reading, runs, state, tables
 from pages.shared.copying import draw_copy
 from pages.shared.diff import unmarked
+from pages.shared.facts import draw_facts
 from pages.shared.numbers import percent
 from pages.studies import counts
+from pages.studies.change_form import draw_changing
+from pages.studies.changing import draw_change_under_way
 from pages.studies.fits import draw_fits, draw_scorer_means
 from pages.studies.harm import draw_harm
 from pages.studies.keeping import draw_keeping
 from pages.studies.making import NEW, draw_under_way
+from pages.studies.queries import draw_queries
 from pages.studies.samples import draw_samples
 
 
@@ -33,8 +37,10 @@ def show_study(study: Study) -> None:
         if st.button("New study", icon=":material/add:", key="s-new"):
             state.write(NEW, "1")
             st.rerun()
+        draw_changing(study)
         draw_keeping(study)
         draw_copy(lambda: study_recipe(study), key="study")
+    draw_change_under_way(study)
     draw_made_of(study)
     samples = study.samples()
     draw_counts(study, samples)
@@ -49,6 +55,7 @@ def show_study(study: Study) -> None:
         draw_harm(samples)
     draw_rejected(study)
     draw_samples(study, samples)
+    draw_queries(study)
     st.markdown("#### Gradient index")
     candidates.draw_indexing(study, preset(), offered=True)
     draw_others(study)
@@ -78,7 +85,7 @@ def draw_counts(study: Study, samples: pd.DataFrame) -> None:
     for name, title in (("rows", "Rows read"), ("rejected", "Rejected"), ("duplicates", "Duplicates")):
         if name in known:
             facts[title] = known[name]
-    counts.draw_facts(facts | {"Cut to the context": percent(cut / len(samples))})
+    draw_facts(facts | {"Cut to the context": percent(cut / len(samples))})
 
 
 def draw_lengths(study: Study, samples: pd.DataFrame) -> None:

@@ -1,0 +1,1 @@
+"""Contaminate: a model with a known fault, so that what attribution finds can be checked."""
