@@ -96,6 +96,16 @@ def test_readme_links_lead_somewhere():
     assert missing == []
 
 
+def test_help_and_messages_name_documents_that_are_there():
+    """What once stood in the README may stand in a document now: help names the document."""
+    sources = [path for folder in ("lancet_core", "pages") for path in (ROOT / folder).rglob("*.py")]
+    named = {name for path in sources for name in re.findall(r"docs/[\w.-]+\.md", path.read_text("utf-8"))}
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+    helps = [str(parameter.help) for command in COMMANDS.values() for parameter in command.params]
+    assert [text for text in helps if "README" in text] == []
+
+
 def test_readme_says_nothing_of_the_workplace():
     assert "shared" not in README
     assert "/work" not in README

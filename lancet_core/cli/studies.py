@@ -68,7 +68,7 @@ TemplateOption = Annotated[
 ScorerAsOption = Annotated[
     str,
     typer.Option(
-        help="What its output means where it is of no known family: higher_is=harmful,label_index=1,template=pair; see the README."
+        help="What its output means where it is of no known family: higher_is=harmful,label_index=1,template=pair (docs/your-data.md)."
     ),
 ]
 ScoresOption = Annotated[
