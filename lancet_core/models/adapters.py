@@ -9,6 +9,7 @@ from lancet_core.files import replacing_folder, write_json
 from lancet_core.models.fingerprints import (
     ADAPTER_CONFIG,
     BASE,
+    CHAT_TEMPLATE_FOLDER,
     check_model_folder,
     is_adapter,
     read_config,
@@ -70,9 +71,11 @@ def keep_adapter(folder: Path, base: str, target: Path) -> None:
     config: dict[str, Any] = read_config(folder, ADAPTER_CONFIG)
     place = Path(base).expanduser()
     with replacing_folder(target) as temporary:
-        for file in folder.iterdir():
+        for file in [*folder.iterdir(), *(folder / CHAT_TEMPLATE_FOLDER).glob("*.jinja")]:
             if file.suffix in _KEPT and file.is_file():
-                shutil.copyfile(file, temporary / file.name)
+                copy = temporary / file.relative_to(folder)
+                copy.parent.mkdir(exist_ok=True)
+                shutil.copyfile(file, copy)
         write_json(
             temporary / ADAPTER_CONFIG, {**config, BASE: str(place.resolve()) if place.exists() else base}
         )

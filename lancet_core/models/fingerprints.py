@@ -14,7 +14,9 @@ CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"
 BASE = "base_model_name_or_path"
 _WHOLE_WEIGHTS = "model.safetensors"
 _ADAPTER_WEIGHTS = "adapter_model*.safetensors"
-_OTHER_CONFIGS = ("tokenizer.json", "tokenizer_config.json", "generation_config.json")
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE_FILE, CHAT_TEMPLATE_FOLDER = "chat_template.jinja", "additional_chat_templates"
+_OTHER_CONFIGS = ("tokenizer.json", TOKENIZER_CONFIG, "generation_config.json")
 _BLOCK = 1 << 20
 _WHOLE_FILE_BYTES = 64 * _BLOCK
 _SAMPLED_BLOCKS = 64
@@ -64,7 +66,7 @@ def check_model_folder(folder: str | Path) -> None:
         raise ModelError(
             f"there is no model folder {folder}; give a folder that holds config.json and *.safetensors"
         )
-    for file in path.iterdir():
+    for file in [*path.iterdir(), *(path / CHAT_TEMPLATE_FOLDER).glob("*")]:
         if file.exists() and not (file.is_file() or file.is_dir()):
             _check_readable(file)
     base = adapter_base(path)
@@ -133,6 +135,16 @@ def adapter_base(folder: Path) -> Path | None:
             f"the adapter {folder} belongs to {base}, which is an adapter itself; merge that one into its model first"
         )
     return base
+
+
+def tokenizer_folder(folder: Path) -> Path:
+    """Where the tokenizer of a model lies: an adapter may have none of its own.
+
+    Raises:
+        ModelError: The folder holds an adapter whose model is missing.
+    """
+    base = adapter_base(folder)
+    return folder if base is None or (folder / TOKENIZER_CONFIG).is_file() else base
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -230,10 +242,11 @@ def fingerprint_model(folder: str | Path) -> str:
         # Without the base's place: its content is hashed.
         own = {name: value for name, value in read_config(path, ADAPTER_CONFIG).items() if name != BASE}
         digest.update(json.dumps(own, sort_keys=True).encode())
-    names = {CONFIG, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}
+    names = {CONFIG, "tokenizer.json", TOKENIZER_CONFIG, CHAT_TEMPLATE_FILE}
     names |= {file.name for file in weight_files(path)}
-    for file in sorted(path.iterdir()):
-        if file.name in names or file.suffix == ".model":
+    named_templates = sorted((path / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))
+    for file in [*sorted(path.iterdir()), *named_templates]:
+        if file.name in names or file.suffix == ".model" or file in named_templates:
             digest.update(f"{file.name}:{file.stat().st_size}".encode())
             for block in file_blocks(file):
                 digest.update(block)

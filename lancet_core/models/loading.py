@@ -25,6 +25,7 @@ from lancet_core.models.fingerprints import (
     fingerprint_model,
     read_config,
     resolve_model,
+    tokenizer_folder,
     weight_shapes,
 )
 from lancet_core.models.needs import Need, free_for_this_process, require
@@ -101,7 +102,7 @@ def load_language_model(folder_or_id: str, *, device: str = "auto", dtype: str =
     )
     if base is not None:
         model = _with_adapter(model, folder)
-    tokenizer = load_tokenizer(_speaking_folder(folder, base), model)
+    tokenizer = load_tokenizer(tokenizer_folder(folder), model)
     model = model.to(place).eval()
     return LanguageModel(
         model,
@@ -139,7 +140,7 @@ def load_speech(folder_or_id: str) -> LanguageModel:
     base = adapter_base(folder)
     with loading_errors(folder, "a model"):
         config = AutoConfig.from_pretrained(base or folder, trust_remote_code=False, local_files_only=True)
-    tokenizer = _read_tokenizer(_speaking_folder(folder, base))
+    tokenizer = _read_tokenizer(tokenizer_folder(folder))
     context = context_length(config, tokenizer)
     return LanguageModel(None, tokenizer, str(folder), torch.device("cpu"), context, "")
 
@@ -224,11 +225,6 @@ def load_tokenizer(folder: Path, model: Any) -> Any:
 def _read_tokenizer(folder: Path) -> Any:
     with loading_errors(folder, "a tokenizer"):
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-
-
-def _speaking_folder(folder: Path, base: Path | None) -> Path:
-    """Where the tokenizer of a model lies: an adapter may have none of its own."""
-    return folder if base is None or (folder / "tokenizer_config.json").is_file() else base
 
 
 def _with_adapter(model: Any, folder: Path) -> Any:

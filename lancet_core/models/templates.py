@@ -19,38 +19,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
 
 from lancet_core.data.conversations import ASSISTANT, LAST, USER, Conversation, Message
-from lancet_core.errors import ConfigError, DataError, ModelError
-from lancet_core.files import read_json_or_none
-from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
-
-DEFAULT_TEXT = "\n\nHuman: {prompt}\n\nAssistant:"
-PLACE = "{prompt}"
-_ALPACA = "Below is an instruction that describes a task. Write a response that appropriately completes the request."
-_VICUNA = (
-    "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite answers "
-    "to the user's questions."
+from lancet_core.errors import DataError, ModelError
+from lancet_core.models.settings import RAW_TEMPLATE
+from lancet_core.models.template_names import (
+    DAY_MARK,
+    DEFAULT_TEXT,
+    KNOWN_TEXTS,
+    PLACE,
+    chosen_name,
+    day_of,
+    names_of,
 )
-KNOWN_TEXTS = {
-    "human": DEFAULT_TEXT,
-    "safe-rlhf": "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:",
-    "alpaca": f"{_ALPACA}\n\n### Instruction:\n{PLACE}\n\n### Response:\n",
-    "vicuna": f"{_VICUNA} USER: {PLACE} ASSISTANT:",
-    "llama-2": "[INST] {prompt} [/INST]",
-    "chatml": "<|im_start|>user\n{prompt}<|im_end|>\n<|im_start|>assistant\n",
-    "question": "Question: {prompt}\nAnswer:",
-}
-"""Texts that published models were fine-tuned with, by the names that `--template` takes."""
-DAY_MARK = "@"
-CHAT_TEMPLATE_FILE = "chat_template.jinja"
+
 _NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 _GENERATION = "generation %}"
-_DEFAULT_NAME = "default"
 # Private characters, which no template treats specially: one takes the place of an answer.
 _FIRST_PRIVATE = 0xF0000
 _SENTINEL = chr(_FIRST_PRIVATE)
@@ -98,7 +85,7 @@ def write_conversation(tokenizer: Any, conversation: Conversation, template: str
     hidden = replace(conversation, messages=messages)
     if chat is None:
         return _by_text(hidden, template, used)
-    return _by_chat_template(_renderer(tokenizer, chat, _day(template)), hidden, used)
+    return _by_chat_template(_renderer(tokenizer, chat, day_of(template)), hidden, used)
 
 
 def write_prompt(tokenizer: Any, messages: Sequence[Message], template: str) -> Written:
@@ -113,7 +100,7 @@ def write_prompt(tokenizer: Any, messages: Sequence[Message], template: str) -> 
     hidden, used = _hidden(tokenizer, messages, template)
     if chat is None:
         return Written(_text_before(hidden, template), (), by_chat_template=False, controls=used)
-    text, _marks = _renderer(tokenizer, chat, _day(template)).render(hidden, opening=True)
+    text, _marks = _renderer(tokenizer, chat, day_of(template)).render(hidden, opening=True)
     return Written(text, (), by_chat_template=True, controls=used)
 
 
@@ -123,32 +110,9 @@ def chat_template(tokenizer: Any, template: str) -> str | None:
     Raises:
         ConfigError: The tokenizer has named templates, and none of them is chosen; or the name is unknown.
     """
-    if template == RAW_TEMPLATE or PLACE in template:
-        return None
-    name = template.partition(DAY_MARK)[0]
     own = tokenizer.chat_template
-    named = own if isinstance(own, Mapping) else {} if own is None else {_DEFAULT_NAME: own}
-    if name == DEFAULT_TEMPLATE and _DEFAULT_NAME in named:
-        return str(named[_DEFAULT_NAME])
-    if name in named:
-        return str(named[name])
-    if name in KNOWN_TEXTS or (name == DEFAULT_TEMPLATE and not named):
-        return None
-    choices = ", ".join(known_templates(tokenizer))
-    raise ConfigError(
-        f"the template {template!r} is none of this model; it has {choices}; choose one with --template, or write a text with "
-        f"{PLACE} where the prompt goes"
-    )
-
-
-def known_templates(tokenizer: Any) -> list[str]:
-    """Names of the templates that a model may have been trained with: its own, those of published models, and none."""
-    own = tokenizer.chat_template
-    named = sorted(own) if isinstance(own, Mapping) else []
-    usual = [DEFAULT_TEMPLATE] if own is None or not named or _DEFAULT_NAME in named else []
-    # Without a chat template the usual text is the first of the known ones.
-    known = [name for name in KNOWN_TEXTS if own is not None or KNOWN_TEXTS[name] != DEFAULT_TEXT]
-    return [*usual, *(name for name in named if name != _DEFAULT_NAME), *known, RAW_TEMPLATE]
+    name = chosen_name(names_of(own), template)
+    return None if name is None else str(own[name] if isinstance(own, Mapping) else own)
 
 
 def with_day(tokenizer: Any, template: str, day: datetime.date) -> str:
@@ -164,37 +128,8 @@ def turn_end(tokenizer: Any, template: str) -> str:
     if chat is None:
         return ""
     asked = Conversation(({"role": USER, "content": "a"}, {"role": ASSISTANT, "content": _SENTINEL}))
-    text, _marks = _renderer(tokenizer, chat, _day(template)).render(asked.messages)
+    text, _marks = _renderer(tokenizer, chat, day_of(template)).render(asked.messages)
     return text.rpartition(_SENTINEL)[2].rstrip()
-
-
-def has_chat_template(folder: Path, template: str) -> bool:
-    """Whether a model's own chat template writes the conversations of a study; nothing is loaded.
-
-    Args:
-        folder: The model's folder.
-        template: The study's template.
-    """
-    if template in {RAW_TEMPLATE, *KNOWN_TEXTS} or PLACE in template:
-        return False
-    if (folder / CHAT_TEMPLATE_FILE).is_file() or (folder / "chat_templates").is_dir():
-        return True
-    settings = read_json_or_none(folder / "tokenizer_config.json")
-    return isinstance(settings, dict) and bool(settings.get("chat_template"))
-
-
-def template_names(folder: Path) -> tuple[str, ...]:
-    """Names of a model's chat templates where it has several to choose from; nothing is loaded.
-
-    Args:
-        folder: The model's folder.
-    """
-    names = {path.stem for path in (folder / "chat_templates").glob("*.jinja")}
-    settings = read_json_or_none(folder / "tokenizer_config.json")
-    listed = settings.get("chat_template") if isinstance(settings, dict) else None
-    if isinstance(listed, list):
-        names |= {str(each["name"]) for each in listed if isinstance(each, dict) and "name" in each}
-    return tuple(sorted(names - {_DEFAULT_NAME}))
 
 
 def split_text(conversation: Conversation, template: str) -> tuple[str, str]:
@@ -336,21 +271,6 @@ def _text_before(messages: Sequence[Message], template: str) -> str:
         return prompt
     text = template if PLACE in template else KNOWN_TEXTS.get(template, DEFAULT_TEXT)
     return text.replace(PLACE, prompt)
-
-
-def _day(template: str) -> datetime.date | None:
-    """The day behind a template's name.
-
-    Raises:
-        ConfigError: It is no day.
-    """
-    day = template.partition(DAY_MARK)[2]
-    try:
-        return datetime.date.fromisoformat(day) if day else None
-    except ValueError as error:
-        raise ConfigError(
-            f"{day!r} in the template {template!r} is no day; write it as {DAY_MARK}2026-07-26"
-        ) from error
 
 
 def _unused(text: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from lancet_core.data.samples import conversations_of
 from lancet_core.models.encoding import Encoded, Unusable, encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import LanguageModel
-from lancet_core.models.templates import DAY_MARK, known_templates
+from lancet_core.models.template_names import DAY_MARK, known_templates, names_of
 from lancet_core.progress import Progress
 
 SAMPLES = 32
@@ -40,7 +40,11 @@ def template_fits(
     if samples["prompt"].str.endswith(ANSWER_MARK).mean() > 0.5:
         return ()
     drawn = conversations_of(samples.sample(min(SAMPLES, len(samples)), random_state=SEED))
-    others = [name for name in known_templates(lm.tokenizer) if name != template.partition(DAY_MARK)[0]]
+    others = [
+        name
+        for name in known_templates(names_of(lm.tokenizer.chat_template))
+        if name != template.partition(DAY_MARK)[0]
+    ]
     names = [template, *others]
     written = {name: encode_all(lm, drawn, name) for name in names}
     written = {name: texts for name, texts in written.items() if name == template or _writes_most(texts)}

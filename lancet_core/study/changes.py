@@ -17,6 +17,7 @@ from lancet_core.errors import ConfigError, StoreError
 from lancet_core.evaluation.scorer_cards import COLUMNS, Declared, resolve_scorer, scorer_folder
 from lancet_core.files import read_json_or_none, replacing_folder, write_json, write_table
 from lancet_core.models.settings import DEVICES, DTYPES
+from lancet_core.models.template_names import check_template
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.locks import held_lock
@@ -176,6 +177,7 @@ def begin_change(study: StudyRecord, changes: Changes) -> Run[Prepared] | None:
         raise ConfigError(
             "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores, --prompts, --dtype or --device"
         )
+    check_template(study.model, changes.template or "")
     values, prompts = changes.measured(study), changes.prompts
     table = load_prompts(Path(prompts).expanduser()) if prompts and prompts != NONE else None
     given = None if changes.scores is None else load_scores(changes.scores, changes.scores_as)

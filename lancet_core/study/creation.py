@@ -30,6 +30,7 @@ from lancet_core.models.adapters import keep_adapter
 from lancet_core.models.fingerprints import check_model_folder, resolve_model
 from lancet_core.models.gguf_files import check_gguf, find_gguf, unpacked_folder
 from lancet_core.models.settings import DEVICES, DTYPES
+from lancet_core.models.template_names import check_template
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import OnStatus, Run
@@ -117,7 +118,7 @@ def create(
         StoreError: The name is taken or no name.
         DataError: A file cannot be used.
         ModelError: The model or a scorer cannot be used.
-        ConfigError: A choice or a mapping of columns is none.
+        ConfigError: A choice, the template or a mapping of columns is none.
         JobError: The run failed.
         Cancelled: A person stopped it. Whatever goes wrong, no half-made study stays.
     """
@@ -142,13 +143,14 @@ def begin(
         StoreError: The name is taken or no name.
         DataError: A file cannot be used.
         ModelError: The model or a scorer cannot be used.
-        ConfigError: A choice or a mapping of columns is none.
+        ConfigError: A choice, the template or a mapping of columns is none.
         JobError: No worker can be started, or the look is not done. Whatever goes wrong, nothing stays.
     """
     check_choices(materials)
     _check_free(workspace, name)
     harmful, helpful = _scorers(materials)
     source = None if materials.base else model_source(materials.model)
+    check_template(materials.model, materials.template, materials.base)
     loaded = load(materials) if look is None else _looked(look)
     prompts = load_prompts(Path(materials.prompts).expanduser()) if materials.prompts else None
     scores = _scores(materials, loaded)

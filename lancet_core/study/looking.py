@@ -12,6 +12,7 @@ from lancet_core.data.columns import parse_columns
 from lancet_core.data.hub import local_data
 from lancet_core.data.loading import UnderstoodRow, understand_rows
 from lancet_core.errors import DataError
+from lancet_core.models.template_names import check_template
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
@@ -51,7 +52,7 @@ def look_at(workspace: Workspace, materials: Materials) -> Run[Looked]:
     Raises:
         DataError: The training data is no file.
         ModelError: The model is not one.
-        ConfigError: A choice is none.
+        ConfigError: A choice or the template is none.
         JobError: No worker can be started.
     """
     return Run(workspace, launcher.find_or_start(workspace, look_task(materials)))
@@ -69,7 +70,7 @@ def look_task(materials: Materials) -> Task:
     Raises:
         DataError: The training data is no file.
         ModelError: The model is not one.
-        ConfigError: A choice is none.
+        ConfigError: A choice or the template is none.
     """
     check_choices(materials)
     if not isinstance(materials.train, str | Path):
@@ -83,6 +84,7 @@ def look_task(materials: Materials) -> Task:
         raise DataError(
             "only the folder or hub id of a model can be looked at the data with; save the model first"
         )
+    check_template(model, materials.template)
     request = LookRequest(
         train=str(train),
         format=materials.format,

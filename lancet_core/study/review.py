@@ -16,9 +16,9 @@ from lancet_core.correction.pairs import AGREEMENT_THRESHOLD, propose_pairs
 from lancet_core.correction.settings import PairSettings
 from lancet_core.data.samples import DESIRABLE, content_id
 from lancet_core.errors import ConfigError, JobError, StoreError
-from lancet_core.models.fingerprints import resolve_model
+from lancet_core.models.fingerprints import resolve_model, tokenizer_folder
 from lancet_core.models.settings import DEFAULT_TEMPLATE
-from lancet_core.models.templates import DAY_MARK, has_chat_template
+from lancet_core.models.template_names import DAY_MARK, has_chat_template
 from lancet_core.runs.run import Run, open_run
 from lancet_core.store import decisions as log
 from lancet_core.store import pairs as store
@@ -321,7 +321,7 @@ def export_pairs(study: StudyRecord, path: str | Path, format: str, scope: Scope
             replace(pair, positive=pair.negative, negative=pair.positive) if wanted else pair
             for pair, wanted in zip(reviewed_pairs(samples, chosen), _are_wanted(study, chosen), strict=True)
         ]
-        model = resolve_model(study.model)
+        model = tokenizer_folder(resolve_model(study.model))
         rows = write_preferences(path, approved, format, model=model, template=study.template)
         written = rows if format == "dpo" else len(approved)
         advice = _advice(study.template) if has_chat_template(model, study.template) else ""

@@ -11,7 +11,8 @@ from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pair
 from lancet_core.data.conversations import Conversation, Message
 from lancet_core.errors import DataError, StoreError
 from lancet_core.files import replacing, table_as_csv, write_json_lines
-from lancet_core.models.templates import has_chat_template, split_text
+from lancet_core.models.template_names import has_chat_template
+from lancet_core.models.templates import split_text
 
 Split = Callable[[Conversation], tuple[Any, Any]]
 FORMATS = ("pairs", "kto", "dpo", "csv", "parquet", "decisions")
@@ -112,6 +113,13 @@ def write_preferences(
 
     A trainer gets the texts as the study has them: as messages where the model has a chat template, else with the study's template
     written around the prompt.
+
+    Args:
+        path: The file.
+        pairs: The pairs.
+        format: `kto` or `dpo`.
+        model: Folder of the model's tokenizer.
+        template: The study's template.
 
     Raises:
         StoreError: No pair is approved, or none has two equal prompts where the format needs that.

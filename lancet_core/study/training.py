@@ -9,6 +9,7 @@ from lancet_core.acts.train import SAMPLES, Trained, TrainRequest
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.errors import ModelError
 from lancet_core.models.gguf_files import find_gguf, unpacked_folder
+from lancet_core.models.template_names import check_template
 from lancet_core.runs import launcher
 from lancet_core.runs.launcher import Task
 from lancet_core.runs.run import Run
@@ -34,7 +35,7 @@ def train(
     Raises:
         DataError: The samples cannot be used.
         ModelError: The model cannot be used.
-        ConfigError: A choice or a mapping of columns is none.
+        ConfigError: A choice, the template or a mapping of columns is none.
         JobError: No worker can be started.
     """
     given, settings = Materials(**materials), settings or TrainSettings()
@@ -45,6 +46,7 @@ def train(
             "training starts from a model that lies in a folder; save the model and its tokenizer, an adapter beside its base, and give "
             "the folder"
         )
+    check_template(model, given.template)
     loaded = load(given)
     samples = loaded.frame.assign(turns=given.turns)
     template = given.template or template_for(loaded.format)

@@ -13,7 +13,7 @@ from lancet_core.data.conversations import ALL, LAST
 from lancet_core.data.loading import UnderstoodRow
 from lancet_core.evaluation.scorer_cards import ScorerDeclaration, resolve_scorer, scorer_card
 from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG
-from lancet_core.models.templates import KNOWN_TEXTS, has_chat_template, template_names
+from lancet_core.models.template_names import KNOWN_TEXTS, has_chat_template, template_names
 from lancet_core.study.creation import Materials
 from lancet_core.workspace import Workspace
 from pages.shared import frame

@@ -112,9 +112,27 @@ def test_a_choice_that_is_none_is_told(lancet, study, option, value, words):
     code, _out, err = lancet(
         "study", "create", "no", "--model", "model", "--train", "train.jsonl", option, value
     )
-    assert code in {1, 2}
+    assert code == 2
     assert words in err
     assert len(list_studies(workspace=study.workspace)) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("study", "create", "no", "--model", "model", "--train", "train.jsonl"),
+        ("study", "look", "--model", "model", "--train", "train.jsonl"),
+        ("study", "set", "mine"),
+        ("train", "--model", "model", "--train", "train.jsonl"),
+    ],
+    ids=lambda command: " ".join(command[:2]),
+)
+def test_a_template_that_is_none_starts_no_worker(lancet, study, command):
+    before = list_runs(study.workspace, RunFilter())
+    code, _out, err = lancet(*command, "--template", "rag")
+    assert code == 2
+    assert "the template 'rag' is none of this model; it has auto, safe-rlhf, alpaca," in err
+    assert list_runs(study.workspace, RunFilter()) == before
 
 
 def test_a_name_is_taken_once_and_the_study_stays(lancet, study):

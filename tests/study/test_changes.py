@@ -96,7 +96,7 @@ def test_a_change_that_cannot_be_made_leaves_the_study_as_it_was(made, tmp_path)
     before = made.samples()
     wrong = [
         ({}, ConfigError, "nothing is to be changed"),
-        ({"template": "nonesuch"}, Exception, "'nonesuch' is none of this model"),
+        ({"template": "nonesuch"}, ConfigError, "'nonesuch' is none of this model"),
         ({"harmful_scorer": tmp_path / "nowhere"}, ModelError, "there is no model folder"),
         ({"prompts": tmp_path / "nowhere.jsonl"}, DataError, "nowhere.jsonl"),
     ]
