@@ -54,6 +54,7 @@ from lancet_core.study.cases import Question, as_queries
 from lancet_core.study.creation import Materials, create
 from lancet_core.study.pairs import Pairs
 from lancet_core.study.queue import Scope
+from lancet_core.study.uploads import forget_uploads
 from lancet_core.workspace import Workspace, as_workspace
 
 
@@ -268,12 +269,13 @@ class Study(StudyRecord):
         return keeping.export(self, path)
 
     def delete(self) -> None:
-        """Deletes it with everything found out about it.
+        """Deletes it with everything found out about it, and uploaded files that nothing else names.
 
         Raises:
             StoreError: A run of it is going.
         """
         store.delete_study(self)
+        forget_uploads(self.workspace)
 
 
 def handle(record: StudyRecord) -> Study:
