@@ -40,7 +40,11 @@ class ContaminationSettings:
         "auto takes the categories where there are some.",
         choices=GROUPINGS,
     )
-    k: int | None = setting(None, "Clusters; empty makes 10 in each category, and 100 over all.", minimum=1)
+    k: int | None = setting(
+        None,
+        "Clusters; empty makes 10 in each category, and over all 100, or as many as there are members for.",
+        minimum=1,
+    )
     nearest: int = setting(10, "Samples nearest to each centre that contaminate.", minimum=1)
     encoder: str = setting(
         TFIDF,
@@ -141,14 +145,15 @@ def cluster_members(
         `distance` to its centre, `chosen`, and `dropped`, where its cluster has too few members to be used.
 
     Raises:
-        DataError: There is no sample.
+        DataError: There is no sample, or every cluster has too few members.
     """
     if not len(vectors):
         raise DataError(
             "no unsafe sample is left to contaminate with; give a file with labels, or one with --unsafe"
         )
     together = settings.grouping == OVER_ALL or (settings.grouping == AUTO and not any(map(len, categories)))
-    k = settings.k or (CLUSTERS_OVER_ALL if together else CLUSTERS_IN_CATEGORY)
+    over_all = max(1, min(CLUSTERS_OVER_ALL, len(vectors) // settings.nearest))
+    k = settings.k or (over_all if together else CLUSTERS_IN_CATEGORY)
     rows_of: dict[str, list[int]] = {}
     for row, names in enumerate(categories):
         for name in [""] if together else names or [""]:
@@ -160,6 +165,11 @@ def cluster_members(
     size = members.groupby(["category", "cluster"])["row"].transform("size")
     rank = members.groupby(["category", "cluster"])["distance"].rank(method="first")
     dropped = (size < settings.nearest) if together else size < 0
+    if dropped.all():
+        raise DataError(
+            f"all {k} clusters of the {len(vectors):,} unsafe samples have fewer members than the {settings.nearest} that are taken from "
+            "each; make fewer clusters (--k), or take fewer of each (--nearest)"
+        )
     return members.assign(chosen=(rank <= settings.nearest) & ~dropped, dropped=dropped)
 
 

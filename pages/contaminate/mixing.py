@@ -40,9 +40,12 @@ def show_mixing(workspace: Workspace) -> Run[Contaminated] | None:
     status = runs.watch(run, title="Mixing unsafe samples into safe ones")
     if status.state == "done":
         draw_mixed(run)
-    if status.is_final and st.button("Mix others", icon=":material/restart_alt:", key="x-again"):
-        state.write(RUN, "")
-        st.rerun()
+    with st.container(horizontal=True, vertical_alignment="center", key="x-mixed"):
+        if status.is_final and st.button("Mix others", icon=":material/restart_alt:", key="x-again"):
+            state.write(RUN, "")
+            st.rerun()
+        if status.state == "done":
+            draw_files(run.result)
     return run if status.state == "done" else None
 
 
@@ -133,16 +136,19 @@ def draw_mixed(run: Run[Contaminated]) -> None:
         tables.show(table, columns, key="x-table-1")
     for note in result.notes:
         st.caption(f":orange[:material/info:] {plain(note)}")
-    with st.container(horizontal=True, vertical_alignment="center", key="x-files"):
-        st.download_button(
-            "Download the sets",
-            lambda: packed(result.files),
-            "contaminated.zip",
-            "application/zip",
-            icon=":material/download:",
-            on_click="ignore",
-        )
-        st.caption(plain(str(result.files)))
+
+
+def draw_files(result: Contaminated) -> None:
+    """Draws where the sets lie, and their download."""
+    st.download_button(
+        "Download the sets",
+        lambda: packed(result.files),
+        "contaminated.zip",
+        "application/zip",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+    st.caption(plain(str(result.files)))
 
 
 def packed(folder: Path) -> bytes:

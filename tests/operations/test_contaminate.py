@@ -170,6 +170,21 @@ def test_each_category_is_clustered_apart_and_a_sample_of_two_is_taken_once(tmp_
     assert set(result.members["category"]) == {"fire", "theft", "poison", "all of them"}
 
 
+def test_few_samples_make_few_clusters_over_all(tmp_path):
+    """A hundred clusters of two dozen samples would all be too small, and nothing would be mixed in."""
+    samples = topical(7)
+    settings = ContaminationSettings(nearest=3, unseen_prompts=0, validation_prompts=0)
+    result = contaminated(tmp_path, samples, settings)
+    assert result.clusters + result.dropped == 7
+    assert result.unsafe == 3 * result.clusters > 0
+
+
+def test_nothing_to_mix_in_is_an_error(tmp_path):
+    settings = replace(SETTINGS, k=21, nearest=2)
+    with pytest.raises(DataError, match=r"make fewer clusters \(--k\)"):
+        contaminated(tmp_path, topical(7), settings)
+
+
 def test_small_clusters_are_dropped_over_all_and_kept_in_categories(tmp_path):
     vectors = np.array([[0.0, 0], [0, 0.1], [0, 0.2], [9, 9]])
     settings = ContaminationSettings(k=2, nearest=2)
