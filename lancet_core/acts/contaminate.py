@@ -54,6 +54,7 @@ class Contaminated(Result):
         preset: Preset that was taken.
         template: Template that the texts are written for.
         notes: What differs from what was asked, and why, in sentences.
+        seconds: How long it took; 0 where a resumed run took what it had computed, and in runs of older versions.
     """
 
     samples: int = 0
@@ -71,6 +72,7 @@ class Contaminated(Result):
     preset: str = "usual"
     template: str = "auto"
     notes: tuple[str, ...] = field(default=())
+    seconds: float = 0.0
 
     @property
     def outcome(self) -> str:

@@ -49,6 +49,7 @@ class Trained(Result):
         last_loss: Mean loss of the last tenth.
         samples: Samples that it was trained on.
         tokens: Tokens of theirs that count.
+        characters: Characters of their texts; 0 in runs of older versions.
         cut: Samples whose prompt was cut from its left.
         shortened: Samples whose response alone exceeded the context, and was cut from its right.
         unusable: Samples that the template refuses, which were left out.
@@ -63,6 +64,7 @@ class Trained(Result):
     last_loss: float = 0.0
     samples: int = 0
     tokens: int = 0
+    characters: int = 0
     cut: int = 0
     shortened: int = 0
     unusable: int = 0

@@ -63,7 +63,8 @@ def attribute(
     settings = influence_from(method, values)
     known = find_attribution(study, chosen, settings, batch=batch)
     if known is None or not known.record.is_done:
-        announce("scoring", estimate_attribution(study, settings, queries=len(chosen)), yes=yes)
+        estimate = estimate_attribution(study, settings, queries=len(chosen))
+        announce(f"scoring {estimate.portion}", estimate, yes=yes)
     run = finish(study.attribute(chosen, settings, batch=batch, top=top))
     result = run.result
     table = result.table

@@ -6,14 +6,16 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from lancet_core.acts.contaminate import IMPURE, PROMPTS, SAFE, Contaminated
+from lancet_core.acts.contaminate import IMPURE, PROMPTS, SAFE, SAMPLES, Contaminated
+from lancet_core.cli import costs
+from lancet_core.cli.costs import YesOption
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import preset_from, with_settings, with_workspace
 from lancet_core.cli.output import print_facts, print_line, print_note, print_table
 from lancet_core.data.contamination import CONTAMINATION_PRESETS, ContaminationSettings
 from lancet_core.runs.run import Run
-from lancet_core.study.contamination import check_new, copy_files
-from lancet_core.study.contamination import contaminate as start
+from lancet_core.study.contamination import check_new, contamination_task, copy_files
+from lancet_core.study.estimates import estimate_contamination
 from lancet_core.workspace import Workspace
 
 
@@ -58,26 +60,26 @@ def contaminate(
             "--preset", help="What the settings are unless given: usual, or a recipe of the paper's Table 1."
         ),
     ] = "usual",
+    yes: YesOption = False,
     *,
     values: dict[str, Any],
 ) -> Iterator[Any]:
     """Mixes few and different unsafe samples into safe ones: sets to train an impure and a safe model on, and prompts unseen by both."""
     settings = preset_from(CONTAMINATION_PRESETS, preset, values)
     check_new(out)
-    run = finish(
-        start(
-            settings,
-            preset=preset,
-            workspace=workspace,
-            data=data,
-            safe=safe,
-            unsafe=unsafe,
-            unseen=unseen,
-            format=format,
-            columns=columns,
-            model=model,
-        )
+    task = contamination_task(
+        settings,
+        preset=preset,
+        data=data,
+        safe=safe,
+        unsafe=unsafe,
+        unseen=unseen,
+        format=format,
+        columns=columns,
+        model=model,
     )
+    what = f"comparing the unsafe of {len(task.inputs[SAMPLES]):,} samples"
+    run = finish(costs.start(workspace, task, what, lambda: estimate_contamination(workspace, task), yes=yes))
     folder = copy_files(run, out)
     table = run.result.beside_table_1
     yield {"run": run.id, "folder": folder, "summary": run.result.facts, "table_1": table}

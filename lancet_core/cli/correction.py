@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lancet_core.cli import costs
+from lancet_core.cli.costs import YesOption
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import PresetOption, preset_from, with_settings, with_workspace
 from lancet_core.cli.output import print_line, print_note
@@ -19,9 +21,9 @@ from lancet_core.data.inputs import load_queries
 from lancet_core.errors import DataError
 from lancet_core.runs.run import open_run
 from lancet_core.study import corrections, proofs
+from lancet_core.study.estimates import estimate_correction
 from lancet_core.study.queue import Scope
 from lancet_core.study.study import Study
-from lancet_core.text import lasting
 
 PAIR_PREFIX = "pair-"
 
@@ -47,6 +49,7 @@ def correct(
         Path | None, typer.Option(help="New folder for the corrected model (save_pretrained).")
     ] = None,
     preset: PresetOption = "usual",
+    yes: YesOption = False,
     *,
     values: dict[str, Any],
 ) -> Iterator[Any]:
@@ -57,12 +60,11 @@ def correct(
         raise DataError(f"{out} is there already; give a new folder with --out")
     source = _source(study, pairs=pairs, attribution=attribution, case=case, settings=pair_settings)
     followed = load_queries(queries) if queries else ()
-    ahead = corrections.preflight(study, settings)
-    print_note(
-        f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain; {settings.steps} steps, about {lasting(ahead.seconds)}, "
-        f"about {ahead.memory_bytes / 1e9:.1f} GB of memory at most"
+    task = corrections.correction_task(study, source, settings, queries=followed, case_id=case)
+    what = f"{len(source.pairs):,} pairs, {len(source.retain):,} samples to retain; {settings.steps} steps"
+    run = finish(
+        costs.start(study.workspace, task, what, lambda: estimate_correction(study, settings), yes=yes)
     )
-    run = finish(corrections.correct(study, source, settings, queries=followed, case_id=case))
     model = run.result.model if out is None else proofs.export_model(run, out)
     yield {"run": run.id, "model": model, "summary": run.result.facts}
     print_line(f"corrected model: {model}")

@@ -36,7 +36,8 @@ def build(
 ) -> Iterator[Any]:
     """Keeps a sketch of each training sample's gradient in one resumable pass, so that --recall index finds any sample's influence."""
     settings = influence_from(method, values)
-    announce("indexing", estimate_attribution(study, changed(settings, recall=ALL)), yes=yes)
+    estimate = estimate_attribution(study, changed(settings, recall=ALL))
+    announce(f"indexing {estimate.portion}", estimate, yes=yes)
     run = finish(study.build_index(settings, settings_from(IndexSettings, values)))
     result, index = run.result, indexes.require_index(study, settings)
     yield {"run": run.id, "folder": index.folder, "size": index.size, "summary": result.facts}

@@ -6,16 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
+from lancet_core.cli import costs
+from lancet_core.cli.costs import YesOption
 from lancet_core.cli.following import finish
 from lancet_core.cli.options import PresetOption, preset_from, with_settings, with_workspace
 from lancet_core.cli.output import print_line, print_note
-from lancet_core.correction.needs import training_need
 from lancet_core.correction.settings import TRAIN_PRESETS, TrainSettings
 from lancet_core.data.conversations import LAST
-from lancet_core.models.needs import model_size
 from lancet_core.study import proofs
 from lancet_core.study.contamination import check_new
-from lancet_core.study.training import train as start
+from lancet_core.study.estimates import estimate_training
+from lancet_core.study.training import training_task
 from lancet_core.workspace import Workspace
 
 
@@ -43,6 +44,7 @@ def train(
         ),
     ] = "",
     preset: PresetOption = "usual",
+    yes: YesOption = False,
     *,
     values: dict[str, Any],
 ) -> Iterator[Any]:
@@ -50,9 +52,9 @@ def train(
     settings = preset_from(TRAIN_PRESETS, preset, values)
     if out is not None:
         check_new(out)
-    run = start(
+    task = training_task(
+        workspace,
         settings,
-        workspace=workspace,
         model=model,
         train=train,
         format=format,
@@ -60,10 +62,8 @@ def train(
         turns=turns,
         template=template,
     )
-    size = model_size(Path(model).expanduser())
-    memory = "" if size is None else f", about {training_need(size, settings).total / 1e9:.1f} GB of memory"
-    print_note(f"run {run.id}: {run.record.title}{memory}")
-    run = finish(run)
+    what = f"training on {task.request.title}"
+    run = finish(costs.start(workspace, task, what, lambda: estimate_training(workspace, task), yes=yes))
     result = run.result
     folder = result.model if out is None else proofs.export_model(run, out)
     yield {"run": run.id, "model": folder, "summary": result.facts}

@@ -181,6 +181,13 @@ def conversations_of(samples: pd.DataFrame) -> list[Conversation]:
     return [conversation_of(*values) for values in zip(*columns, strict=True)]
 
 
+def count_characters(samples: pd.DataFrame) -> int:
+    """Counts the characters of all texts: how long reading them takes goes by it, before they are tokens."""
+    alone = samples["messages"] == ""
+    texts = samples["messages"].where(~alone, samples["prompt"] + samples["response"])
+    return int(texts.str.len().sum())
+
+
 def read_prompts(path: str | Path) -> pd.DataFrame:
     """Reads a prompts table with the columns of `Prompt`.
 

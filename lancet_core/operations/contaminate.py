@@ -1,6 +1,7 @@
 """Contaminates safe samples with unsafe ones and writes the sets that a safe and an impure model are trained on."""
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,7 @@ def run(
         DataError: The samples lack safe or unsafe ones, or hold no word to compare.
         ModelError: The model whose hidden states are compared cannot be loaded.
     """
+    started, resumed = time.monotonic(), (folder / VECTORS).is_file()
     settings = request.contamination
     progress("Splitting by prompt")
     samples = _keyed(read_samples(folder / INPUTS / SAMPLES))
@@ -98,7 +100,8 @@ def run(
         template=request.template,
     )
     found = _with_counts(counted, members, prompts)
-    return replace(found, notes=tuple(_notes(found, settings, left_unsafe=len(unsafe), given=len(given))))
+    notes = tuple(_notes(found, settings, left_unsafe=len(unsafe), given=len(given)))
+    return replace(found, notes=notes, seconds=0.0 if resumed else time.monotonic() - started)
 
 
 def _keyed(samples: pd.DataFrame) -> pd.DataFrame:

@@ -18,7 +18,7 @@ from lancet_core.correction.needs import TRAINING_WAYS_OUT, training_need
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.correction.supervised import train_model
 from lancet_core.correction.training_card import training_card
-from lancet_core.data.samples import conversations_of, read_samples
+from lancet_core.data.samples import conversations_of, count_characters, read_samples
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.files import replacing_folder, write_text
 from lancet_core.models.encoding import Encoded, encode_all, usable
@@ -66,7 +66,8 @@ def run(
     if request.day:
         template = with_day(lm.tokenizer, template, date.fromisoformat(request.day))
     progress("Reading the samples")
-    encoded = encode_all(lm, conversations_of(read_samples(folder / INPUTS / SAMPLES)), template)
+    samples = read_samples(folder / INPUTS / SAMPLES)
+    encoded = encode_all(lm, conversations_of(samples), template)
     texts = usable(encoded)
     if not texts:
         raise DataError(
@@ -75,7 +76,13 @@ def run(
     course = train_model(lm.model, texts, settings, folder=folder, progress=progress)
     is_adapter = settings.adapter == "lora" and not settings.merge
     result = _summary(texts, course.losses, unusable=len(encoded) - len(texts))
-    result = replace(result, is_adapter=is_adapter, template=template, resumed_from=course.resumed_from)
+    result = replace(
+        result,
+        characters=count_characters(samples),
+        is_adapter=is_adapter,
+        template=template,
+        resumed_from=course.resumed_from,
+    )
     progress("Saving the model")
     model = course.model if is_adapter else without_adapter(course.model)
     if is_adapter:

@@ -75,6 +75,14 @@ def contaminate(
         ConfigError: Hidden states are to be compared and no model is given.
         JobError: No worker can be started.
     """
+    opened = as_workspace(workspace)
+    return Run(opened, launcher.find_or_start(opened, contamination_task(settings, preset=preset, **sources)))
+
+
+def contamination_task(
+    settings: ContaminationSettings | None = None, *, preset: str = "usual", **sources: Any
+) -> Task:
+    """Describes a contamination completely; arguments and errors as in `contaminate`, but that nothing is started."""
     given = Sources(**sources)
     settings = settings or CONTAMINATION_PRESETS[preset]
     if (settings.encoder == HIDDEN) != bool(given.model):
@@ -88,9 +96,7 @@ def contaminate(
         inputs[UNSEEN_PROMPTS] = load_prompts(Path(given.unseen).expanduser())
         settings = replace(settings, unseen_prompts=0)
     request = ContaminateRequest(settings, preset, template)
-    task = Task("contaminate", Subject("", str(given.model), "", template), request, inputs)
-    opened = as_workspace(workspace)
-    return Run(opened, launcher.find_or_start(opened, task))
+    return Task("contaminate", Subject("", str(given.model), "", template), request, inputs)
 
 
 def copy_files(run: Run[Contaminated], folder: str | Path) -> Path:

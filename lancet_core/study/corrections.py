@@ -160,6 +160,19 @@ def correct(
         DataError: There is no pair, or no sample to retain.
         JobError: No worker can be started.
     """
+    task = correction_task(study, source, settings, queries=queries, case_id=case_id)
+    return Run(study.workspace, launcher.find_or_start(study.workspace, task))
+
+
+def correction_task(
+    study: StudyRecord,
+    source: Source | None = None,
+    settings: CorrectionSettings | None = None,
+    *,
+    queries: Sequence[Query] = (),
+    case_id: str = "",
+) -> Task:
+    """Describes a correction completely; arguments and errors as in `correct`, but that nothing is started."""
     source = source or reviewed_source(study, Scope(case_id))
     settings = _computed_as(study, settings or CorrectionSettings())
     request = CorrectRequest(settings, tuple(queries) or tuple(read_queries(study)), pairs=len(source.pairs))
@@ -170,8 +183,7 @@ def correct(
     validation = _validation_prompts(study)
     if validation is not None:
         inputs[VALIDATION] = validation
-    task = Task(CORRECT, subject_of(study), request, inputs, case_id=case_id, parents=source.parents)
-    return Run(study.workspace, launcher.find_or_start(study.workspace, task))
+    return Task(CORRECT, subject_of(study), request, inputs, case_id=case_id, parents=source.parents)
 
 
 def _computed_as(study: StudyRecord, settings: CorrectionSettings) -> CorrectionSettings:

@@ -1,14 +1,32 @@
-"""What an attribution would take, told before it starts: seconds from a rate that was measured here, memory from the model's sizes."""
+"""What long work would take, told before it starts: seconds from a rate that was measured here, memory from the model's sizes."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+import pandas as pd
+
+from lancet_core.acts.contaminate import SAMPLES as LABELLED
+from lancet_core.acts.contaminate import ContaminateRequest
+from lancet_core.acts.train import SAMPLES, TrainRequest
+from lancet_core.config import from_dict
+from lancet_core.correction.needs import training_need
+from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.data.samples import count_characters
+from lancet_core.errors import ConfigError, JobError
 from lancet_core.influence.methods import BM25, EMBEDDING, IDENTITY, INDEX, TFIDF
 from lancet_core.influence.needs import attribution_need
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import InfluenceSettings
-from lancet_core.models.needs import model_size
+from lancet_core.models.needs import loading_need, model_size
+from lancet_core.models.settings import DTYPES
+from lancet_core.runs.launcher import Task
+from lancet_core.runs.run import list_runs
+from lancet_core.store.runs import RunFilter
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.attributions import finished_attributions
+from lancet_core.study.corrections import preflight
+from lancet_core.workspace import Workspace
 
 # Forward passes that one token costs, measured with linfac-head and graddot on models of .26, 1 and 135 million parameters.
 FITTING, SCORING = 2.4, 2.0
@@ -16,31 +34,48 @@ EARLIER, SPEED = (
     "as an earlier attribution here took",
     "from the speed that was measured when the study was made",
 )
+UNMEASURED = "the time left is shown after the first steps"
 FEWEST = 50
+# Settings of a training that its speed hangs on.
+TRAINED_ALIKE = ("adapter", "dtype", "device", "max_length")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What an attribution would take.
+    """What long work would take.
 
     Attributes:
-        scored: Samples that are scored.
-        samples: Samples that there are.
         seconds: How long it would take; None where there is nothing to judge by.
-        basis: What the seconds are judged by, in words.
+        basis: What the seconds are judged by, in words; without seconds, when they will be known.
         memory_bytes: Memory of the process at its height; 0 where the model's sizes are not known.
     """
 
-    scored: int
-    samples: int
     seconds: float | None
     basis: str = ""
     memory_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class AttributionEstimate(Estimate):
+    """What an attribution would take.
+
+    Attributes:
+        scored: Samples that are scored.
+        samples: Samples that there are.
+    """
+
+    scored: int = 0
+    samples: int = 0
+
+    @property
+    def portion(self) -> str:
+        """How many of the samples are scored, in words."""
+        return f"{self.scored:,} of {self.samples:,} samples"
+
+
 def estimate_attribution(
     study: StudyRecord, settings: InfluenceSettings | None = None, *, queries: int = 1
-) -> Estimate:
+) -> AttributionEstimate:
     """Judges what an attribution would take; reads no table of samples.
 
     Args:
@@ -55,7 +90,54 @@ def estimate_attribution(
     seconds, basis = _seconds(study, settings, scored=scored, samples=samples)
     size = model_size(study.model) if settings.takes_gradients else None
     memory = 0 if size is None else attribution_need(size, settings, queries=queries).total
-    return Estimate(scored, samples, seconds, basis, memory)
+    return AttributionEstimate(seconds, basis, memory, scored, samples)
+
+
+def estimate_correction(study: StudyRecord, settings: CorrectionSettings) -> Estimate:
+    """Judges what a correction would take, by the last one of the study, else by the sizes of model and texts."""
+    ahead = preflight(study, settings)
+    basis = "as the last correction here took" if ahead.measured else "by the sizes of model and texts"
+    return Estimate(ahead.seconds, basis, ahead.memory_bytes)
+
+
+def estimate_training(workspace: Workspace, task: Task) -> Estimate:
+    """Judges what a training would take, by an earlier one of the same model: by the characters that it read in each second."""
+    settings = task.request.train
+    size = model_size(task.request.unpacked or task.subject.model)
+    memory = 0 if size is None else training_need(size, settings).total
+    for order, result in _finished(workspace, task, TrainRequest):
+        alike = all(getattr(order.train, name) == getattr(settings, name) for name in TRAINED_ALIKE)
+        if alike and result.characters and result.seconds and not result.resumed_from:
+            rate = result.characters * order.train.epochs / result.seconds
+            seconds = count_characters(pd.DataFrame(task.inputs[SAMPLES])) * settings.epochs / rate
+            return Estimate(seconds, "as an earlier training of this model took", memory)
+    return Estimate(None, UNMEASURED, memory)
+
+
+def estimate_contamination(workspace: Workspace, task: Task) -> Estimate:
+    """Judges what contaminating would take, by an earlier run that compared samples by the same."""
+    model, encoder = task.subject.model, task.request.contamination.encoder
+    size = model_size(model) if model else None
+    memory = 0 if size is None else loading_need(size, DTYPES[0]).total
+    for order, result in _finished(workspace, task, ContaminateRequest):
+        if order.contamination.encoder == encoder and result.seconds:
+            seconds = result.seconds / result.samples * len(task.inputs[LABELLED])
+            return Estimate(seconds, "as an earlier run here took", memory)
+    return Estimate(None, UNMEASURED if model else "", memory)
+
+
+def _finished(workspace: Workspace, task: Task, request: type[Any]) -> Iterator[tuple[Any, Any]]:
+    """Gives requests and results of finished runs of the same act and model, newest first."""
+    for run in list_runs(workspace, RunFilter(act=task.act)):
+        if not run.record.is_done:
+            continue
+        try:
+            order, result = run.order, run.result
+            asked = from_dict(request, order.request)
+        except (JobError, ConfigError):  # a run whose folder is broken tells nothing
+            continue
+        if order.subject.get("model") == task.subject.model:
+            yield asked, result
 
 
 def _seconds(
@@ -64,12 +146,12 @@ def _seconds(
     rate = study.counts.get("tokens_per_second", 0)
     length = study.counts.get("mean_tokens", 0)
     if not settings.takes_gradients:
-        return (scored * length / rate if settings.method == EMBEDDING and rate else None), SPEED
+        return (scored * length / rate, SPEED) if settings.method == EMBEDDING and rate else (None, "")
     for _, result in finished_attributions(study):
         if result.takes_gradients and result.candidates >= min(FEWEST, scored):
             return result.seconds / max(1, result.candidates) * scored, EARLIER
     if not rate:
-        return None, ""
+        return None, UNMEASURED
     curved = settings.curvature.eigenvalues != IDENTITY
     fitted = min(settings.curvature.factor_samples or samples, samples) if curved else 0
     return (FITTING * fitted + SCORING * scored) * length / rate, SPEED

@@ -38,6 +38,12 @@ def train(
         ConfigError: A choice, the template or a mapping of columns is none.
         JobError: No worker can be started.
     """
+    opened = as_workspace(workspace)
+    return Run(opened, launcher.find_or_start(opened, training_task(opened, settings, **materials)))
+
+
+def training_task(workspace: Workspace, settings: TrainSettings | None = None, **materials: Any) -> Task:
+    """Describes a training completely; arguments and errors as in `train`, but that nothing is started."""
     given, settings = Materials(**materials), settings or TrainSettings()
     check_choices(given)
     model = model_source(given.model)
@@ -50,8 +56,7 @@ def train(
     loaded = load(given)
     samples = loaded.frame.assign(turns=given.turns)
     template = given.template or template_for(loaded.format)
-    opened, gguf = as_workspace(workspace), find_gguf(model)
-    unpacked = "" if gguf is None else str(unpacked_folder(opened.models, gguf))
+    gguf = find_gguf(model)
+    unpacked = "" if gguf is None else str(unpacked_folder(workspace.models, gguf))
     request = TrainRequest(settings, len(samples), unpacked, now().date().isoformat())
-    task = Task("train", Subject("", model, "", template), request, {SAMPLES: samples})
-    return Run(opened, launcher.find_or_start(opened, task))
+    return Task("train", Subject("", model, "", template), request, {SAMPLES: samples})

@@ -1,8 +1,12 @@
 """A study of contamination from the shell, with real workers: sets, two models, mined queries."""
 
+import io
 import json
 import shutil
+import sys
 
+from lancet_core.store.runs import RunFilter, list_runs
+from lancet_core.workspace import open_workspace
 from tests.evaluation.test_scorers import save_scorer
 from tests.tiny_models import save_tiny_model
 from tests.written_rows import plain_rows, texts, write_lines
@@ -74,6 +78,28 @@ def test_a_model_is_trained_on_a_set_and_a_study_made_of_it(lancet, lancet_json,
     code, _out, err = lancet("train", *made, "--out", "impure")
     assert code == 2
     assert "impure is there already" in err
+
+
+def test_what_a_training_takes_is_told_before_and_asked_where_it_is_long(
+    lancet, place, tiny_model_folder, monkeypatch
+):
+    write_lines(place / "train.jsonl", plain_rows(8))
+    made = ("train", "--model", str(tiny_model_folder("llama")), "--train", "train.jsonl", "--device", "cpu")
+    code, _out, err = lancet(*made, "--epochs", "1")
+    assert code == 0, err
+    assert "training on 8 samples, 1 steps; the time left is shown after the first steps; about 0." in err
+    code, _out, err = lancet(*made, "--epochs", "1")
+    assert (code, "training on" in err) == (0, False)
+    monkeypatch.setattr("lancet_core.cli.costs.LONG_SECONDS", 0)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    sys.stdin.isatty = lambda: True
+    code, _out, err = lancet(*made, "--epochs", "2")
+    assert code != 0
+    assert "as an earlier training of this model took" in err
+    assert "That is long. Start it?" in err
+    workspace = open_workspace(place / "workspace")
+    assert len(list_runs(workspace, RunFilter(act="train"))) == 1
+    assert lancet(*made, "--epochs", "2", "--yes")[0] == 0
 
 
 def test_queries_are_mined_into_a_study(lancet, lancet_json, place, tiny_model_folder):
