@@ -26,10 +26,10 @@ def draw_queries(study: Study) -> None:
         st.caption("None yet. Add a file of them, mine them, or ask the model on Home.")
     else:
         columns = {
-            "prompt": tables.text("Prompt"),
-            "response": tables.text("Bad answer"),
-            "category": tables.text("Category", width=130),
-            "source": tables.text("From", width=130),
+            "prompt": tables.text("Prompt", width=420),
+            "response": tables.text("Bad answer", width=420),
+            "category": tables.text("Category", width=110),
+            "source": tables.text("From", width=90),
         }
         shown = {name: column for name, column in columns.items() if queries[name].astype(bool).any()}
         picked = tables.pick(queries, shown, key="s-queries", id_column="id")
@@ -122,9 +122,9 @@ def draw_found(result: Mined, new: pd.DataFrame) -> None:
             ":orange[:material/warning:] The two models are not measurably different: these queries may be chance."
         )
     columns = {
-        "prompt": tables.text("Prompt"),
-        "response": tables.text("Bad answer"),
-        "safe_response": tables.text("Answer of the other model"),
+        "prompt": tables.text("Prompt", width=320),
+        "response": tables.text("Bad answer", width=320),
+        "safe_response": tables.text("Answer of the other model", width=320),
         "rise": tables.text("Rise", width=70),
     }
     shown = new.assign(rise=new["rise"].map(score))

@@ -11,6 +11,13 @@ from lancet_core.models.encoding import encode
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import load_language_model
 from lancet_core.study import review
+from lancet_core.study.changes import (
+    Changes,
+    begin_change,
+    change_under_way,
+    complete_change,
+    discard_change,
+)
 from tests.evaluation.test_scorers import save_scorer
 from tests.written_rows import plain_rows, query_rows, write_lines
 
@@ -112,3 +119,25 @@ def test_a_study_with_a_run_going_is_not_changed(study, started):
     run = study.attribute(Query("May I?", "Yes."))
     with pytest.raises(StoreError, match=f"has a run going: {run.id}"):
         study.change(template="raw")
+
+
+def test_a_change_is_entered_by_whoever_comes_when_its_run_is_done(made):
+    run = begin_change(made, Changes(template="raw"))
+    with pytest.raises(StoreError, match="is being changed"):
+        begin_change(made, Changes(template="human"))
+    assert change_under_way(lancet.open_study("made", workspace=made.workspace)).id == run.id
+    run.wait()
+    assert lancet.open_study("made", workspace=made.workspace) == made
+    assert complete_change(made).template == "raw"
+    assert change_under_way(made) is None
+    assert complete_change(made).template == "raw"
+
+
+def test_a_change_that_is_stopped_leaves_the_study_as_it_was(made, tmp_path):
+    file = write_lines(tmp_path / "prompts.jsonl", [{"prompt": "b?"}])
+    run = begin_change(made, Changes(template="raw", prompts=file, dtype="bfloat16"))
+    discard_change(made)
+    assert run.status.state in {"cancelled", "done"}
+    complete_change(made)
+    assert lancet.open_study("made", workspace=made.workspace) == made
+    assert made.prompts_file is None

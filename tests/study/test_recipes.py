@@ -3,25 +3,34 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import lancet_core as lancet
-from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.correction.settings import CorrectionSettings, TrainSettings
+from lancet_core.data.contamination import ContaminationSettings
 from lancet_core.data.samples import Query
+from lancet_core.evaluation.settings import MineSettings
+from lancet_core.models.settings import GenerationSettings
+from lancet_core.study.contamination import Sources
 from lancet_core.study.creation import Materials
 from lancet_core.study.queue import Scope
 from lancet_core.study.recipe_texts import quoted
 from lancet_core.study.recipes import (
     audit_recipe,
+    contamination_recipe,
     correction_recipe,
     creation_recipe,
     recipe_of,
     review_recipe,
     study_recipe,
+    training_recipe,
 )
 from lancet_core.workspace import open_workspace
+from tests.evaluation.test_scorers import save_scorer
 from tests.hostile_texts import ARGUMENTS
 from tests.written_rows import plain_rows, write_lines
 
@@ -134,6 +143,54 @@ def test_a_trace_is_found_again_by_its_command_and_by_its_python(study, in_shell
     assert f'"run": "{run.id}"' in bash(in_shell, type(recipe)(f"{recipe.command} --json", ""))
     python(in_shell, recipe)
     assert len(study.runs()) == before
+
+
+@pytest.mark.parametrize("settings", [ContaminationSettings(), ContaminationSettings(k=2, nearest=3, seed=7)])
+def test_a_contamination_is_found_again(study, in_shell, tmp_path, settings):
+    settings = replace(settings, unseen_prompts=2, validation_prompts=1)
+    sources = Sources(data=str(write_lines(tmp_path / "it's.jsonl", plain_rows(60))))
+    run = lancet.contaminate(settings, workspace=study.workspace, data=sources.data).wait()
+    recipe = contamination_recipe(study.workspace, sources, settings, preset="usual")
+    assert f'"run": "{run.id}"' in bash(in_shell, type(recipe)(f"{recipe.command} --json", ""))
+    assert str(run.result.files) in python(in_shell, recipe)
+
+
+def test_a_training_is_found_again(study, in_shell, tmp_path):
+    settings = TrainSettings(epochs=0.5, batch=4, max_length=64)
+    train = str(write_lines(tmp_path / "rows.jsonl", plain_rows(8)))
+    materials = Materials(model=study.model, train=train, template="{prompt}\n")
+    run = lancet.train(
+        settings, workspace=study.workspace, model=materials.model, train=train, template=materials.template
+    ).wait()
+    recipe = training_recipe(study.workspace, materials, settings)
+    assert f'"run": "{run.id}"' in bash(in_shell, type(recipe)(f"{recipe.command} --json", ""))
+    assert str(run.result.model) in python(in_shell, recipe)
+
+
+def test_a_mining_is_found_again(study, in_shell, tmp_path, tiny_model_folder):
+    (tmp_path / "scorer").mkdir()
+    scorer = save_scorer(tmp_path / "scorer", card={"higher_is": "harmful"})
+    scored = lancet.create_study(
+        "scored",
+        workspace=study.workspace,
+        model=tiny_model_folder("gpt2"),
+        train=pd.DataFrame(plain_rows(4)),
+        harmful_scorer=scorer,
+    )
+    prompts = write_lines(
+        tmp_path / "prompts.jsonl", [{"prompt": "May I?", "category": "it's"}, {"prompt": "Why?"}]
+    )
+    run = scored.mine_queries(
+        study.model,
+        prompts,
+        MineSettings(answers=1, threshold=0.1),
+        GenerationSettings(max_new_tokens=2),
+    ).wait()
+    recipe = recipe_of(run)
+    assert f'"run": "{run.id}"' in bash(in_shell, type(recipe)(f"{recipe.command} --json", ""))
+    before = len(scored.runs())
+    python(in_shell, recipe)
+    assert len(scored.runs()) == before
 
 
 def test_several_queries_of_groups_go_through_a_file(study, in_shell):
