@@ -172,6 +172,24 @@ def save_adapter(base, folder, config="LoraConfig", *, added=0, **options):
     return wrapped
 
 
+def save_overflowing_model(base, folder, text="§"):
+    """Writes a model whose activations overflow at one token, the first of a text, and returns the folder.
+
+    Args:
+        base: Folder of a model that does not.
+        folder: Where it is written.
+        text: The text.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = (kind.from_pretrained(base) for kind in (AutoModelForCausalLM, AutoTokenizer))
+    (token, *_) = tokenizer(text, add_special_tokens=False)["input_ids"]
+    model.get_input_embeddings().weight.data[token] = float("inf")  # as a training that overflowed leaves it
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 def _spread_small_weights(model):
     """Biases that begin at 0 and norms that begin at 1 hide mistakes."""
     import torch

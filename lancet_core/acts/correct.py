@@ -51,6 +51,8 @@ class Correction(Result):
         retain: Samples that it was held to.
         polarity: Whether the queries are `undesirable` or `desirable`.
         terms: Last value of each term of the loss.
+        left_out: Samples that were left out, since what is computed of them is not finite: ids to reasons.
+        notes: What a person should know about it.
         seconds: How long it took.
     """
 
@@ -65,6 +67,8 @@ class Correction(Result):
     retain: int = 0
     polarity: str = "undesirable"
     terms: dict[str, float] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
     @property

@@ -68,6 +68,8 @@ def correct(
     model = run.result.model if out is None else proofs.export_model(run, out)
     yield {"run": run.id, "model": model, "summary": run.result.facts}
     print_line(f"corrected model: {model}")
+    for note in run.result.notes:
+        print_note(note)
     print_note(f"run {run.id}; prove it: lancet compare {study.name} --after {model}")
 
 

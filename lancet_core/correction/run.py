@@ -8,20 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from transformers import set_seed
 
 from lancet_core.correction.settings import CorrectionSettings
-from lancet_core.correction.steps import (
-    NEGATIVES,
-    POSITIVES,
-    RETAINED,
-    CorrectionSteps,
-    TrainingTexts,
-    draw_retained,
-    reference_log_likelihoods,
-)
+from lancet_core.correction.start import measure_start
+from lancet_core.correction.steps import CorrectionSteps, TrainingTexts
 from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
 from lancet_core.files import read_json_or_none, replacing_folder, write_json, write_text
 from lancet_core.models.encoding import Encoded, pack
@@ -46,6 +37,7 @@ class Corrected:
         best_score: Its score on the validation prompts, None where nothing was validated.
         resumed_from: Step the run was resumed from, 0 where it ran through.
         terms: Terms of the last step.
+        broken: Places of texts that were left out, since their log-probability is not finite, by role as in `steps`.
     """
 
     lm: LanguageModel
@@ -54,6 +46,7 @@ class Corrected:
     best_score: float | None
     resumed_from: int
     terms: dict[str, float]
+    broken: Mapping[int, tuple[int, ...]]
 
 
 def correct_model(
@@ -79,13 +72,13 @@ def correct_model(
         The corrected model.
 
     Raises:
-        NumericalError: The loss is not finite or the retain NLL passed the guard; the checkpoints stay.
+        NumericalError: No text has a finite log-probability, the loss is not finite or the retain NLL passed the guard; the checkpoints stay.
         Cancelled: A person asked to stop; the run can be resumed.
     """
     progress, validate = watch
     set_seed(settings.seed)
     model = lm.model
-    references = _references(model, texts, settings, progress)
+    start = measure_start(model, texts, settings, progress)
     if settings.adapter == "lora":
         model = with_adapter(model, settings.adapter_rank)
     checkpoints = folder / CHECKPOINTS
@@ -99,7 +92,7 @@ def correct_model(
     trainer = CorrectionTrainer(
         model,
         arguments,
-        steps=CorrectionSteps(texts, references, settings),
+        steps=CorrectionSteps(start.texts, start.references, settings),
         settings=settings,
         watch=Watch(progress, tuple(pack(queries, TOKENS_AT_ONCE)), validate),
     )
@@ -114,6 +107,7 @@ def correct_model(
         best_score=state.best_metric,
         resumed_from=0 if checkpoint is None else step_of(checkpoint),
         terms=trainer.terms,
+        broken=start.broken,
     )
 
 
@@ -144,26 +138,6 @@ def save_corrected(lm: LanguageModel, folder: Path, *, card: str, training: Mapp
         lm.tokenizer.save_pretrained(temporary)
         write_text(temporary / "README.md", card)
         write_json(temporary / TRAINING_FILE, dict(training))
-
-
-def _references(
-    model: Any, texts: TrainingTexts, settings: CorrectionSettings, progress: Progress
-) -> dict[int, list[Tensor]]:
-    """Measures the start model on the pairs and on those retain samples that some step will draw."""
-    count, pairs = len(texts.retain), len(texts.positive)
-    rows = sorted(
-        {
-            index
-            for step in range(settings.steps)
-            for index in draw_retained(count, step=step, settings=settings)
-        }
-    )
-    everything = [*texts.positive, *texts.negative, *(texts.retain[index] for index in rows)]
-    values = reference_log_likelihoods(model, everything, progress)
-    retained = [torch.empty(0)] * count
-    for index, value in zip(rows, values[2 * pairs :], strict=True):
-        retained[index] = value
-    return {POSITIVES: values[:pairs], NEGATIVES: values[pairs : 2 * pairs], RETAINED: retained}
 
 
 def with_adapter(model: Any, rank: int) -> Any:

@@ -35,6 +35,7 @@ class TrainingTexts:
         positive_weight: Weight of each positive sample, above 0.
         negative_weight: Weight of each negative sample, below 0.
         retain: Samples that must stay as they are.
+        retain_rows: Where each of them stood among those that were given.
     """
 
     positive: list[Encoded]
@@ -42,6 +43,7 @@ class TrainingTexts:
     positive_weight: Tensor
     negative_weight: Tensor
     retain: list[Encoded]
+    retain_rows: list[int]
 
 
 def encode_texts(
@@ -68,7 +70,8 @@ def encode_texts(
         [encode_conversation(lm, side.conversation, template) for side in sides]
         for sides in ([pair.positive for pair in pairs], [pair.negative for pair in pairs])
     )
-    retained = usable(encode_all(lm, retain, template))
+    encoded = encode_all(lm, retain, template)
+    retained = usable(encoded)
     if not positive or not retained:
         raise DataError(
             f"a correction needs pairs and retain samples; there are {len(positive)} pairs and {len(retained)} retain samples that fit "
@@ -81,6 +84,7 @@ def encode_texts(
         positive_weight=torch.tensor([pair.positive.influence if by_influence else 1.0 for pair in pairs]),
         negative_weight=torch.tensor([pair.negative.influence if by_influence else -1.0 for pair in pairs]),
         retain=retained,
+        retain_rows=[row for row, text in enumerate(encoded) if isinstance(text, Encoded)],
     )
 
 

@@ -19,11 +19,12 @@ from lancet_core.correction.needs import WAYS_OUT, correction_need
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
 from lancet_core.correction.run import Corrected, correct_model, save_corrected
 from lancet_core.correction.settings import CorrectionSettings
-from lancet_core.correction.steps import encode_texts
+from lancet_core.correction.steps import NEGATIVES, POSITIVES, RETAINED, encode_texts
 from lancet_core.correction.trainer import Validate
 from lancet_core.data.conversations import USER
 from lancet_core.data.samples import UNDESIRABLE, conversations_of, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
+from lancet_core.influence.curved_model import left_out_note
 from lancet_core.models.encoding import encode_all, usable
 from lancet_core.models.generation import generate
 from lancet_core.models.loading import (
@@ -41,6 +42,7 @@ from lancet_core.progress import Progress, silent
 
 # Scores of a validation and the kind of prompts that each is taken on.
 VALIDATED = {"harmful": "wrong", "helpful": "benign"}
+NOT_FINITE = "its log-probability is not finite"
 
 
 def run(
@@ -57,7 +59,7 @@ def run(
         DataError: Pairs, retain set or samples cannot be used.
         ConfigError: The queries are of both polarities, a scorer measures the other thing, or it would not fit into memory.
         ModelError: Model or scorer cannot be loaded.
-        NumericalError: The run diverged; its checkpoints stay.
+        NumericalError: No sample has a finite log-probability, or the run diverged; its checkpoints stay.
         Cancelled: A person asked to stop; the run can be resumed.
     """
     started = time.monotonic()
@@ -89,9 +91,11 @@ def run(
         watch=(progress, validate),
     )
     progress("Saving the corrected model")
-    training = _training(pairs, settings)
-    facts = _provenance(corrected, retained=retain["id"].tolist(), chosen_by=chosen_by)
-    facts |= _data(subject, folder / INPUTS / PAIRS, count=len(pairs))
+    left_out, trained = _left_out(corrected.broken, pairs, retain["id"].tolist())
+    retained = [name for name in retain["id"] if name not in left_out]
+    training = _training(trained, settings)
+    facts = _provenance(corrected, retained=retained, chosen_by=chosen_by)
+    facts |= _data(subject, folder / INPUTS / PAIRS, count=len(trained))
     base = Path(subject.model).name if Path(subject.model).is_dir() else subject.model
     card = model_card(base, prompting=_prompting(lm, subject), facts=facts, settings=to_dict(settings))
     save_corrected(corrected.lm, folder / MODEL, card=card, training=training)
@@ -101,11 +105,34 @@ def run(
         best_score=corrected.best_score,
         chosen_by=chosen_by,
         resumed_from=corrected.resumed_from,
-        retain=len(retain),
+        retain=len(retained),
         polarity=settings.polarity,
         terms=dict(corrected.terms),
+        left_out=left_out,
+        notes=_notes(left_out, pairs, trained),
         seconds=time.monotonic() - started,
     )
+
+
+def _left_out(
+    broken: Mapping[int, tuple[int, ...]], pairs: Sequence[ReviewedPair], retain: Sequence[str]
+) -> tuple[dict[str, str], list[ReviewedPair]]:
+    """Names the samples at which the model overflows, and gives the pairs without them."""
+    named = [
+        *(pairs[place].positive.sample_id for place in broken[POSITIVES]),
+        *(pairs[place].negative.sample_id for place in broken[NEGATIVES]),
+        *(retain[row] for row in broken[RETAINED]),
+    ]
+    places = {*broken[POSITIVES], *broken[NEGATIVES]}
+    trained = [pair for place, pair in enumerate(pairs) if place not in places]
+    return dict.fromkeys(named, NOT_FINITE), trained
+
+
+def _notes(
+    left_out: Mapping[str, str], pairs: Sequence[ReviewedPair], trained: Sequence[ReviewedPair]
+) -> tuple[str, ...]:
+    fewer = (f"{len(trained):,} of {len(pairs):,} pairs are trained on",) if len(trained) < len(pairs) else ()
+    return (*left_out_note(left_out), *fewer)
 
 
 def _training(pairs: Sequence[ReviewedPair], settings: CorrectionSettings) -> dict[str, Any]:

@@ -185,6 +185,8 @@ def _show_result(found: Correction) -> None:
         )
         seconds.metric("Time", lasting(found.seconds))
         pairs.metric("Pairs", f"{found.pairs:,}")
+        for note in found.notes:
+            st.caption(f":orange[:material/info:] {plain(note)}")
 
 
 def _show_log(run: Run[Correction]) -> None:

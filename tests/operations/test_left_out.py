@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lancet_core.acts.attribute import AttributeRequest
 from lancet_core.acts.index import IndexRequest
@@ -16,6 +15,7 @@ from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import IndexSettings
 from lancet_core.operations import attribute, index
 from tests.performing import Order, perform
+from tests.tiny_models import save_overflowing_model
 
 CHOSEN = {"recall": "all", "factor_samples": 0, "device": "cpu"}
 BROKEN = [
@@ -28,14 +28,7 @@ BROKEN_IDS = {sample.id for sample in BROKEN}
 @pytest.fixture(scope="module")
 def model(tiny_model_folder, tmp_path_factory):
     """A model whose activations overflow at one token, the first byte of §."""
-    folder = tmp_path_factory.mktemp("overflowing") / "model"
-    model = AutoModelForCausalLM.from_pretrained(tiny_model_folder())
-    tokenizer = AutoTokenizer.from_pretrained(tiny_model_folder())
-    (token, *_) = tokenizer("§", add_special_tokens=False)["input_ids"]
-    model.get_input_embeddings().weight.data[token] = float("inf")  # as a training that overflowed leaves it
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_overflowing_model(tiny_model_folder(), tmp_path_factory.mktemp("overflowing") / "model")
 
 
 @pytest.fixture
