@@ -123,16 +123,6 @@ def review_source(study: StudyRecord, case_id: str) -> Source | None:
     return None if row is None else Source(row.run_id, row.corpus_run_id)
 
 
-def get_pair(workspace: Workspace, pair_id: str) -> Pair:
-    """Looks up a pair by id.
-
-    Raises:
-        StoreError: There is none.
-    """
-    with reading(workspace) as connection:
-        return find_pair(connection, pair_id)
-
-
 def find_pair(connection: Connection, pair_id: str) -> Pair:
     """Looks up a pair inside a transaction.
 

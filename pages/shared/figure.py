@@ -15,7 +15,6 @@ AWAY = "#3b7dbf"
 ACCENT = "#1a8577"
 MUTED = "#8c8f95"
 SERIES = (ACCENT, TOWARDS, AWAY, "#8a63b8", "#b3862b", MUTED)
-DIVERGING = [[0.0, "#1f5c99"], [0.25, "#6ba0d3"], [0.5, "#cfd3d6"], [0.75, "#e39a57"], [1.0, "#a9570f"]]
 
 
 def figure(x: str, y: str, *, height: int = 300) -> "Figure":
