@@ -2,15 +2,16 @@
 
 | format | columns |
 |---|---|
-| `plain` | a prompt (`prompt`, `question`, `instruction` with `input` or `context`, `query`) and a response (`response`, `completion`, `answer`, `output`) |
-| `messages` | `messages`, `conversations` or `conversation` (OpenAI's or ShareGPT's form), or `prompt` and `completion` as messages |
-| `preference` | `chosen` and `rejected`, as texts beside `prompt` or as messages: two samples for each row |
-| `hh` | `chosen` and `rejected`, whole dialogues of Anthropic's: two samples for each row |
+| `plain` | a prompt (`prompt`, `question`, `instruction`, `query`, `input`, with `input` or `context` as what it is about) and a response (`response`, `completion`, `answer`, `output`) |
+| `messages` | `messages`, `conversations`, `conversation` or one other column that holds some (OpenAI's or ShareGPT's form), or `prompt` and `completion` as messages |
+| `preference` | `chosen` and `rejected`, as texts beside a prompt or as messages: two samples for each row |
+| `hh` | whole dialogues of Anthropic's: `chosen` and `rejected`, or one text; `prompt` may hold their beginning |
 | `date-lm` | `prompt`, `response` and `type` (*Unsafe*, or what is safe), or a fact: `true_entity` with `counterfactual_entity`, or `facts` |
 | `pku` | `response_0` and `response_1` beside `prompt`, with their labels (PKU-SafeRLHF): two samples for each row |
 
-Labels and categories are read where there are some (`labels`). A row that cannot be used is rejected with its number and the
-reason; the others are kept.
+`system` (or `system_prompt`), earlier turns in `history` and the `tools` that could be called belong to what was asked. Names of columns are
+read without regard to capitals and spaces. Labels and categories are read where there are some (`labels`). A row that cannot be used is
+rejected with its number and the reason; the others are kept.
 """
 
 import json
@@ -19,44 +20,60 @@ from dataclasses import replace
 from typing import Any
 
 from lancet_core.data.columns import ColumnMap
-from lancet_core.data.conversations import Message, looks_like_messages, read_messages, split_messages
-from lancet_core.data.labels import (
-    CATEGORY_COLUMNS,
-    LABEL_COLUMNS,
-    categories_of,
-    label_of,
+from lancet_core.data.conversations import (
+    ASSISTANT,
+    SYSTEM,
+    TOOLS,
+    Message,
+    is_list_of_texts,
+    looks_like_messages,
+    read_messages,
+    split_messages,
 )
+from lancet_core.data.labels import CATEGORY_COLUMNS, LABEL_COLUMNS, categories_of, label_of
 from lancet_core.data.reading import Row
+from lancet_core.data.rows import (
+    HISTORY,
+    MESSAGES_COLUMNS,
+    PKU_SIDES,
+    PROMPT_COLUMNS,
+    RESPONSE_COLUMNS,
+    SIDES,
+    TEXTS_COLUMNS,
+    framed,
+    has_text,
+    missing_column,
+    read_asked,
+    text_of,
+    with_known_names,
+)
 from lancet_core.data.samples import Sample, content_id
 from lancet_core.errors import DataError
 
 AUTO = "auto"
 ANSWER_MARK = "\n\nAssistant:"
 QUESTION_MARK = "\n\nHuman:"
-PROMPT_COLUMNS = ("prompt", "question", "instruction", "query")
-RESPONSE_COLUMNS = ("response", "completion", "answer", "output")
-# What an instruction is about stands in a column of its own.
-CONTEXT_COLUMNS = {"instruction": ("input", "context"), "question": ("context",)}
-MESSAGES_COLUMNS = ("messages", "conversations", "conversation")
-SIDES = ("chosen", "rejected")
-PKU_SIDES = (0, 1)
 _ENTITIES = ("true_entity", "counterfactual_entity")
 _DATE_LM_TYPES = ("Unsafe", "Safe")
+_MAP_HINT = "name others with --map"
 
 
 def detect_format(row: Mapping[str, Any]) -> str | None:
     """Names the format of a row by what stands in its columns, None where it is none."""
-    if all(_has_text(row, f"response_{side}") for side in PKU_SIDES):
+    if all(has_text(row, side) for side in PKU_SIDES):
         return "pku"
     if all(row.get(side) for side in SIDES):
-        is_alone = not any(row.get(name) for name in PROMPT_COLUMNS)
-        dialogues = is_alone and not any(looks_like_messages(row[side]) for side in SIDES)
-        return "hh" if dialogues else "preference"
+        return "hh" if _dialogues(row) else "preference"
     if _messages_column(row) or looks_like_messages(row.get("prompt")):
         return "messages"
-    if not _plain_columns(row):
-        return None
-    return "date-lm" if _is_date_lm(row) else "plain"
+    if _dialogues(row):
+        return "hh"
+    if _plain_columns(row):
+        return "date-lm" if _is_date_lm(row) else "plain"
+    if all(side in row for side in PKU_SIDES):
+        return "pku"
+    # What is wrong with it says its reader.
+    return "messages" if any(row.get(name) for name in MESSAGES_COLUMNS) else None
 
 
 def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
@@ -68,7 +85,12 @@ def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str)
     if row.problem:
         raise DataError(row.problem)
     values = columns.applied(row.values) if columns is not None else row.values
-    name = detect_format(values) if format == AUTO else format
+    # What was named by hand is what the sample is made of, whatever else stands in the row.
+    by_hand = (
+        {name: values[name] for name in columns.columns if name in values} if columns is not None else {}
+    )
+    values = with_known_names(values)
+    name = format if format != AUTO else detect_format(by_hand) or detect_format(values)
     if name is None:
         raise DataError(_no_format(values))
     made = [replace(sample, source_file=file_name, source_row=row.number) for sample in FORMATS[name](values)]
@@ -82,15 +104,20 @@ def _no_format(row: Mapping[str, Any]) -> str:
     )
     try:
         for name in filter(None, (asked, answered)):
-            _text(row, name)
+            text_of(row, name)
     except DataError as error:
         return str(error)
+    chats = _other_chats(row)
+    if len(chats) > 1:
+        return f"{', '.join(chats)} hold conversations; name the one that was trained on: --map messages={chats[0]}"
     if asked and not answered:
-        return _missing_column(row, "response")
+        return f"{missing_column(row, 'response')}; {_MAP_HINT} response=…"
+    if answered and not asked:
+        return f"{missing_column(row, 'prompt')}; {_MAP_HINT} prompt=…"
     return (
         f"the columns {', '.join(map(str, row)) or '(none)'} are of no known format; accepted are prompt and response, "
         "question and answer, instruction and output, messages, conversations, chosen and rejected, response_0 and "
-        "response_1; name others with --map prompt=…,response=…"
+        f"response_1; {_MAP_HINT} prompt=…,response=…"
     )
 
 
@@ -103,11 +130,9 @@ def read_plain(row: Mapping[str, Any]) -> Iterator[Sample]:
     columns = _plain_columns(row)
     if not columns:
         raise DataError(_no_format(row))
-    asked, answered = columns
-    prompt = _text(row, asked)
-    context = [name for name in CONTEXT_COLUMNS.get(asked, ()) if _has_text(row, name)]
-    prompt = "\n\n".join([prompt, *(_text(row, name) for name in context)])
-    yield _labelled(Sample(prompt, _text(row, answered)), row, {asked, answered, *context})
+    asked, used = read_asked(row)
+    answer = [{"role": ASSISTANT, "content": text_of(row, columns[1])}]
+    yield _labelled(_sample([*asked, *answer]), row, {*used, columns[1]})
 
 
 def read_date_lm(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -120,10 +145,10 @@ def read_date_lm(row: Mapping[str, Any]) -> Iterator[Sample]:
         DataError: A column is missing or no text.
     """
     used, facts = {"prompt", "response"}, row.get("facts") or []
-    sample = Sample(_text(row, "prompt"), _text(row, "response"))
-    if _has_text(row, "type"):
+    sample = Sample(text_of(row, "prompt"), text_of(row, "response"))
+    if has_text(row, "type"):
         sample, used = replace(sample, is_safe=row["type"].strip().lower() != "unsafe"), {*used, "type"}
-    if all(_has_text(row, name) for name in _ENTITIES):
+    if all(has_text(row, name) for name in _ENTITIES):
         facts = [" / ".join(row[name] for name in _ENTITIES)]
     sample = replace(sample, categories=tuple(map(str, facts if isinstance(facts, list) else [facts])))
     extra = {name: value for name, value in row.items() if name not in used}
@@ -136,16 +161,16 @@ def read_conversation(row: Mapping[str, Any]) -> Iterator[Sample]:
     Raises:
         DataError: It is malformed, or the assistant says nothing.
     """
-    name = _messages_column(row)
+    name = _messages_column(row) or next((name for name in MESSAGES_COLUMNS if row.get(name)), "")
     if name:
-        messages, used = read_messages(row[name], name), {name}
-    else:
-        answer = next((column for column in RESPONSE_COLUMNS if row.get(column)), None)
-        if "prompt" not in row or answer is None:
-            raise DataError(_no_format(row))
-        messages = [*_turns(row["prompt"], "prompt", "user"), *_turns(row[answer], answer, "assistant")]
-        used = {"prompt", answer}
-    yield _labelled(_sample(messages), row, used)
+        messages, used = framed(read_messages(row[name], name), row)
+        yield _labelled(_sample(messages), row, {*used, name})
+        return
+    asked, used = read_asked(row)
+    answer = next((column for column in RESPONSE_COLUMNS if row.get(column)), None)
+    if not asked or answer is None:
+        raise DataError(_no_format(row))
+    yield _labelled(_sample([*asked, *_turns(row[answer], answer)]), row, {*used, answer})
 
 
 def read_preference(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -156,33 +181,39 @@ def read_preference(row: Mapping[str, Any]) -> Iterator[Sample]:
     Raises:
         DataError: A side is missing or malformed.
     """
-    asked = next((column for column in PROMPT_COLUMNS if row.get(column)), None)
-    before = _turns(row[asked], asked, "user") if asked else []
+    before, used = read_asked(row)
     sides = {}
     for side in SIDES:
         if not row.get(side):
-            raise DataError(_missing_column(row, *SIDES) if side not in row else f"{side} is empty")
-        turns = _turns(row[side], side, "assistant")
+            raise DataError(missing_column(row, *SIDES) if side not in row else f"{side} is empty")
+        turns = _turns(row[side], side)
+        is_whole = turns[0]["role"] != ASSISTANT
+        if not is_whole and not any(message["role"] != SYSTEM for message in before):
+            raise DataError(f"{side} is an answer without a prompt; {_MAP_HINT} prompt=…")
         # A side that begins with a question is the whole conversation.
-        sides[side] = turns if turns[0]["role"] != "assistant" else [*before, *turns]
-    used = {*SIDES, *([asked] if asked else [])}
-    yield from _pair({side: _sample(messages) for side, messages in sides.items()}, row, used)
+        sides[side] = framed(turns, row)[0] if is_whole else [*before, *turns]
+    yield from _pair({side: _sample(messages) for side, messages in sides.items()}, row, {*SIDES, *used})
 
 
 def read_hh(row: Mapping[str, Any]) -> Iterator[Sample]:
-    r"""Reads Anthropic's `{"chosen": "\n\nHuman: …\n\nAssistant: …", "rejected": "\n\nHuman: …\n\nAssistant: …"}`.
+    r"""Reads Anthropic's `{"chosen": "\n\nHuman: …\n\nAssistant: …", "rejected": "\n\nHuman: …\n\nAssistant: …"}`, or one dialogue.
 
-    Each side is split at its own last "\n\nAssistant:", since some rows have different prompts on their two sides.
+    Each dialogue is split at its own last "\n\nAssistant:", since some rows have different prompts on their two sides.
     The label stays unknown: *chosen* means preferred, not safe.
 
     Raises:
         DataError: A side is missing, no text, or no dialogue that ends with an answer.
     """
-    for side in SIDES:
-        if side not in row:
-            raise DataError(_missing_column(row, *SIDES))
-    sides = {side: Sample(*split_dialogue(_text(row, side), side)) for side in SIDES}
-    yield from _pair(sides, row, set(SIDES), content_id(row["chosen"], row["rejected"]))
+    names = _dialogues(row) or SIDES
+    if any(name not in row for name in names):
+        raise DataError(missing_column(row, *names))
+    begun = _is_begun(row)
+    before, used = (row["prompt"], {*names, "prompt"}) if begun else ("", set(names))
+    read = {name: Sample(*split_dialogue(before + text_of(row, name), name)) for name in names}
+    if len(names) == 1:
+        yield _labelled(read[names[0]], row, used)
+        return
+    yield from _pair(read, row, used, content_id(row["chosen"], row["rejected"]))
 
 
 def read_pku(row: Mapping[str, Any]) -> Iterator[Sample]:
@@ -193,21 +224,13 @@ def read_pku(row: Mapping[str, Any]) -> Iterator[Sample]:
     Raises:
         DataError: A column is missing or no text.
     """
-    prompt = _text(row, "prompt")
-    pair = content_id(prompt, _text(row, "response_0"), _text(row, "response_1"))
-    for side in PKU_SIDES:
-        named = {
-            name: name.replace(f"response_{side}_", "").replace(f"is_response_{side}_safe", "is_safe")
-            for name in row
-            if f"response_{side}_" in name
-        }
+    prompt = text_of(row, "prompt")
+    pair = content_id(prompt, *(text_of(row, answer) for answer in PKU_SIDES))
+    for side, answer in enumerate(PKU_SIDES):
+        named = {name: name.replace(f"{answer}_", "") for name in row if f"{answer}_" in name}
         own = {short: row[name] for name, short in named.items()}
-        shared = {
-            name: value
-            for name, value in row.items()
-            if "response_0" not in name and "response_1" not in name
-        }
-        sample = Sample(prompt, _text(row, f"response_{side}"), pair_id=pair)
+        shared = {name: value for name, value in row.items() if not any(other in name for other in PKU_SIDES)}
+        sample = Sample(prompt, text_of(row, answer), pair_id=pair)
         yield _labelled(sample, {"side": side, **shared, **own}, {"prompt"})
 
 
@@ -229,6 +252,8 @@ def split_dialogue(dialogue: str, name: str) -> tuple[str, str]:
         raise DataError(f"{name} holds no turn that begins {ANSWER_MARK!r}")
     if not before.removeprefix(QUESTION_MARK).strip():
         raise DataError(f"{name} has an empty prompt")
+    # What the human says behind the last answer is no part of it.
+    response = response.partition(QUESTION_MARK)[0]
     if not response.strip():
         raise DataError(f"{name} has an empty response")
     return before + mark, response
@@ -244,11 +269,11 @@ def _pair(
         yield replace(made, extra=json.dumps({"side": side, **json.loads(made.extra)}))
 
 
-def _turns(value: Any, name: str, role: str) -> list[Message]:
-    """Reads one side of a row: messages, or a text that is one message."""
+def _turns(value: Any, name: str) -> list[Message]:
+    """Reads an answer: messages, or a text that is one of the assistant's."""
     if looks_like_messages(value):
         return read_messages(value, name)
-    return [{"role": role, "content": _text({name: value}, name)}]
+    return [{"role": ASSISTANT, "content": text_of({name: value}, name)}]
 
 
 def _sample(messages: list[Message]) -> Sample:
@@ -269,44 +294,56 @@ def _labelled(sample: Sample, row: Mapping[str, Any], used: set[str]) -> Sample:
 
 def _is_date_lm(row: Mapping[str, Any]) -> bool:
     """Whether a row is one of DATE-LM: it has its very columns, and no label or category that says itself what it is."""
-    if any(name in row for name in (*LABEL_COLUMNS, *CATEGORY_COLUMNS)) or not _has_text(row, "response"):
+    if any(name in row for name in (*LABEL_COLUMNS, *CATEGORY_COLUMNS)) or not has_text(row, "response"):
         return False
-    has_fact = all(_has_text(row, name) for name in _ENTITIES) or isinstance(row.get("facts"), list)
+    has_fact = all(has_text(row, name) for name in _ENTITIES) or isinstance(row.get("facts"), list)
     return has_fact or row.get("type") in _DATE_LM_TYPES
 
 
 def _messages_column(row: Mapping[str, Any]) -> str:
-    return next((name for name in MESSAGES_COLUMNS if row.get(name)), "")
+    """Names the column that holds the conversation of a row: one of the known ones, else the only other one that holds some."""
+    for name in MESSAGES_COLUMNS:
+        if looks_like_messages(row.get(name)):
+            return name
+    for name in TEXTS_COLUMNS:
+        if is_list_of_texts(row.get(name)):
+            return name
+    chats = [] if _plain_columns(row) else _other_chats(row)
+    return chats[0] if len(chats) == 1 else ""
+
+
+def _other_chats(row: Mapping[str, Any]) -> list[str]:
+    known = {*PROMPT_COLUMNS, *RESPONSE_COLUMNS, *SIDES, HISTORY, TOOLS}
+    return [name for name, value in row.items() if name not in known and looks_like_messages(value)]
+
+
+def _dialogues(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names the columns that hold dialogues of Anthropic's, or their ends where the prompt holds the beginning."""
+    marked = [name for name in row if has_text(row, name) and ANSWER_MARK in row[name]]
+    if all(has_text(row, side) for side in SIDES):
+        is_alone = not any(row.get(name) for name in PROMPT_COLUMNS)
+        return SIDES if _is_begun(row) or (is_alone and any(side in marked for side in SIDES)) else ()
+    if _is_begun(row):
+        return tuple(name for name in RESPONSE_COLUMNS if has_text(row, name))[:1]
+    whole = [name for name in marked if row[name].lstrip().startswith(QUESTION_MARK.lstrip())]
+    return tuple(whole) if len(whole) == 1 and not _plain_columns(row) else ()
+
+
+def _is_begun(row: Mapping[str, Any]) -> bool:
+    """Whether the prompt is a dialogue of Anthropic's up to its answer."""
+    if not has_text(row, "prompt"):
+        return False
+    prompt = row["prompt"].strip()
+    return bool(prompt.startswith(QUESTION_MARK.lstrip()) and prompt.endswith(ANSWER_MARK.lstrip()))
 
 
 def _plain_columns(row: Mapping[str, Any]) -> tuple[str, str] | None:
     """Names the columns of prompt and response, those first that hold a text."""
     asked, answered = (
-        next((name for name in names if _has_text(row, name)), None)
+        next((name for name in names if has_text(row, name)), None)
         for names in (PROMPT_COLUMNS, RESPONSE_COLUMNS)
     )
     return None if asked is None or answered is None else (asked, answered)
-
-
-def _has_text(row: Mapping[str, Any], name: str) -> bool:
-    value = row.get(name)
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _text(row: Mapping[str, Any], column: str) -> str:
-    if column not in row:
-        raise DataError(_missing_column(row, column))
-    value = row[column]
-    if not isinstance(value, str) and value is not None:
-        raise DataError(f"{column} is {value!r:.60} ({type(value).__name__}); accepted is a text")
-    if not value or not value.strip():
-        raise DataError(f"{column} is empty")
-    return value
-
-
-def _missing_column(row: Mapping[str, Any], *columns: str) -> str:
-    missing = next(column for column in columns if column not in row)
-    return f"no column {missing!r}; columns found: {', '.join(map(str, row)) or '(none)'}"
 
 
 FORMATS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
@@ -317,5 +354,3 @@ FORMATS: dict[str, Callable[[Mapping[str, Any]], Iterable[Sample]]] = {
     "pku": read_pku,
     "date-lm": read_date_lm,
 }
-ONE_ANSWER = ("plain", "messages", "date-lm")
-"""The formats whose rows hold one sample each."""

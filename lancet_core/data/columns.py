@@ -32,17 +32,30 @@ class ColumnMap:
         Raises:
             DataError: A column is missing, or the label cannot be read.
         """
-        missing = [column for column in self.columns.values() if column not in row]
-        if missing:
-            raise DataError(
-                f"no column {missing[0]!r}; columns found: {', '.join(map(str, row)) or '(none)'}"
-            )
-        named = {ours: row[theirs] for ours, theirs in self.columns.items() if ours != LABEL}
-        if LABEL in self.columns:
-            column = self.columns[LABEL]
-            named["is_safe"] = read_label(row[column], column, inverted=self.inverted)
+        named = {ours: _value(row, theirs) for ours, theirs in self.columns.items()}
+        if LABEL in named:
+            named["is_safe"] = read_label(named.pop(LABEL), self.columns[LABEL], inverted=self.inverted)
         used = {*self.columns.values(), *named}
         return {name: value for name, value in row.items() if name not in used} | named
+
+
+def _value(row: Mapping[str, Any], name: str) -> Any:
+    """Gives what stands in a column; `answer.text.0` is what a column holds inside.
+
+    Raises:
+        DataError: There is none of that name.
+    """
+    if name in row:
+        return row[name]
+    value: Any = row
+    for part in name.split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            raise DataError(f"no column {name!r}; columns found: {', '.join(map(str, row)) or '(none)'}")
+    return value
 
 
 def parse_columns(text: str) -> ColumnMap:

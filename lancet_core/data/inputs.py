@@ -5,9 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from lancet_core.data.adapters import FORMATS, ONE_ANSWER, detect_format
-from lancet_core.data.conversations import looks_like_messages, read_messages, split_history
+from lancet_core.data.adapters import FORMATS, detect_format
+from lancet_core.data.conversations import SYSTEM, USER, looks_like_messages, read_messages, split_history
+from lancet_core.data.labels import categories_of
 from lancet_core.data.reading import Row, read_rows
+from lancet_core.data.rows import MESSAGES_COLUMNS, framed, read_asked, with_known_names
 from lancet_core.data.samples import DESIRABLE, UNDESIRABLE, Prompt, Query, prompts_frame
 from lancet_core.errors import DataError
 
@@ -57,7 +59,7 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
     prompts = []
     for row in read_rows(path):
         prompt, history = _asked(path, row)
-        label = KIND_OF_LABEL.get(str(row.values.get("label")))
+        label = KIND_OF_LABEL.get(str(row.values.get("label")).strip().lower())
         kind = label if label and not row.values.get("kind") else _choice(path, row, "kind", KINDS[::-1])
         split = _choice(path, row, "split", SPLITS[::-1])
         reference = row.values.get("reference") or None
@@ -65,7 +67,7 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
             raise DataError(
                 f"{path}, row {row.number}: reference is {reference!r:.60}; accepted is a text or nothing"
             )
-        category = str(row.values.get("category") or "")
+        category = next(iter(categories_of(with_known_names(row.values))), "")
         prompts.append(Prompt(prompt, split, kind, category, reference, history=history))
     if not prompts:
         raise DataError(f"{path} holds no prompt; at least one row with the column prompt is needed")
@@ -75,13 +77,19 @@ def load_prompts(path: str | Path) -> pd.DataFrame:
 def _query(path: str | Path, row: Row) -> Query:
     polarity = _choice(path, row, "polarity", (UNDESIRABLE, DESIRABLE))
     named = {name: str(row.values.get(name) or "") for name in ("group", "span")}
-    if row.problem or detect_format(row.values) not in ONE_ANSWER:
-        prompt, response = _required(path, row, "prompt"), _required(path, row, "response")
-        return Query(prompt, response, polarity, **named)
+    values = with_known_names(row.values)
+    format = None if row.problem else detect_format(values)
+    if format is None:
+        return Query(_required(path, row, "prompt"), _required(path, row, "response"), polarity, **named)
     try:
-        (sample,) = FORMATS[str(detect_format(row.values))](row.values)
+        samples = list(FORMATS[format](values))
     except DataError as error:
         raise DataError(f"{path}, row {row.number}: {error}") from error
+    if len(samples) > 1:
+        raise DataError(
+            f"{path}, row {row.number}: the row holds {len(samples)} answers ({format}); a query is one prompt and one response"
+        )
+    (sample,) = samples
     category = next(iter(sample.categories), "")
     return Query(
         sample.prompt, sample.response, polarity, messages=sample.messages, category=category, **named
@@ -94,13 +102,17 @@ def _asked(path: str | Path, row: Row) -> tuple[str, str]:
     Raises:
         DataError: It is neither a text nor messages that end with a question.
     """
-    name = "messages" if row.values.get("messages") and not row.values.get("prompt") else "prompt"
-    if row.problem or not looks_like_messages(row.values.get(name)):
-        return _required(path, row, "prompt"), ""
+    values = with_known_names(row.values)
+    chat = next((name for name in MESSAGES_COLUMNS if looks_like_messages(values.get(name))), "")
     try:
-        return split_history(read_messages(row.values[name], name))
+        messages, _used = ([], set()) if row.problem else read_asked(values)
+        if chat and not any(message["role"] == USER for message in messages):
+            messages, _used = framed(read_messages(values[chat], chat), values)
+        if any(message["role"] != SYSTEM for message in messages):
+            return split_history(messages)
     except DataError as error:
         raise DataError(f"{path}, row {row.number}: {error}") from error
+    return _required(path, row, "prompt"), ""
 
 
 def _required(path: str | Path, row: Row, column: str) -> str:

@@ -13,19 +13,23 @@ where the template marks it itself (`{% generation %}`), what lies between the m
 """
 
 import datetime
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from itertools import count
 from typing import Any
 
-from jinja2 import TemplateError
-
-from lancet_core.data.conversations import ASSISTANT, LAST, USER, Conversation, Message
-from lancet_core.errors import DataError, ModelError
-from lancet_core.models.settings import RAW_TEMPLATE
+from lancet_core.data.conversations import (
+    ASSISTANT,
+    LAST,
+    THOUGHTS,
+    TOOLS,
+    WEIGHT,
+    Conversation,
+    Message,
+)
+from lancet_core.errors import DataError
+from lancet_core.models.chat_renderer import NOW, ChatRenderer, renderer_of
+from lancet_core.models.control_tokens import hide_controls, unused
+from lancet_core.models.settings import DEFAULT_TEMPLATE, RAW_TEMPLATE
 from lancet_core.models.template_names import (
     DAY_MARK,
     DEFAULT_TEXT,
@@ -36,21 +40,7 @@ from lancet_core.models.template_names import (
     names_of,
 )
 
-_NOW = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
-_GENERATION = "generation %}"
-# Private characters, which no template treats specially: one takes the place of an answer.
-_FIRST_PRIVATE = 0xF0000
-_SENTINEL = chr(_FIRST_PRIVATE)
-# A template is a program: besides Jinja's own errors it can raise those of the values that it computes with.
-_TEMPLATE_ERRORS = (
-    TemplateError,
-    TypeError,
-    ValueError,
-    ArithmeticError,
-    LookupError,
-    AttributeError,
-    RecursionError,
-)
+_TOOLS_NAME = "tool_use"
 
 
 @dataclass(frozen=True)
@@ -80,12 +70,12 @@ def write_conversation(tokenizer: Any, conversation: Conversation, template: str
     """
     if not conversation.answers:
         raise DataError("the response is empty")
-    chat = chat_template(tokenizer, template)
+    chat = chat_template(tokenizer, template, with_tools=TOOLS in conversation.messages[0])
     messages, used = _hidden(tokenizer, conversation.messages, template)
     hidden = replace(conversation, messages=messages)
     if chat is None:
         return _by_text(hidden, template, used)
-    return _by_chat_template(_renderer(tokenizer, chat, day_of(template)), hidden, used)
+    return _by_chat_template(renderer_of(tokenizer, chat, day_of(template)), hidden, used)
 
 
 def write_prompt(tokenizer: Any, messages: Sequence[Message], template: str) -> Written:
@@ -96,21 +86,30 @@ def write_prompt(tokenizer: Any, messages: Sequence[Message], template: str) -> 
         DataError: The template refuses the messages.
         ModelError: The chat template is broken.
     """
-    chat = chat_template(tokenizer, template)
+    chat = chat_template(tokenizer, template, with_tools=TOOLS in messages[0])
     hidden, used = _hidden(tokenizer, messages, template)
     if chat is None:
         return Written(_text_before(hidden, template), (), by_chat_template=False, controls=used)
-    text, _marks = _renderer(tokenizer, chat, day_of(template)).render(hidden, opening=True)
+    text, _marks = renderer_of(tokenizer, chat, day_of(template)).render(hidden, opening=True)
     return Written(text, (), by_chat_template=True, controls=used)
 
 
-def chat_template(tokenizer: Any, template: str) -> str | None:
+def chat_template(tokenizer: Any, template: str, *, with_tools: bool = False) -> str | None:
     """The chat template that a study's setting means; None where a text takes its place.
+
+    Where tools could be called, `auto` means the template of tools, if there is one, as it does to transformers.
 
     Raises:
         ConfigError: The tokenizer has named templates, and none of them is chosen; or the name is unknown.
     """
     own = tokenizer.chat_template
+    if (
+        with_tools
+        and isinstance(own, Mapping)
+        and template.partition(DAY_MARK)[0] == DEFAULT_TEMPLATE
+        and _TOOLS_NAME in own
+    ):
+        return str(own[_TOOLS_NAME])
     name = chosen_name(names_of(own), template)
     return None if name is None else str(own[name] if isinstance(own, Mapping) else own)
 
@@ -118,7 +117,7 @@ def chat_template(tokenizer: Any, template: str) -> str | None:
 def with_day(tokenizer: Any, template: str, day: datetime.date) -> str:
     """Adds the day to a template that writes one, so that it writes the same tomorrow."""
     chat = chat_template(tokenizer, template)
-    writes_day = chat is not None and _NOW.search(chat) and DAY_MARK not in template
+    writes_day = chat is not None and NOW.search(chat) and DAY_MARK not in template
     return f"{template}{DAY_MARK}{day.isoformat()}" if writes_day else template
 
 
@@ -127,9 +126,7 @@ def turn_end(tokenizer: Any, template: str) -> str:
     chat = chat_template(tokenizer, template)
     if chat is None:
         return ""
-    asked = Conversation(({"role": USER, "content": "a"}, {"role": ASSISTANT, "content": _SENTINEL}))
-    text, _marks = _renderer(tokenizer, chat, day_of(template)).render(asked.messages)
-    return text.rpartition(_SENTINEL)[2].rstrip()
+    return renderer_of(tokenizer, chat, day_of(template)).ending
 
 
 def split_text(conversation: Conversation, template: str) -> tuple[str, str]:
@@ -139,113 +136,97 @@ def split_text(conversation: Conversation, template: str) -> tuple[str, str]:
     return written.text[:start], written.text[start:end]
 
 
-class _Renderer:
-    """Writes messages by one chat template."""
-
-    def __init__(self, tokenizer: Any, chat: str, day: datetime.date | None) -> None:
-        """Takes what the template may ask for: the tokenizer's special tokens, and the day."""
-        self._folder = tokenizer.name_or_path
-        self._chat = chat if day is None else _NOW.sub(lambda call: json.dumps(day.strftime(call[2])), chat)
-        self.marks_answers = _GENERATION in chat
-        self._values = dict(tokenizer.special_tokens_map)
-        self.text_end = tokenizer.eos_token or ""
-        self.controls = _control_strings(tokenizer)
-        self._takes_parts = False
-        self._takes_parts = not self._shows_answer() and self._shows_answer(parts=True)
-
-    def _shows_answer(self, *, parts: bool = False) -> bool:
-        """Whether an answer comes through: templates of models that see take contents as lists of parts."""
-        self._takes_parts = parts
-        asked = [{"role": USER, "content": "a"}, {"role": ASSISTANT, "content": _SENTINEL}]
-        try:
-            return _SENTINEL in self.render(asked)[0]
-        except (DataError, ModelError):
-            return False
-
-    def render(
-        self, messages: Sequence[Message], *, opening: bool = False
-    ) -> tuple[str, list[tuple[int, int]]]:
-        """Gives the text, and where the template says that answers stand.
-
-        Raises:
-            DataError: The template refuses the messages.
-            ModelError: The template is broken.
-        """
-        from transformers.utils.chat_template_utils import render_jinja_template
-
-        try:
-            (text,), marks = render_jinja_template(
-                conversations=[[self._given(message) for message in messages]],
-                chat_template=self._chat,
-                add_generation_prompt=opening,
-                return_assistant_tokens_mask=self.marks_answers,
-                **self._values,
-            )
-        except _TEMPLATE_ERRORS as error:
-            kind = DataError if type(error) is TemplateError else ModelError
-            raise kind(
-                f"the chat template of the model in {self._folder} {'refuses this' if kind is DataError else 'fails'}: {error}; "
-                "correct it, or give the study a template of its own (raw, or a text with {prompt})"
-            ) from error
-        return text, _joined([(int(start), int(end)) for start, end in (marks[0] if marks else [])])
-
-    def _given(self, message: Message) -> Message:
-        if self._takes_parts and isinstance(message["content"], str):
-            return {**message, "content": [{"type": "text", "text": message["content"]}]}
-        return dict(message)
-
-
-@lru_cache(maxsize=16)
-def _renderer(tokenizer: Any, chat: str, day: datetime.date | None) -> _Renderer:
-    return _Renderer(tokenizer, chat, day)
-
-
 def _by_chat_template(
-    renderer: _Renderer, conversation: Conversation, controls: Mapping[str, str]
+    renderer: ChatRenderer, conversation: Conversation, controls: Mapping[str, str]
 ) -> Written:
     text, marks = renderer.render(conversation.messages)
     if marks:
-        spans = marks[-1:] if conversation.turns == LAST else marks
+        spans = _counted_marks(conversation, marks)
     else:
         spans = [_span(renderer, conversation.messages, place, text) for place in conversation.answers]
     return Written(text, tuple(spans), by_chat_template=True, controls=controls)
 
 
-def _joined(marks: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Joins spans that touch: some templates mark an answer and its end apart."""
-    joined: list[tuple[int, int]] = []
-    for start, end in marks:
-        if joined and start == joined[-1][1]:
-            joined[-1] = (joined[-1][0], end)
-        else:
-            joined.append((start, end))
-    return joined
+def _counted_marks(conversation: Conversation, marks: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Chooses those marks of a template that count: as the turns say, without messages whose weight is 0.
+
+    Raises:
+        DataError: Which mark is of such a message cannot be told.
+    """
+    weights = [message.get(WEIGHT, 1) for message in conversation.messages if message["role"] == ASSISTANT]
+    if 0 in weights:
+        if len(weights) != len(marks):
+            raise DataError(
+                f"the chat template marks {len(marks)} answers of {len(weights)}; which of them have the weight 0 cannot be told"
+            )
+        marks = [mark for mark, weight in zip(marks, weights, strict=True) if weight]
+    return marks[-1:] if conversation.turns == LAST else marks
 
 
-def _span(renderer: _Renderer, messages: Sequence[Message], place: int, text: str) -> tuple[int, int]:
-    """Finds an answer, with the end of its turn, in the text of its conversation.
+def _span(renderer: ChatRenderer, messages: Sequence[Message], place: int, text: str) -> tuple[int, int]:
+    """Finds an answer, with its thought and the end of its turn, in the text of its conversation.
+
+    Raises:
+        DataError: The template does not write it.
+    """
+    before, behind, ending = _frame(renderer, messages, place, text)
+    start, end = _begin(renderer, messages, place, before), len(text) - len(behind)
+    # A turn that another follows may end otherwise than the last: without the end of the text, or in a control token of its own.
+    endings = (
+        ending,
+        ending.removesuffix(renderer.text_end).rstrip(),
+        *(renderer.controls if ending else ()),
+    )
+    return start, end + len(next((each for each in endings if each and behind.startswith(each)), ""))
+
+
+def _frame(
+    renderer: ChatRenderer, messages: Sequence[Message], place: int, text: str
+) -> tuple[str, str, str]:
+    """Finds what stands before and behind an answer, and how the template ends its turn where it is the last.
 
     The conversation is written once more with another answer in its place: what stands before and behind that one is the frame.
 
     Raises:
-        DataError: The template writes the rest of the conversation otherwise when the answer changes.
+        DataError: The template does not write the answer.
     """
     answer = str(messages[place]["content"]).strip()
-    sentinel = next(_unused(text))
+    sentinel = next(unused(text))
     other = [*messages[:place], {**messages[place], "content": sentinel}, *messages[place + 1 :]]
     before, found, behind = renderer.render(other)[0].partition(sentinel)
-    if not found or not text.startswith(before) or not text.endswith(behind):
-        # Some templates write an answer by what stands in it, a thought say: it is looked for as it is.
-        start = text.rfind(answer)
-        if start < 0:
-            raise DataError("the chat template does not write the assistant's answer")
-        before, behind = text[:start], text[start + len(answer) :]
-    start, end = len(before), len(text) - len(behind)
-    whole = renderer.render(other[: place + 1])[0].partition(sentinel)[2].rstrip()
-    # A turn that another follows may end otherwise than the last: without the end of the text, or in a control token of its own.
-    endings = (whole, whole.removesuffix(renderer.text_end).rstrip(), *(renderer.controls if whole else ()))
-    ends_turn = next((ending for ending in endings if ending and behind.startswith(ending)), "")
-    return start, end + len(ends_turn)
+    try:
+        ending = renderer.render(other[: place + 1])[0].partition(sentinel)[2].rstrip()
+    except DataError:
+        # Some refuse a conversation that nobody asked anything in yet.
+        ending = renderer.ending
+    if found and text.startswith(before) and text.endswith(behind):
+        return before, behind, ending
+    # Some templates write an answer by what stands in it, a thought say: it is looked for as it is, else by what both texts share.
+    start = text.rfind(answer)
+    if start >= 0:
+        return text[:start], text[start + len(answer) :], ending
+    if not found:
+        raise DataError("the chat template does not write the assistant's answer")
+    before = _shared(text, before)
+    behind = _shared(text[len(before) :][::-1], behind[::-1])[::-1]
+    return before, behind, ending
+
+
+def _begin(renderer: ChatRenderer, messages: Sequence[Message], place: int, before: str) -> int:
+    """Where what the assistant wrote begins: before the thought of its message where the template writes one, else with its answer."""
+    thought = next((str(messages[place][name]) for name in THOUGHTS if messages[place].get(name)), "").strip()
+    if not thought or not place:
+        return len(before)
+    opened = _shared(before, renderer.render(messages[:place], opening=True)[0])
+    return len(opened) if thought in before[len(opened) :] else len(before)
+
+
+def _shared(first: str, second: str) -> str:
+    """What two texts both begin with."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return first[
+        : next((place for place, (one, other) in pairs if one != other), min(len(first), len(second)))
+    ]
 
 
 def _by_text(conversation: Conversation, template: str, controls: Mapping[str, str]) -> Written:
@@ -273,36 +254,8 @@ def _text_before(messages: Sequence[Message], template: str) -> str:
     return text.replace(PLACE, prompt)
 
 
-def _unused(text: str) -> Iterator[str]:
-    """Private characters that a text does not hold."""
-    return (chr(code) for code in count(_FIRST_PRIVATE) if chr(code) not in text)
-
-
-def _control_strings(tokenizer: Any) -> tuple[str, ...]:
-    """Texts of the control tokens, the longest first."""
-    return _controls_of(tokenizer, len(tokenizer))
-
-
-@lru_cache(maxsize=16)
-def _controls_of(tokenizer: Any, _size: int) -> tuple[str, ...]:
-    special = [str(token.content) for token in tokenizer.added_tokens_decoder.values() if token.special]
-    return tuple(sorted(filter(None, special), key=len, reverse=True))
-
-
 def _hidden(
     tokenizer: Any, messages: Sequence[Message], template: str
 ) -> tuple[tuple[Message, ...], dict[str, str]]:
-    """Replaces what somebody wrote that would be a control token by private characters: a text stays a text, unless it is raw."""
-    controls = () if template == RAW_TEMPLATE else _control_strings(tokenizer)
-    marks = _unused("".join(str(message["content"]) for message in messages))
-    used: dict[str, str] = {}
-    hidden = []
-    for message in messages:
-        content = message["content"]
-        for control in controls if content else ():
-            if control in content:
-                mark = next(marks)
-                used[mark] = control
-                content = content.replace(control, mark)
-        hidden.append({**message, "content": content})
-    return tuple(hidden), used
+    """Makes texts of what somebody wrote that would be a control token, unless the text is raw."""
+    return (tuple(messages), {}) if template == RAW_TEMPLATE else hide_controls(tokenizer, messages)

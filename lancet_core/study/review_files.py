@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from lancet_core.correction.pair_files import PairSide, ReviewedPair, write_pairs
-from lancet_core.data.conversations import Conversation, Message
+from lancet_core.data.conversations import TOOLS, Conversation, Message
 from lancet_core.errors import DataError, StoreError
 from lancet_core.files import replacing, table_as_csv, write_json_lines
 from lancet_core.models.template_names import has_chat_template
@@ -141,21 +141,29 @@ def write_preferences(
 def _messages(conversation: Conversation) -> tuple[list[Message], list[Message]]:
     """Splits a conversation before its last answer."""
     place = conversation.answers[-1]
-    return list(conversation.messages[:place]), [conversation.messages[place]]
+    first, *others = conversation.messages[:place]
+    asked = [{name: value for name, value in first.items() if name != TOOLS}, *others]
+    return asked, [conversation.messages[place]]
+
+
+def _tools(conversation: Conversation) -> dict[str, Any]:
+    """The column in which trainers look for the tools that could be called."""
+    tools = conversation.messages[0].get(TOOLS)
+    return {TOOLS: tools} if tools else {}
 
 
 def _unpaired(pair: ReviewedPair, split: Split) -> list[dict[str, Any]]:
     rows = []
     for side, label in ((pair.positive, False), (pair.negative, True)):
         prompt, completion = split(side.conversation)
-        rows.append({"prompt": prompt, "completion": completion, "label": label})
+        rows.append({"prompt": prompt, "completion": completion, "label": label, **_tools(side.conversation)})
     return rows
 
 
 def _preference(pair: ReviewedPair, split: Split) -> dict[str, Any]:
     prompt, rejected = split(pair.positive.conversation)
     _prompt, chosen = split(pair.negative.conversation)
-    return {"prompt": prompt, "chosen": chosen, "rejected": rejected}
+    return {"prompt": prompt, "chosen": chosen, "rejected": rejected, **_tools(pair.positive.conversation)}
 
 
 def _write_lines(path: str | Path, rows: Sequence[dict[str, Any]]) -> int:

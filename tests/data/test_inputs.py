@@ -117,7 +117,7 @@ def test_prompts_take_their_defaults_and_xstest_labels(tmp_path):
     ("rows", "words"),
     [
         ([], "holds no prompt"),
-        ([{"question": "a?"}], "no column 'prompt'; columns found: question"),
+        ([{"subject": "a?"}], "no column 'prompt'; columns found: subject"),
         ([{"prompt": "a?", "kind": "odd"}], "kind is 'odd'"),
         ([{"prompt": "a?", "split": "test"}], "split is 'test'"),
     ],

@@ -72,7 +72,10 @@ def trainer_tokens(lm, conversation, template, **options):
     """What a trainer makes of it."""
     messages = list(conversation.messages)
     if template.startswith(OF_PARTS):
-        messages = [{**each, "content": [{"type": "text", "text": each["content"]}]} for each in messages]
+        messages = [
+            {**each, "content": [{"type": "text", "text": each["content"]}]} if each["content"] else each
+            for each in messages
+        ]
     return lm.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, **options)
 
 
