@@ -61,6 +61,17 @@ def tiny_model(tiny_model_folder):
     return model_of
 
 
+@pytest.fixture(scope="module")
+def one_thread():
+    """Lets torch compute in one thread, so that sums are taken in the same order every time: `pytestmark = usefixtures("one_thread")`."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture
 def lancet(place, monkeypatch, capfd):
     """Calls a command in this process, in the folder `place`: `lancet("study", "list")` gives exit code, stdout and stderr."""

@@ -82,7 +82,7 @@ def model_card(
         settings: Names of the settings to their values.
     """
     return _TEXT.format(
-        base=base, prompting=_prompting(prompting), facts=_rows(facts), settings=_rows(settings)
+        base=base, prompting=_prompting(prompting), facts=card_rows(facts), settings=card_rows(settings)
     )
 
 
@@ -104,5 +104,6 @@ def _prompting(prompting: Prompting) -> str:
     return f"{said}\n\n{fence}text\n{prompting.text}\n{fence}"
 
 
-def _rows(values: Mapping[str, Any]) -> str:
+def card_rows(values: Mapping[str, Any]) -> str:
+    """Rows of a table in a model card."""
     return "\n".join(f"| {name} | {value} |" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""A correction run: measures the start model, trains with checkpoints, resumes, chooses the best checkpoint, saves."""
+"""A correction run: measures the start model, trains with checkpoints, resumes, chooses the best checkpoint."""
 
 import dataclasses
 import re
@@ -14,7 +14,7 @@ from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.start import measure_start
 from lancet_core.correction.steps import CorrectionSteps, TrainingTexts
 from lancet_core.correction.trainer import CorrectionTrainer, Validate, Watch, training_arguments
-from lancet_core.files import read_json_or_none, replacing_folder, write_json, write_text
+from lancet_core.files import read_json_or_none
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.likelihood import TOKENS_AT_ONCE
 from lancet_core.models.loading import LanguageModel
@@ -22,7 +22,6 @@ from lancet_core.progress import Progress
 
 CHECKPOINTS = "checkpoints"
 STATE_FILE = "trainer_state.json"
-TRAINING_FILE = "correction.json"
 _CHECKPOINT_NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -122,22 +121,6 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
         else:
             whole.append(path)
     return max(whole, key=step_of, default=None)
-
-
-def save_corrected(lm: LanguageModel, folder: Path, *, card: str, training: Mapping[str, Any]) -> None:
-    """Saves model, tokenizer, model card and what the model was trained on, whole or not at all.
-
-    Args:
-        lm: The corrected model.
-        folder: Folder that is made or replaced.
-        card: Text of its `README.md`.
-        training: JSON values of its `correction.json`.
-    """
-    with replacing_folder(folder) as temporary:
-        lm.model.save_pretrained(temporary)
-        lm.tokenizer.save_pretrained(temporary)
-        write_text(temporary / "README.md", card)
-        write_json(temporary / TRAINING_FILE, dict(training))
 
 
 def with_adapter(model: Any, rank: int) -> Any:

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers import TrainerCallback, set_seed
 
 from lancet_core.correction.run import CHECKPOINTS, last_checkpoint, step_of, with_adapter
 from lancet_core.correction.settings import TrainSettings
+from lancet_core.correction.training import QuietTrainer, trainer_arguments
 from lancet_core.errors import NumericalError
 from lancet_core.models.encoding import Encoded, pack
 from lancet_core.models.likelihood import token_log_likelihoods
@@ -58,22 +59,32 @@ def train_model(
     if settings.adapter == "lora":
         model = with_adapter(model, settings.adapter_rank)
     checkpoint = last_checkpoint(folder / CHECKPOINTS)
-    on_cpu = next(model.parameters()).device.type == "cpu"
+    arguments = trainer_arguments(
+        str(folder / CHECKPOINTS),
+        settings,
+        on_cpu=next(model.parameters()).device.type == "cpu",
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.rows,
+        gradient_accumulation_steps=settings.batch // settings.rows,
+        learning_rate=settings.rate,
+        save_total_limit=1,
+        logging_strategy="steps",
+        logging_steps=1,
+    )
     trainer = SupervisedTrainer(
         model=model,
-        args=_arguments(str(folder / CHECKPOINTS), settings, on_cpu=on_cpu),
+        args=arguments,
         train_dataset=list(texts),
         data_collator=_batch,
         callbacks=[_Reporter(progress)],
     )
-    trainer.remove_callback(PrinterCallback)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     trainer.model.eval()
     losses = tuple(float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry)
     return Course(trainer.model, losses, 0 if checkpoint is None else step_of(checkpoint))
 
 
-class SupervisedTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types that mypy follows here
+class SupervisedTrainer(QuietTrainer):
     """Minimises the mean negative log-probability of the tokens that count in each optimizer step."""
 
     def __init__(self, **arguments: Any) -> None:
@@ -99,16 +110,19 @@ class SupervisedTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
         loss = -token_log_likelihoods(model, batch).sum() / tokens
         if not math.isfinite(loss.item()):
             raise NumericalError(
-                f"the loss is {loss.item()} at step {self.state.global_step + 1}; the checkpoints before it stay. Lower the learning rate"
+                f"the loss is {loss.item()} at step {self.state.global_step + 1}; the checkpoints before it stay. {self._way_out}"
             )
         return loss
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Saves the parameters as safetensors only: the Trainer would also pickle its arguments, which nothing reads."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
+    @property
+    def _way_out(self) -> str:
+        """What may help: before the first step it is not the learning rate."""
+        if self.state.global_step:
+            return "Lower the learning rate"
+        return "Nothing was learnt yet: the model overflows at one of these samples; train in float32, or start from another model"
 
 
-class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
+class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries no types that mypy follows here
     """Tells the loss of each step."""
 
     def __init__(self, progress: Progress) -> None:
@@ -125,30 +139,3 @@ def _batch(texts: list[Encoded]) -> dict[str, Any]:
     """Pads samples to one batch; `labels` are there for the Trainer to count."""
     (batch,) = pack(texts, max(len(text.input_ids) for text in texts) * len(texts))
     return {"labels": batch.input_ids.masked_fill(~batch.response_mask, -100), "batch": batch}
-
-
-def _arguments(folder: str, settings: TrainSettings, *, on_cpu: bool) -> TrainingArguments:
-    arguments = TrainingArguments(
-        output_dir=folder,
-        num_train_epochs=settings.epochs,
-        per_device_train_batch_size=settings.rows,
-        gradient_accumulation_steps=settings.batch // settings.rows,
-        learning_rate=settings.rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=settings.warmup_steps,
-        weight_decay=0.0,
-        max_grad_norm=settings.max_gradient_norm,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
-        save_total_limit=1,
-        logging_strategy="steps",
-        logging_steps=1,
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        use_cpu=on_cpu,
-        seed=settings.seed,
-    )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # DataParallel would split a batch that is packed already
-    return arguments

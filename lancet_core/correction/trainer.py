@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
 from lancet_core.correction.ibo import (
     CORRECTIONS,
@@ -20,6 +20,7 @@ from lancet_core.correction.ibo import (
 )
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import NEGATIVES, POSITIVES, RETAINED, CorrectionSteps
+from lancet_core.correction.training import QuietTrainer, trainer_arguments
 from lancet_core.errors import NumericalError
 from lancet_core.models.encoding import Batch
 from lancet_core.models.likelihood import token_log_likelihoods
@@ -64,7 +65,7 @@ class TokenRatios:
     mask: Tensor
 
 
-class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries no types that mypy follows here
+class CorrectionTrainer(QuietTrainer):
     """Minimises correction + divergence + proximity (Eq. 17), one step's samples in one backward pass."""
 
     control: Any
@@ -86,7 +87,6 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
             data_collator=_single,
             callbacks=[_Reporter(self, settings, watch)],
         )
-        self.remove_callback(PrinterCallback)  # _Reporter reports instead, and prints nothing
         self.correction_settings, self.watch = settings, watch
         self.trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.start = (
@@ -183,12 +183,8 @@ class CorrectionTrainer(Trainer):  # type: ignore[misc]  # transformers carries 
                 "before it stay. Lower the learning rate or the steps, raise the divergence weight, or use the bounded form"
             )
 
-    def _save(self, output_dir: str | None = None, state_dict: dict[str, Tensor] | None = None) -> None:
-        """Saves the parameters as safetensors only: the Trainer would also pickle its arguments, which nothing reads."""
-        self.model.save_pretrained(output_dir or self.args.output_dir, state_dict=state_dict)
 
-
-class _Reporter(TrainerCallback):  # type: ignore[misc]  # as above
+class _Reporter(TrainerCallback):  # type: ignore[misc]  # transformers carries no types that mypy follows here
     """Reports the terms of each step."""
 
     def __init__(self, trainer: CorrectionTrainer, settings: CorrectionSettings, watch: Watch) -> None:
@@ -232,30 +228,18 @@ def training_arguments(
             "metric_for_best_model": SCORE,
             "greater_is_better": True,
         }
-    arguments = TrainingArguments(
-        output_dir=folder,
+    return trainer_arguments(
+        folder,
+        settings,
+        on_cpu=on_cpu,
         max_steps=settings.steps,
         per_device_train_batch_size=1,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
-        warmup_steps=settings.warmup_steps,
-        weight_decay=0.0,
-        max_grad_norm=settings.max_gradient_norm,
-        save_strategy="steps",
-        save_steps=settings.checkpoint_every,
         save_total_limit=settings.checkpoints_kept,
         train_sampling_strategy="sequential",
         logging_strategy="no",
-        disable_tqdm=True,
-        report_to="none",
-        remove_unused_columns=False,
-        dataloader_pin_memory=False,
-        use_cpu=on_cpu,
-        seed=settings.seed,
         **chosen,
     )
-    arguments._n_gpu = min(1, arguments.n_gpu)  # a step is one item: DataParallel would split it
-    return arguments
 
 
 def _single(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from lancet_core.correction.model_card import card_rows
+
 _TEXT = """\
 ---
 library_name: transformers
@@ -36,8 +38,4 @@ def training_card(base: str, *, facts: Mapping[str, Any], settings: Mapping[str,
         facts: What it was trained on and how that went: what, and its value as Markdown.
         settings: Names of the settings to their values.
     """
-    return _TEXT.format(base=base, facts=_rows(facts), settings=_rows(settings))
-
-
-def _rows(values: Mapping[str, Any]) -> str:
-    return "\n".join(f"| {name} | {value} |" for name, value in values.items())
+    return _TEXT.format(base=base, facts=card_rows(facts), settings=card_rows(settings))

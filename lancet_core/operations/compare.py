@@ -9,7 +9,7 @@ from lancet_core.acts.compare import ANSWERS, PROMPTS, CaseOutcome, CompareReque
 from lancet_core.acts.results import INPUTS
 from lancet_core.acts.subject import Subject
 from lancet_core.config import from_dict
-from lancet_core.correction.run import TRAINING_FILE
+from lancet_core.correction.training import TRAINING_FILE
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError
 from lancet_core.evaluation.evidence import QUERIES, SIDES, CaseEvidence, Training, gather_evidence

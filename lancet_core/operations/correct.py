@@ -17,10 +17,11 @@ from lancet_core.config import to_dict
 from lancet_core.correction.model_card import EXAMPLE, Prompting, model_card
 from lancet_core.correction.needs import WAYS_OUT, correction_need
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
-from lancet_core.correction.run import Corrected, correct_model, save_corrected
+from lancet_core.correction.run import Corrected, correct_model
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import NEGATIVES, POSITIVES, RETAINED, encode_texts
 from lancet_core.correction.trainer import Validate
+from lancet_core.correction.training import save_trained
 from lancet_core.data.conversations import USER
 from lancet_core.data.samples import UNDESIRABLE, conversations_of, read_prompts, read_samples
 from lancet_core.errors import ConfigError, DataError
@@ -98,7 +99,7 @@ def run(
     facts |= _data(subject, folder / INPUTS / PAIRS, count=len(trained))
     base = Path(subject.model).name if Path(subject.model).is_dir() else subject.model
     card = model_card(base, prompting=_prompting(lm, subject), facts=facts, settings=to_dict(settings))
-    save_corrected(corrected.lm, folder / MODEL, card=card, training=training)
+    save_trained(corrected.lm.model, lm.tokenizer, folder / MODEL, card=card, training=training)
     return Correction(
         **training,
         best_step=corrected.best_step,

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,10 +16,10 @@ from lancet_core.config import to_dict
 from lancet_core.correction.needs import TRAINING_WAYS_OUT, training_need
 from lancet_core.correction.settings import TrainSettings
 from lancet_core.correction.supervised import train_model
+from lancet_core.correction.training import save_trained
 from lancet_core.correction.training_card import training_card
 from lancet_core.data.samples import conversations_of, count_characters, read_samples
 from lancet_core.errors import ConfigError, DataError
-from lancet_core.files import replacing_folder, write_text
 from lancet_core.models.encoding import Encoded, encode_all, usable
 from lancet_core.models.gguf_loading import unpack_gguf
 from lancet_core.models.loading import (
@@ -87,7 +86,7 @@ def run(
     model = course.model if is_adapter else without_adapter(course.model)
     if is_adapter:
         model.peft_config["default"].base_model_name_or_path = base
-    _save(model, lm.tokenizer, folder / MODEL, card=_card(Path(subject.model).name, result, settings))
+    save_trained(model, lm.tokenizer, folder / MODEL, card=_card(Path(subject.model).name, result, settings))
     return replace(result, seconds=time.monotonic() - started)
 
 
@@ -132,11 +131,3 @@ def _card(base: str, result: Trained, settings: TrainSettings) -> str:
         facts={"template": f"`{result.template!r}`", **facts},
         settings=to_dict(settings),
     )
-
-
-def _save(model: Any, tokenizer: Any, folder: Path, *, card: str) -> None:
-    """Saves model or adapter, tokenizer with its chat template, and the card, whole or not at all."""
-    with replacing_folder(folder) as temporary:
-        model.save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        write_text(temporary / "README.md", card)

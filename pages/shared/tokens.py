@@ -30,7 +30,8 @@ _CSS = """
 .told { min-height: 1.2em; font-variant-numeric: tabular-nums; }
 """
 
-_HEAT_JS = """
+# How both components begin: an element is made of a tag, a class and a text, never of markup.
+_OPENING_JS = """
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".heat");
   root.replaceChildren();
@@ -40,6 +41,11 @@ export default function ({ data, parentElement }) {
     if (text !== undefined) element.textContent = text;
     return element;
   };
+"""
+
+_HEAT_JS = (
+    _OPENING_JS
+    + """
   const told = make("span", "told", "Point at a token for its share of the score.");
   const strongest = Math.max(...data.heat.map(Math.abs), 1e-300);
   const write = (title, from, to) => {
@@ -68,6 +74,7 @@ export default function ({ data, parentElement }) {
   root.append(legend);
 }
 """
+)
 
 _draw_heat = st.components.v2.component("lancet_heat", html='<div class="heat"></div>', css=_CSS, js=_HEAT_JS)
 
@@ -89,16 +96,9 @@ def draw_heat(tokens: Sequence[str], heat: Sequence[float], *, response_start: i
     _draw_heat(key=key, data=data)
 
 
-_COUNTED_JS = """
-export default function ({ data, parentElement }) {
-  const root = parentElement.querySelector(".heat");
-  root.replaceChildren();
-  const make = (tag, name, text) => {
-    const element = document.createElement(tag);
-    element.className = name;
-    if (text !== undefined) element.textContent = text;
-    return element;
-  };
+_COUNTED_JS = (
+    _OPENING_JS
+    + """
   const told = make("span", "told", "Point at a token for its id.");
   told.setAttribute("role", "status");
   const text = make("div", "text");
@@ -123,6 +123,7 @@ export default function ({ data, parentElement }) {
   root.append(legend);
 }
 """
+)
 
 _draw_counted = st.components.v2.component(
     "lancet_counted", html='<div class="heat"></div>', css=_CSS, js=_COUNTED_JS

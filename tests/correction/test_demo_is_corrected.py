@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from lancet_core.acts.compare import PROMPTS, CompareRequest
 from lancet_core.acts.correct import PAIRS, RETAIN, CorrectRequest
@@ -21,6 +20,8 @@ from lancet_core.lab.world.oracle import HARMFUL, judge
 from lancet_core.operations import compare, correct
 from lancet_core.progress import silent
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 COUNT = 25
 SUBJECT = Subject(
@@ -30,14 +31,6 @@ SUBJECT = Subject(
     harmful_scorer=str(DEMO / "harmful-scorer"),
     helpful_scorer=str(DEMO / "helpful-scorer"),
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def approved_pairs(scores, samples):

@@ -4,7 +4,6 @@ import dataclasses
 
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
@@ -20,18 +19,11 @@ from tests.performing import Order, perform
 from tests.tiny_models import save_overflowing_model
 from tests.written_rows import texts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 # The weights that overflow are as far from themselves as from any others: no proximity.
 FAST = CorrectionSettings(
     steps=6, checkpoint_every=3, warmup_steps=1, pair_batch=2, retain_batch=3, learning_rate=1e-3, proximity=0.0, device="cpu",
 )  # fmt: skip
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

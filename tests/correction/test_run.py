@@ -1,8 +1,5 @@
 import dataclasses
 import json
-import pickle
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -28,12 +25,12 @@ from lancet_core.models.settings import GenerationSettings
 from lancet_core.operations.correct import _validation_prompts, run
 from lancet_core.progress import silent
 from tests.evaluation.test_scorers import save_scorer
-from tests.performing import Order, perform
+from tests.performing import Order, assert_equal_models, parameters, perform, perform_killed
 from tests.tiny_models import save_tiny_model
 from tests.written_rows import texts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 PRIVATE = "/home/somebody/private"
-ROOT = Path(__file__).resolve().parents[2]
 FAST = CorrectionSettings(
     steps=6,
     checkpoint_every=3,
@@ -44,14 +41,6 @@ FAST = CorrectionSettings(
     query_every=2,
     device="cpu",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -109,17 +98,6 @@ class Recorder:
 
     def column(self, name):
         return {line["step"]: line[name] for line in self.lines if name in line}
-
-
-def parameters(folder):
-    return dict(load_language_model(str(folder), device="cpu").model.named_parameters())
-
-
-def assert_equal_models(left, right):
-    left, right = parameters(left), parameters(right)
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        assert_close(value, right[name], rtol=0, atol=0, msg=name)
 
 
 @pytest.fixture(scope="module")
@@ -199,23 +177,7 @@ def test_the_card_shows_each_kind_of_template(template, text, chat, words):
 
 
 def test_a_killed_run_resumes_to_the_same_model(uninterrupted, order, tmp_path):
-    order_path = tmp_path / "order.pickle"
-    order_path.write_bytes(pickle.dumps(order))
-    script = f"""
-import os, pickle, signal, torch
-from pathlib import Path
-from lancet_core.operations.correct import run
-from tests.performing import perform
-torch.set_num_threads(1)
-def progress(step, done=0, total=None, **values):
-    if step == "Correcting" and done == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-perform(run, pickle.loads(Path({str(order_path)!r}).read_bytes()), Path({str(tmp_path)!r}), progress)
-"""
-    killed = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert killed.returncode == -9, killed.stderr
+    perform_killed(run, order, tmp_path, step="Correcting", at=5)
     half_written = tmp_path / "checkpoints" / "checkpoint-5"
     half_written.mkdir()
     (half_written / "trainer_state.json").write_text('{"global_step"')

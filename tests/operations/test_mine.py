@@ -28,6 +28,8 @@ from tests.performing import Order, perform
 from tests.tiny_models import save_tiny_model
 from tests.written_rows import texts
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PLANTED, COUNT = (1, 4), 8
 ANSWERS = {
     "impure": [["bad a", "ok b", "ok c"], ["bad a", "bad b", "ok c"]],
@@ -58,14 +60,6 @@ def test_those_that_rose_most_are_chosen_with_both_answers():
     assert chosen["rise"].tolist() == pytest.approx([0.8, 0.4, 0.4])
     assert choose_queries(table, ["b", "a", "a", "c"], MineSettings(per_category=1))["row"].tolist() == [1, 0]
     assert choose_queries(table, ["b", "a", "a", "c"], MineSettings(queries=1))["row"].tolist() == [1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def trained(folder, answer_of):

@@ -1,13 +1,8 @@
 """Training: the loss is what attribution counts, it falls, and a killed run resumes to the same weights."""
 
 import dataclasses
-import pickle
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-import torch
 from torch.testing import assert_close
 
 from lancet_core.acts.subject import Subject
@@ -19,22 +14,14 @@ from lancet_core.models.encoding import encode_all
 from lancet_core.models.likelihood import response_log_likelihoods
 from lancet_core.models.loading import load_language_model
 from lancet_core.operations.train import run
-from tests.performing import Order, perform
-from tests.tiny_models import save_tiny_model
+from tests.performing import Order, assert_equal_models, parameters, perform, perform_killed
+from tests.tiny_models import save_overflowing_model, save_tiny_model
 from tests.written_rows import texts
 
-ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
 FAST = TrainSettings(
     epochs=3, batch=4, batch_at_once=2, learning_rate=3e-3, warmup_steps=1, checkpoint_every=3, device="cpu"
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -66,17 +53,6 @@ class Recorder:
 
 def changed(order, **settings):
     return order.changed(train=dataclasses.replace(order.request.train, **settings))
-
-
-def parameters(folder):
-    return dict(load_language_model(str(folder), device="cpu").model.named_parameters())
-
-
-def assert_equal_models(left, right):
-    left, right = parameters(left), parameters(right)
-    assert left.keys() == right.keys()
-    for name, value in left.items():
-        assert_close(value, right[name], rtol=0, atol=0, msg=name)
 
 
 def nll(folder, template="auto"):
@@ -120,23 +96,7 @@ def test_how_a_step_is_cut_changes_nothing(order, uninterrupted, tmp_path, rows)
 
 
 def test_a_killed_run_resumes_to_the_same_weights(uninterrupted, order, tmp_path):
-    order_path = tmp_path / "order.pickle"
-    order_path.write_bytes(pickle.dumps(order))
-    script = f"""
-import os, pickle, signal, torch
-from pathlib import Path
-from lancet_core.operations.train import run
-from tests.performing import perform
-torch.set_num_threads(1)
-def progress(step, done=0, total=None, **values):
-    if step == "Training" and done == 5:
-        os.kill(os.getpid(), signal.SIGKILL)
-perform(run, pickle.loads(Path({str(order_path)!r}).read_bytes()), Path({str(tmp_path)!r}), progress)
-"""
-    killed = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=600
-    )
-    assert killed.returncode == -9, killed.stderr
+    perform_killed(run, order, tmp_path, step="Training", at=5)
     recorder = Recorder()
     result = perform(run, order, tmp_path, recorder)
     assert result.resumed_from == 3
@@ -193,6 +153,13 @@ def test_what_cannot_be_trained_is_told(order, tiny_model, tmp_path):
     )
     with pytest.raises(DataError, match="none of the 12 samples can be written by the template"):
         perform(run, bad, tmp_path / "unusable")
+
+
+def test_a_model_that_overflows_is_not_told_to_learn_slower(order, model, tmp_path):
+    overflowing = save_overflowing_model(model, tmp_path / "overflowing", text="May")
+    asked = Order(Subject("", str(overflowing), ""), order.request, order.inputs)
+    with pytest.raises(NumericalError, match="nan at step 1; .* Nothing was learnt yet: the model overflows"):
+        perform(run, asked, tmp_path / "run")
 
 
 def test_the_steps_are_known_before(order, uninterrupted):
