@@ -28,12 +28,13 @@ real: $(INSTALLED)
 	$(BIN)/lancet demo real
 	$(BIN)/lancet app --port $(PORT)
 
+# One thread for each process, and the tests of a file in one process: small models gain nothing from more, and fixtures are made once.
 test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@.ci/chromium $(BIN)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 screenshots: $(INSTALLED)
 	@.ci/chromium $(BIN)
