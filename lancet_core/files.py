@@ -6,6 +6,7 @@ and what was there before stays. What comes from outside is read only where it i
 that whatever is wrong with it becomes one sentence.
 """
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -206,19 +207,20 @@ def read_text(path: str | Path, *, limit: int = LARGEST_TEXT_BYTES) -> str:
 
 
 def decode(content: bytes, name: str) -> str:
-    """Decodes UTF-8 text.
+    """Decodes UTF-8 text, or UTF-16 that says so.
 
     Args:
-        content: The bytes, with or without a byte-order mark.
+        content: The bytes; with a byte-order mark where they are UTF-16.
         name: What a person calls them, for the message.
 
     Raises:
         DataError: They are not UTF-8 text.
     """
-    if b"\x00" in content[:4096]:
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    if b"\x00" in content[:4096] and encoding != "utf-16":
         raise DataError(f"{name} is not a text file: it holds zero bytes; accepted is UTF-8 text")
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise DataError(

@@ -145,6 +145,14 @@ def looks_like_messages(value: Any) -> bool:
     return isinstance(first, Mapping) and (any(key in first for key in _ROLE_KEYS) or _is_both_sides(first))
 
 
+def is_conversation(value: Any) -> bool:
+    """Whether a list is one conversation rather than rows with a column of roles: its entries are messages and nothing else."""
+    known = {*_ROLE_KEYS, *_CONTENT_KEYS, *_KEPT, WEIGHT, TOOLS}
+    return looks_like_messages(value) and all(
+        isinstance(each, Mapping) and known >= set(each) for each in value
+    )
+
+
 def is_list_of_texts(value: Any) -> bool:
     """Whether a value is a list of at least two texts, or of pairs of them: turns without roles."""
     if not isinstance(value, list) or not value:

@@ -1,14 +1,15 @@
 """Reads rows from the file formats that data sets come in, and keeps count of where each row stood.
 
-| name ends in | one row is | row number |
+| what it is | one row is | row number |
 |---|---|---|
-| `.jsonl`, `.ndjson`, `.json`, or anything that begins with `{` or `[` | one JSON object in a line, or in a list | line, or place in the list |
+| text that begins with `{` or `[`, or is named `.jsonl`, `.ndjson`, `.json` | one JSON object in a line, or in a list; a list of messages is one as well | line, or place in the list |
 | `.csv`, `.tsv` | one record under a header line | record |
-| `.parquet` | one row | row |
+| parquet | one row | row |
 | a folder saved by `datasets` | one row | row |
-| a folder of shards (`train-00000-of-00002.parquet`, …), or its parent | one row of one of them | row, counted on |
+| a folder of shards (`folders`) | one row of one of them | row, counted on |
 
-The text formats may end in `.gz`. A folder with several splits is read by the name of one: `folder/train`.
+What a file holds tells what it is; its name does where that does not. Texts may be packed by gzip. A folder with several splits is read
+by the name of one: `folder/train`.
 
 Row numbers count from 1. A row that cannot be read is handed on with the reason; the others are read.
 """
@@ -16,12 +17,16 @@ Row numbers count from 1. A row that cannot be read is handed on with the reason
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lancet_core.data.conversations import is_conversation, looks_like_messages
+from lancet_core.data.folders import STATE_FILE, splits_of
+from lancet_core.data.json_values import first_line, table_in, values_in
 from lancet_core.errors import DataError
 from lancet_core.files import (
     check_json,
@@ -37,10 +42,10 @@ from lancet_core.files import (
 # A field longer than this is a broken quote, not a text that somebody wrote.
 LONGEST_CSV_FIELD = 16 * 1024 * 1024
 ROWS_AT_ONCE = 1024
-STATE_FILE = "state.json"
-SHARD = re.compile(r"(?P<split>[\w.-]+?)-\d{5}-of-\d{5}\.\w+(\.gz)?")
-# What a hub keeps beside the rows of a data set.
-BESIDE_ROWS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", STATE_FILE)
+_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
+_JSON = re.compile(rb"(\xef\xbb\xbf)?\s*(\{\s*[\"}]|\[\s*[\[{\"\]])")
+_START_BYTES, _GZIP_BITS = 512, 31
+_DELIMITERS = (",", "\t", ";", "|")
 
 
 class Row(NamedTuple):
@@ -74,26 +79,44 @@ def read_rows(path: str | Path) -> Iterator[Row]:
         yield from _read_folder(path)
     elif path.exists():
         yield from _reader_of(path)(path)
-    elif path.parent.is_dir() and path.name in _splits(path.parent):
-        yield from _read_shards(_splits(path.parent)[path.name])
+    elif path.parent.is_dir() and path.name in splits_of(path.parent, tuple(READERS)):
+        yield from _read_shards(splits_of(path.parent, tuple(READERS))[path.name])
     else:
         raise DataError(f"the file {path} does not exist; check the path")
 
 
 def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
+    """Chooses the reader of a file by what it begins with, else by what its name ends in.
+
+    Raises:
+        DataError: It is none of the known ones, or cannot be read.
+    """
+    start = _start_of(path)
+    if start.startswith(_PARQUET):
+        return _read_parquet
+    if _JSON.match(start):
+        return _read_json
     name = path.name.lower().removesuffix(".gz")
     for ending, reader in READERS.items():
         if name.endswith(ending):
             return reader
-    check_regular(path)
-    with path.open("rb") as file:
-        start = file.read(64).lstrip()
-    if start[:1] in {b"{", b"["}:
+    if not start.strip():
         return _read_json
     raise DataError(
         f"{path} is of an unknown format; accepted are {', '.join(READERS)}, the text formats also with .gz, a folder saved by "
         "datasets, and a folder of such files"
     )
+
+
+def _start_of(path: Path) -> bytes:
+    """The first bytes of a file, unpacked."""
+    check_regular(path)
+    with path.open("rb") as file:
+        start = file.read(_START_BYTES)
+    if start.startswith(_GZIP):
+        # What follows is missing: only as much as there is comes out.
+        start = zlib.decompressobj(wbits=_GZIP_BITS).decompress(start, _START_BYTES)
+    return start
 
 
 def _read_folder(path: Path) -> Iterator[Row]:
@@ -104,7 +127,7 @@ def _read_folder(path: Path) -> Iterator[Row]:
     """
     if (path / STATE_FILE).exists():
         return _read_arrow_folder(path)
-    splits = _splits(path) or {state.parent.name: [] for state in path.glob(f"*/{STATE_FILE}")}
+    splits = splits_of(path, tuple(READERS))
     if len(splits) > 1 or (splits and not all(splits.values())):
         first = sorted(splits)[0]
         raise DataError(
@@ -119,25 +142,6 @@ def _read_folder(path: Path) -> Iterator[Row]:
     return _read_shards(files)
 
 
-def _splits(folder: Path) -> dict[str, list[Path]]:
-    """Finds the files of rows in a folder, or in its `data`, by the split that their names tell."""
-    found: dict[str, list[Path]] = {}
-    for place in (folder, folder / "data"):
-        for path in sorted(place.glob("*")) if place.is_dir() else ():
-            name = path.name.lower().removesuffix(".gz")
-            if name.endswith(tuple(READERS)) and name not in BESIDE_ROWS and path.is_file():
-                found.setdefault(_split_of(path.name), []).append(path)
-        if found:
-            break
-    return found
-
-
-def _split_of(name: str) -> str:
-    """The split that a file belongs to: its name without number and ending; `train-00000-of-00002.parquet` and `train.jsonl` are of `train`."""
-    shard = SHARD.fullmatch(name)
-    return shard["split"] if shard else re.sub(r"[-_]?\d*(\.\w+)+$", "", name)
-
-
 def _read_shards(files: list[Path]) -> Iterator[Row]:
     """Reads files one after the other; rows are counted on."""
     before = 0
@@ -149,60 +153,106 @@ def _read_shards(files: list[Path]) -> Iterator[Row]:
         before += last
 
 
-def _read_text(path: Path) -> str:
-    content = read_gzip(path) if path.suffix == ".gz" else read_bytes(path)
-    return decode(content, str(path))
+def _read_bytes(path: Path) -> bytes:
+    content = read_bytes(path)
+    return read_gzip(path) if content.startswith(_GZIP) or path.suffix.lower() == ".gz" else content
 
 
 def _read_json(path: Path) -> Iterator[Row]:
-    """Reads JSON, one object in a line or all in one list, whichever it is."""
-    text = _read_text(path)
-    first = text.lstrip()[:1]
-    return _read_json_list(path, text) if first == "[" else _read_json_lines(text)
+    """Reads JSON, one value in a line, all in one list, or one behind the other over many lines, whichever it is."""
+    content = _read_bytes(path)
+    try:
+        text = decode(content, str(path))
+    except DataError:
+        if not _JSON.match(content[:_START_BYTES]) or content.lstrip()[:1] == b"[":
+            raise
+        # What is no text in one line is wrong with that row alone.
+        return _read_json_lines(content.split(b"\n"))
+    first, more = first_line(text)
+    in_lines = more and values_in(first) is not None
+    if first[:1] == "[" and not in_lines:
+        rows = load_json(text, str(path))
+        return _read_json_list([rows] if is_conversation(rows) else rows)
+    values = None if in_lines else values_in(text)
+    if values is None:
+        # Not splitlines(): JSON may hold U+2028 and its like inside a string, and they end no line here.
+        return _read_json_lines(text.split("\n"))
+    table = table_in(values[0]) if len(values) == 1 else None
+    return _read_json_list(values if table is None else table)
 
 
-def _read_json_lines(text: str) -> Iterator[Row]:
-    # Not splitlines(): JSON may hold U+2028 and its like inside a string, and they end no line here.
-    for number, line in enumerate(text.split("\n"), start=1):
+def _read_json_lines(lines: Sequence[str | bytes]) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            values = parse_json(line, f"line {number}")
+            text = line if isinstance(line, str) else _decoded_line(line, number)
+            yield _object_row(number, parse_json(text, f"line {number}"))
         except DataError as error:
             yield Row(number, {}, str(error))
-            continue
-        yield _object_row(number, values)
 
 
-def _read_json_list(path: Path, text: str) -> Iterator[Row]:
-    rows = load_json(text, str(path))
-    if not isinstance(rows, list):
+def _decoded_line(line: bytes, number: int) -> str:
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
         raise DataError(
-            f"{path} holds one {type(rows).__name__}; accepted is a list of objects, one for each row"
-        )
+            f"line {number} is no UTF-8 text: byte 0x{line[error.start]:02x}; save it as UTF-8"
+        ) from error
+
+
+def _read_json_list(rows: list[Any]) -> Iterator[Row]:
     for number, values in enumerate(rows, start=1):
         try:
             check_json(values, "the row")
+            yield _object_row(number, values)
         except DataError as error:
             yield Row(number, {}, str(error))
-            continue
-        yield _object_row(number, values)
 
 
 def _object_row(number: int, values: Any) -> Row:
+    """Makes a row of a value; a list of messages is a conversation.
+
+    Raises:
+        DataError: It is neither an object nor such a list.
+    """
     if isinstance(values, dict):
         return Row(number, values)
-    return Row(number, {}, f"the row is a {type(values).__name__}; accepted is a JSON object")
+    if isinstance(values, list) and looks_like_messages(values):
+        return Row(number, {"messages": values})
+    raise DataError(f"the row is a {type(values).__name__}; accepted is a JSON object")
 
 
 def _read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
     csv.field_size_limit(LONGEST_CSV_FIELD)
-    text = io.StringIO(_read_text(path), newline="")
-    reader = csv.DictReader(text, restkey="", restval=None, strict=True, delimiter=delimiter)
+    text = decode(_read_bytes(path), str(path))
+    reader = csv.DictReader(
+        io.StringIO(text, newline=""),
+        restkey="",
+        restval=None,
+        strict=True,
+        delimiter=_delimiter(text, delimiter),
+    )
     try:
-        columns = len(reader.fieldnames or ())
+        names = list(filter(None, reader.fieldnames or ()))
     except csv.Error as error:
         raise DataError(f"{path} has a broken header: {error}; correct its quotes") from error
+    _check_names(path, names)
+    yield from _csv_rows(reader)
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    """Checks that no column is read in place of another one of its name.
+
+    Raises:
+        DataError: Two columns have one name.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{path} has two columns called {twice!r}; rename one of them")
+
+
+def _csv_rows(reader: "csv.DictReader[str]") -> Iterator[Row]:
     number = 0
     while True:
         number += 1
@@ -213,10 +263,23 @@ def _read_csv(path: Path, delimiter: str = ",") -> Iterator[Row]:
             continue
         if values is None:
             return
-        if isinstance(values.get(""), list):
-            yield Row(number, {}, f"the record has more values than the {columns} columns")
-            continue
+        beyond: Any = values.get("")
+        if isinstance(beyond, list):
+            # A comma behind the last value is no value.
+            del values[""]
+            if any(beyond):
+                columns = len(reader.fieldnames or ())
+                yield Row(number, {}, f"the record has more values than the {columns} columns")
+                continue
         yield Row(number, values)
+
+
+def _delimiter(text: str, usual: str) -> str:
+    """What stands between the values: the usual one, unless the header is one column by it and several by another."""
+    header = re.match(r"\s*([^\r\n]*)", text)
+    line = header[1] if header else ""
+    columns = {each: len(next(csv.reader([line], delimiter=each), [])) for each in (usual, *_DELIMITERS)}
+    return usual if columns[usual] > 1 else max(columns, key=lambda each: columns[each])
 
 
 def _read_parquet(path: Path) -> Iterator[Row]:
@@ -225,6 +288,7 @@ def _read_parquet(path: Path) -> Iterator[Row]:
     check_regular(path)
     with _arrow_errors(path, "parquet file"):
         file = ParquetFile(path)
+        _check_names(path, file.schema_arrow.names)
         yield from _arrow_rows(file.iter_batches(batch_size=ROWS_AT_ONCE))
 
 
@@ -296,7 +360,7 @@ def _arrow_values(batch: Any) -> list[dict[str, Any]]:
 
     try:
         batch.validate(full=True)
-        values: list[dict[str, Any]] = batch.to_pylist()
+        values: list[dict[str, Any]] = batch.to_pylist(maps_as_pydicts="strict")
     except (pyarrow.ArrowException, ValueError, OverflowError) as error:
         raise DataError(f"the row holds a value that cannot be read: {error}; correct it") from error
     return values

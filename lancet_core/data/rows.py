@@ -26,6 +26,8 @@ SYSTEM_COLUMNS = ("system", "system_prompt", "system_message")
 HISTORY = "history"
 SIDES = ("chosen", "rejected")
 PKU_SIDES = ("response_0", "response_1")
+TEXT_COLUMNS = {*PROMPT_COLUMNS, *RESPONSE_COLUMNS, *MESSAGES_COLUMNS, *SIDES, *PKU_SIDES}
+"""What the texts of a sample stand in; a row without any of them is none as it is."""
 _KNOWN = {
     *PROMPT_COLUMNS, *RESPONSE_COLUMNS, *TEXTS_COLUMNS, *SYSTEM_COLUMNS, *SIDES, HISTORY, TOOLS, "context", *PKU_SIDES,
     *LABEL_COLUMNS, *WORD_COLUMNS, *SEVERITY_COLUMNS, *CATEGORY_COLUMNS,

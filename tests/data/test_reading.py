@@ -242,7 +242,8 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch)
     [
         ("rows.json", b'[\n{"a": 1},\n{"a" 2}]', "broken JSON at line 3"),
         ("rows.json", b'["a", {"a": 1}', "broken JSON"),
-        ("rows.jsonl", b'{"a": 1}\n{"a": "\xff\xfe"}', "0xff at line 2"),
+        ("rows.csv", b"a\n\xff\xfe", "0xff at line 2"),
+        ("rows.json", b'[{"a": 1},\n{"a": "\xff\xfe"}]', "0xff at line 2"),
         ("rows.csv", b"a,b\n\x00\x01\x02", "not a text file"),
         ("rows.jsonl.gz", b"no archive", "not a whole gzip file"),
         ("rows.jsonl.gz", gzip.compress(b'{"a": 1}' * 99, mtime=0)[:-12], "not a whole gzip file"),
@@ -250,7 +251,7 @@ def test_an_archive_that_would_fill_the_memory_is_refused(tmp_path, monkeypatch)
         ("rows.csv", b'"a"b,c\n1,2\n', "broken header"),
         ("rows.parquet", b"no parquet", "not a readable parquet file"),
         ("rows.parquet", b"PAR1" + b"\xff" * 40 + b"PAR1", "not a readable parquet file"),
-        ("rows.xlsx", b"", "unknown format"),
+        ("rows.xlsx", b"PK", "unknown format"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path, name, content, words):
@@ -314,3 +315,128 @@ def test_files_beside_each_other_are_splits_unless_they_are_numbered(tmp_path):
     for number in range(2):
         (parts / f"part-{number}.jsonl").write_text(f'{{"a": {number}}}\n')
     assert [row.values["a"] for row in read_rows(parts)] == [0, 1]
+
+
+# A file may lie otherwise than its name says, or than most do: what each of them holds.
+ONE, TWO = {"prompt": "Hi?", "response": "Yo."}, {"prompt": "Käse?", "response": "Ja."}
+CHAT = [{"role": "user", "content": "Hi?"}, {"role": "assistant", "content": "Yo."}]
+LINES = f"{json.dumps(ONE)}\n{json.dumps(TWO, ensure_ascii=False)}\n"
+PACKED = gzip.compress(LINES.encode())
+BOTH, CHATS = [ONE, TWO], [{"messages": CHAT}] * 2
+LAYOUTS = {
+    "a mark at the start": ("rows.jsonl", f"\ufeff{LINES}", BOTH),
+    "a mark, and no known name": ("rows.txt", f"\ufeff{LINES}", BOTH),
+    "line ends of Windows": ("rows.jsonl", LINES.replace("\n", "\r\n"), BOTH),
+    "utf-16": ("rows.jsonl", LINES.encode("utf-16"), BOTH),
+    "packed, by no name": ("rows.jsonl", PACKED, BOTH),
+    "packed, by half a name": ("rows.txt.gz", PACKED, BOTH),
+    "lines called csv": ("rows.csv", LINES, BOTH),
+    "lines called parquet": ("rows.parquet", LINES, BOTH),
+    "one row": ("rows.json", json.dumps(ONE), [ONE]),
+    "one row over many lines": ("rows.json", json.dumps(ONE, indent=1), [ONE]),
+    "rows over many lines": ("rows.jsonl", "\n".join(json.dumps(row, indent=1) for row in BOTH), BOTH),
+    "a list over many lines": ("rows.json", json.dumps(BOTH, indent=1), BOTH),
+    "rows in an object": ("rows.json", json.dumps({"version": "1", "data": BOTH}), BOTH),
+    "rows in an object over many lines": ("rows.json", json.dumps({"data": BOTH}, indent=1), BOTH),
+    "columns of pandas": ("rows.json", pd.DataFrame(BOTH).to_json(), BOTH),
+    "columns of datasets": ("rows.json", json.dumps({"prompt": ["Hi?", "Käse?"], "response": ["Yo.", "Ja."]}), BOTH),
+    "a row whose tools are objects": ("rows.json", json.dumps({**ONE, "tools": [{"name": "w"}]}), [{**ONE, "tools": [{"name": "w"}]}]),
+    "a row of two conversations": ("rows.json", json.dumps({"chosen": CHAT, "rejected": CHAT}), [{"chosen": CHAT, "rejected": CHAT}]),
+    "one conversation": ("rows.json", json.dumps(CHAT, indent=1), CHATS[:1]),
+    "a conversation in a line": ("rows.jsonl", f"{json.dumps(CHAT)}\n{json.dumps(CHAT)}\n", CHATS),
+    "a list of conversations": ("rows.json", json.dumps([CHAT, CHAT]), CHATS),
+    "rows that have a role": ("rows.json", json.dumps([{"id": 1, "role": "user", "text": "Hi?"}]), [{"id": 1, "role": "user", "text": "Hi?"}]),
+    "semicolons": ("rows.csv", "prompt;response\nHi?;Yo.\nKäse?;Ja.\n", BOTH),
+    "tabs in a csv": ("rows.csv", "prompt\tresponse\nHi?\tYo.\nKäse?\tJa.\n", BOTH),
+    "a comma at each end": ("rows.csv", "prompt,response\nHi?,Yo.,\nKäse?,Ja.,,\n", BOTH),
+    "line ends of old Macs": ("rows.csv", "prompt,response\rHi?,Yo.\rKäse?,Ja.\r", BOTH),
+    "utf-16 with tabs": ("rows.tsv", "prompt\tresponse\nHi?\tYo.\n".encode("utf-16"), [ONE]),
+    "nothing": ("rows.txt", "", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "rows"), LAYOUTS.values(), ids=LAYOUTS)
+def test_what_a_file_holds_tells_what_it_is(tmp_path, name, content, rows):
+    path = tmp_path / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    found = list(read_rows(path))
+    assert [row.problem for row in found] == [""] * len(rows)
+    assert [dict(row.values) for row in found] == rows
+
+
+def test_parquet_is_read_by_any_name(tmp_path):
+    parquet.write_table(pa.Table.from_pylist(BOTH), tmp_path / "rows.jsonl")
+    assert [row.values for row in read_rows(tmp_path / "rows.jsonl")] == BOTH
+
+
+@pytest.mark.parametrize(
+    "line", [b'{"a": "\xe4"}', b'{"a": "\xed\xa0\x80"}', b'{"a": "b\x00"}', b'{"a": 1},', b"[1, 2]", b'"a"', b"null"]
+)  # fmt: skip
+def test_a_line_that_is_no_text_or_no_object_is_one_problem(tmp_path, line):
+    (tmp_path / "rows.jsonl").write_bytes(LINES.encode() + line + b"\n" + LINES.encode())
+    problems = [row.problem for row in read_rows(tmp_path / "rows.jsonl")]
+    assert [bool(problem) for problem in problems] == [False, False, True, False, False]
+    assert "\n" not in problems[2]
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    (tmp_path / "rows.csv").write_text("prompt,response,response\na,b,c\n")
+    twice = pa.Table.from_arrays([pa.array(["a"])] * 3, names=["prompt", "response", "response"])
+    parquet.write_table(twice, tmp_path / "rows.parquet")
+    for name in ("rows.csv", "rows.parquet"):
+        with pytest.raises(DataError, match="two columns called 'response'"):
+            list(read_rows(tmp_path / name))
+
+
+def test_columns_of_parquet_are_values_of_python(tmp_path):
+    table = pa.table(
+        {
+            "prompt": pa.array(["a", "b"], pa.large_string()),
+            "response": pa.array(["x", "y"]).dictionary_encode(),
+            "category": pa.array([[("v", True), ("d", False)], []], pa.map_(pa.string(), pa.bool_())),
+            "messages": [CHAT, None],
+            "is_safe": pa.array([1, 0], pa.uint8()),
+        }
+    )
+    parquet.write_table(table, tmp_path / "rows.parquet")
+    first, second = (dict(row.values) for row in read_rows(tmp_path / "rows.parquet"))
+    assert first == {
+        "prompt": "a",
+        "response": "x",
+        "category": {"v": True, "d": False},
+        "messages": CHAT,
+        "is_safe": 1,
+    }
+    assert second == {"prompt": "b", "response": "y", "category": {}, "messages": None, "is_safe": 0}
+
+
+FOLDERS = {
+    "shards with a hash": ("", ["data/train-00000-of-00002-6ef3991c06080e14.jsonl", "data/train-00001-of-00002-a1b2c3d4e5f60718.jsonl"]),
+    "shards of spark": ("", ["part-00000-3f2a1b2c-12ab-c000.jsonl", "part-00001-3f2a1b2c-12ab-c000.jsonl"]),
+    "shards of the hub": ("", ["default/train/0000.jsonl", "default/train/0001.jsonl"]),
+    "in the order of their numbers": ("", ["part-2.jsonl", "part-10.jsonl"]),
+    "a split in each of some folders": ("train", ["data/Alpaca2-7B/train.jsonl", "data/Alpaca3-8B/train.jsonl", "!data/Alpaca2-7B/test.jsonl"]),
+    "a folder for each split": ("train", ["train/a-1.jsonl", "train/a-2.jsonl", "!test/a-1.jsonl"]),
+    "beside what systems leave": ("", ["rows.jsonl", "!._rows.jsonl", "!.cache/other.jsonl", "!dataset_infos.json", "!_part.json"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("split", "files"), FOLDERS.values(), ids=FOLDERS)
+def test_folders_are_read_in_the_layouts_that_tools_leave(tmp_path, split, files):
+    wanted = []
+    for number, name in enumerate(files):
+        path = tmp_path / name.removeprefix("!")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"prompt": str(number)}))
+        wanted += [] if name.startswith("!") else [str(number)]
+    assert [row.values["prompt"] for row in read_rows(tmp_path / split)] == wanted
+
+
+def test_shards_of_several_types_and_an_empty_one_are_one_split(tmp_path):
+    (tmp_path / "part-0.jsonl").write_text(LINES)
+    (tmp_path / "part-1.jsonl").write_text("")
+    (tmp_path / "part-2.csv").write_text("prompt,response\na,b\n")
+    parquet.write_table(pa.Table.from_pylist([ONE]), tmp_path / "part-3.parquet")
+    rows = list(read_rows(tmp_path))
+    assert [row.values["prompt"] for row in rows] == ["Hi?", "Käse?", "a", "Hi?"]
+    assert [row.number for row in rows] == [1, 2, 3, 4]
