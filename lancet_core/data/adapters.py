@@ -84,17 +84,18 @@ def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str)
     """
     if row.problem:
         raise DataError(row.problem)
-    values = columns.applied(row.values) if columns is not None else row.values
-    # What was named by hand is what the sample is made of, whatever else stands in the row.
-    by_hand = (
-        {name: values[name] for name in columns.columns if name in values} if columns is not None else {}
-    )
-    values = with_known_names(values)
-    name = format if format != AUTO else detect_format(by_hand) or detect_format(values)
+    values = with_known_names(row.values if columns is None else columns.applied(row.values))
+    name = format if format != AUTO else _format_by_hand(values, columns) or detect_format(values)
     if name is None:
         raise DataError(_no_format(values))
     made = [replace(sample, source_file=file_name, source_row=row.number) for sample in FORMATS[name](values)]
     return name, made
+
+
+def _format_by_hand(row: Mapping[str, Any], columns: ColumnMap | None) -> str | None:
+    """The format of what was named by hand: a sample is made of it, whatever else stands in the row."""
+    named = {name: row[name] for name in columns.columns if name in row} if columns else {}
+    return detect_format(named) if named else None
 
 
 def _no_format(row: Mapping[str, Any]) -> str:

@@ -124,10 +124,11 @@ def understand_rows(
     """
     if format != AUTO and format not in FORMATS:
         raise DataError(f"unknown format {format!r}; accepted are {AUTO}, {', '.join(FORMATS)}")
+    file_name = Path(path).name
     for row in read_rows(path):
         found = tuple(map(str, row.values))
         try:
-            name, made = samples_of(row, format, columns, Path(path).name)
+            name, made = samples_of(row, format, columns, file_name)
         except DataError as error:
             yield UnderstoodRow(row.number, found, problem=str(error))
         else:

@@ -154,7 +154,7 @@ class Prompt:
 
 def samples_frame(samples: Iterable[Sample]) -> pd.DataFrame:
     """Lists samples as a table, one row each, first column `id`; the first of equal samples stays."""
-    rows = [{"id": sample.id, **asdict(sample), "categories": list(sample.categories)} for sample in samples]
+    rows = [{"id": sample.id, **vars(sample), "categories": list(sample.categories)} for sample in samples]
     columns = ["id", *Sample.__dataclass_fields__]
     frame = pd.DataFrame(rows, columns=columns).drop_duplicates("id", ignore_index=True)
     frame["is_safe"] = frame["is_safe"].astype("boolean")

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.methods import BM25
-
-# Scripts without spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese. Each of their characters is a word.
-_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_WORDS = rf"(?u)[{_UNSPACED}]|[^\W{_UNSPACED}]+"
+from lancet_core.influence.words import words_of
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ def build_tfidf(samples: pd.DataFrame, text: str = "prompt+response") -> TfidfIn
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(sublinear_tf=True, token_pattern=_WORDS, dtype=np.float32)
+    vectorizer = TfidfVectorizer(sublinear_tf=True, analyzer=words_of, dtype=np.float32)
     try:
         matrix = vectorizer.fit_transform(_texts(list(samples["prompt"]), list(samples["response"]), text))
     except ValueError as error:
@@ -81,23 +78,18 @@ def bm25_scores(
     """
     import bm25s
 
-    def words(prompts: Sequence[str], responses: Sequence[str]) -> list[list[str]]:
-        texts = _texts(prompts, responses, text)
-        tokens: list[list[str]] = bm25s.tokenize(
-            texts, token_pattern=_WORDS, stopwords=[], return_ids=False, show_progress=False
-        )
-        return tokens
-
-    corpus = words(list(samples["prompt"]), list(samples["response"]))
+    corpus = [words_of(text) for text in _texts(list(samples["prompt"]), list(samples["response"]), text)]
     if not any(corpus):
         raise DataError(
             "the training samples hold no word that BM25 could compare; set recall to all to score every one"
         )
     index = bm25s.BM25()
     index.index(corpus, show_progress=False)
-    query_words = words(*zip(*queries, strict=True))
+    asked, answered = zip(*queries, strict=True)
     vocabulary = set(index.vocab_dict)
-    rows = [[word for word in query if word in vocabulary] for query in query_words]
+    rows = [
+        [word for word in words_of(query) if word in vocabulary] for query in _texts(asked, answered, text)
+    ]
     scores = [index.get_scores(row) if row else np.zeros(len(samples)) for row in rows]
     return np.stack(scores).astype(np.float64)
 

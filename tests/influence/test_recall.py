@@ -8,6 +8,7 @@ from lancet_core.data.samples import Query
 from lancet_core.errors import DataError
 from lancet_core.influence.recall import build_tfidf, most_similar, similarities, word_similarities
 from lancet_core.influence.results import ends, ends_by_sign, score_table
+from lancet_core.influence.words import words_of
 
 SAMPLES = pd.DataFrame(
     {
@@ -60,9 +61,28 @@ def test_the_table_ranks_and_counts_percentiles():
         (["さびたやかんの洗い方", "今日の天気"], "やかんのさび"),
         (["วิธีล้างกาน้ำ", "อากาศ"], "ล้างกา"),
         (["clean the rusty kettle", "the weather"], "a RUSTY kettle"),
+        (["ヤカンの洗い方", "天気"], "ﾔｶﾝを洗う"),
+        (["녹슨 주전자를 청소", "오늘 날씨"], "주전자의 녹"),
+        (["كيف أنظف غلاية صدئة", "ما حال الطقس"], "تنظيف الغلاية الصدئة"),
+        (["كَيْفَ أُنَظِّفُ الغَلَّايَةَ", "الطقس"], "والغلاية"),
+        (["איך מנקים קומקום", "מזג האוויר"], "קומקום חלוד"),
+        (["जंग लगी केतली", "आज मौसम"], "केतली की जंग"),
+        (["Как ОЧИСТИТЬ чайник", "Погода"], "чайник"),
+        (["Wie reinige ich Käse", "Das Wetter"], "ka\u0308se"),
+        (["what does 🫖 mean", "what does 🚗 mean"], "🫖"),
+        (["ＡＢＣ とは", "DEF とは"], "abc"),
     ],
 )
-def test_words_are_found_in_scripts_without_spaces(kind, samples, query):
+def test_words_are_found_in_any_script(kind, samples, query):
     frame = pd.DataFrame({"prompt": samples, "response": ["-", "-"]})
     similarity = word_similarities(kind, frame, [Query(query, "-")], text="prompt+response")
     assert most_similar(similarity[0], 2)[0] == 0
+
+
+def test_words_of_a_text_are_its_own():
+    assert words_of("Clean the RUSTY kettle, 2 x 2.") == ["clean", "the", "rusty", "kettle", "2", "x", "2"]
+    assert words_of("生锈的 kettle！") == ["生", "锈", "的", "kettle"]
+    assert words_of("केतली साफ") == ["कतल", "सफ"]
+    assert words_of("がか") == ["が", "か"]
+    assert words_of("👍🏽 !") == ["👍", "🏽"]
+    assert words_of("السلام الى") == ["سلام", "الى"]
