@@ -88,7 +88,9 @@ def contaminate(
 
 def _print(run: Run[Contaminated], folder: Path) -> None:
     result = run.result
-    facts = {name: value for name, value in result.facts.items() if name not in {"notes", "preset"}}
+    facts = {
+        name: value for name, value in result.facts.items() if name not in {"notes", "preset", "seconds"}
+    }
     print_facts({name.replace("_", " "): value for name, value in facts.items()})
     if len(result.beside_table_1):
         print_table(tuple(result.beside_table_1.columns), result.beside_table_1.values.tolist())

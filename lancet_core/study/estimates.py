@@ -8,7 +8,7 @@ import pandas as pd
 
 from lancet_core.acts.contaminate import SAMPLES as LABELLED
 from lancet_core.acts.contaminate import ContaminateRequest
-from lancet_core.acts.train import SAMPLES, TrainRequest
+from lancet_core.acts.train import SAMPLES, Trained, TrainRequest
 from lancet_core.config import from_dict
 from lancet_core.correction.needs import training_need
 from lancet_core.correction.settings import CorrectionSettings
@@ -21,7 +21,7 @@ from lancet_core.influence.settings import InfluenceSettings
 from lancet_core.models.needs import loading_need, model_size
 from lancet_core.models.settings import DTYPES
 from lancet_core.runs.launcher import Task
-from lancet_core.runs.run import list_runs
+from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.runs import RunFilter
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.attributions import finished_attributions
@@ -101,15 +101,17 @@ def estimate_correction(study: StudyRecord, settings: CorrectionSettings) -> Est
 
 
 def estimate_training(workspace: Workspace, task: Task) -> Estimate:
-    """Judges what a training would take, by an earlier one of the same model: by the characters that it read in each second."""
+    """Judges what a training would take, by the steps of an earlier one of the same model and the characters that they read."""
     settings = task.request.train
     size = model_size(task.request.unpacked or task.subject.model)
     memory = 0 if size is None else training_need(size, settings).total
-    for order, result in _finished(workspace, task, TrainRequest):
+    read = count_characters(pd.DataFrame(task.inputs[SAMPLES])) / task.request.samples * settings.batch
+    for run, order in _finished(workspace, task, TrainRequest):
         alike = all(getattr(order.train, name) == getattr(settings, name) for name in TRAINED_ALIKE)
-        if alike and result.characters and result.seconds and not result.resumed_from:
-            rate = result.characters * order.train.epochs / result.seconds
-            seconds = count_characters(pd.DataFrame(task.inputs[SAMPLES])) * settings.epochs / rate
+        step = _seconds_of_a_step(run) if alike and run.result.characters else 0.0
+        if step:
+            read_then = run.result.characters / order.samples * order.train.batch
+            seconds = task.request.steps * step * read / read_then
             return Estimate(seconds, "as an earlier training of this model took", memory)
     return Estimate(None, UNMEASURED, memory)
 
@@ -119,25 +121,34 @@ def estimate_contamination(workspace: Workspace, task: Task) -> Estimate:
     model, encoder = task.subject.model, task.request.contamination.encoder
     size = model_size(model) if model else None
     memory = 0 if size is None else loading_need(size, DTYPES[0]).total
-    for order, result in _finished(workspace, task, ContaminateRequest):
-        if order.contamination.encoder == encoder and result.seconds:
-            seconds = result.seconds / result.samples * len(task.inputs[LABELLED])
+    for run, order in _finished(workspace, task, ContaminateRequest):
+        if order.contamination.encoder == encoder and run.result.seconds:
+            seconds = run.result.seconds / run.result.samples * len(task.inputs[LABELLED])
             return Estimate(seconds, "as an earlier run here took", memory)
     return Estimate(None, UNMEASURED if model else "", memory)
 
 
-def _finished(workspace: Workspace, task: Task, request: type[Any]) -> Iterator[tuple[Any, Any]]:
-    """Gives requests and results of finished runs of the same act and model, newest first."""
+def _seconds_of_a_step(run: Run[Trained]) -> float:
+    """What a training took from its first step to its last, for each between; 0 where there are none. Loading does not count."""
+    told = run.metrics
+    if run.result.resumed_from or len(told) < 2:
+        return 0.0
+    first, last = told.iloc[0], told.iloc[-1]
+    return float((last["seconds"] - first["seconds"]) / (last["step"] - first["step"]))
+
+
+def _finished(workspace: Workspace, task: Task, request: type[Any]) -> Iterator[tuple[Run[Any], Any]]:
+    """Gives finished runs of the same act and model with what they were asked, newest first."""
     for run in list_runs(workspace, RunFilter(act=task.act)):
         if not run.record.is_done:
             continue
         try:
-            order, result = run.order, run.result
+            order, _result = run.order, run.result
             asked = from_dict(request, order.request)
         except (JobError, ConfigError):  # a run whose folder is broken tells nothing
             continue
         if order.subject.get("model") == task.subject.model:
-            yield asked, result
+            yield run, asked
 
 
 def _seconds(

@@ -85,15 +85,15 @@ def test_what_a_training_takes_is_told_before_and_asked_where_it_is_long(
 ):
     write_lines(place / "train.jsonl", plain_rows(8))
     made = ("train", "--model", str(tiny_model_folder("llama")), "--train", "train.jsonl", "--device", "cpu")
-    code, _out, err = lancet(*made, "--epochs", "1")
+    code, _out, err = lancet(*made, "--epochs", "1", "--batch", "4")
     assert code == 0, err
-    assert "training on 8 samples, 1 steps; the time left is shown after the first steps; about 0." in err
-    code, _out, err = lancet(*made, "--epochs", "1")
+    assert "training on 8 samples, 2 steps; the time left is shown after the first steps; about 0." in err
+    code, _out, err = lancet(*made, "--epochs", "1", "--batch", "4")
     assert (code, "training on" in err) == (0, False)
     monkeypatch.setattr("lancet_core.cli.costs.LONG_SECONDS", 0)
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
     sys.stdin.isatty = lambda: True
-    code, _out, err = lancet(*made, "--epochs", "2")
+    code, _out, err = lancet(*made, "--epochs", "2", "--batch", "4")
     assert code != 0
     assert "as an earlier training of this model took" in err
     assert "That is long. Start it?" in err

@@ -158,7 +158,9 @@ def test_what_cannot_be_trained_is_told(order, tiny_model, tmp_path):
 def test_a_model_that_overflows_is_not_told_to_learn_slower(order, model, tmp_path):
     overflowing = save_overflowing_model(model, tmp_path / "overflowing", text="May")
     asked = Order(Subject("", str(overflowing), ""), order.request, order.inputs)
-    with pytest.raises(NumericalError, match="nan at step 1; .* Nothing was learnt yet: the model overflows"):
+    with pytest.raises(
+        NumericalError, match=r"nan at step 1; .* Nothing was learnt yet: the model overflows"
+    ):
         perform(run, asked, tmp_path / "run")
 
 

@@ -50,19 +50,36 @@ def took(workspace, started, end):
     return enter
 
 
-def test_a_training_is_judged_by_the_characters_that_an_earlier_one_read(workspace, task, took):
-    first = task(ONCE)
-    read = count_characters(first.inputs["samples.parquet"])
-    took(first, Trained(characters=read, seconds=10.0))
-    found = estimate_training(workspace, task(TrainSettings(epochs=3.0)))
-    assert found.seconds == pytest.approx(30.0)
+def characters(task):
+    return count_characters(task.inputs["samples.parquet"])
+
+
+def tell_steps(run, *seconds):
+    """Writes when each step of a training was told."""
+    rows = [
+        {"stage": "Training", "step": step, "seconds": told, "loss": 1.0}
+        for step, told in enumerate(seconds, start=1)
+    ]
+    write_lines(run.record.folder / "metrics.jsonl", rows)
+
+
+def test_a_training_is_judged_by_the_steps_of_an_earlier_one(workspace, task, took):
+    """Eight samples in steps of four took 2 s a step; loading took 30 s and does not count."""
+    first = task(TrainSettings(epochs=2.0, batch=4))
+    tell_steps(took(first, Trained(characters=characters(first), seconds=38.0)), 32.0, 34.0, 36.0, 38.0)
+    found = estimate_training(workspace, task(TrainSettings(epochs=3.0, batch=4)))
+    assert found.seconds == pytest.approx(6 * 2.0)
     assert found.basis == "as an earlier training of this model took"
-    longer = task(ONCE, rows=16)
-    expected = 10.0 / read * count_characters(longer.inputs["samples.parquet"])
+    larger = estimate_training(workspace, task(TrainSettings(epochs=3.0, batch=8)))
+    assert larger.seconds == pytest.approx(3 * 4.0)
+    longer = task(TrainSettings(epochs=1.0, batch=4), rows=16)
+    expected = 4 * 2.0 * (characters(longer) / 16) / (characters(first) / 8)
     assert estimate_training(workspace, longer).seconds == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("other", ["another model", "an adapter", "a resumed run", "an older version"])
+@pytest.mark.parametrize(
+    "other", ["another model", "an adapter", "a resumed run", "an older version", "a single step"]
+)
 def test_a_training_is_judged_by_no_other(workspace, task, took, other):
     settings = TrainSettings(epochs=1, adapter="lora") if other == "an adapter" else ONCE
     earlier = task(settings, model="gpt2" if other == "another model" else "llama")
@@ -71,7 +88,7 @@ def test_a_training_is_judged_by_no_other(workspace, task, took, other):
         seconds=10.0,
         resumed_from=3 if other == "a resumed run" else 0,
     )
-    took(earlier, result)
+    tell_steps(took(earlier, result), *([1.0] if other == "a single step" else [1.0, 2.0]))
     asked = task(TrainSettings(epochs=2.0))
     found = estimate_training(workspace, asked)
     assert (found.seconds, found.basis) == (None, UNMEASURED)
