@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pandas as pd
-import pyarrow
 
 from lancet_core.acts.look import Looked, template_for
 from lancet_core.acts.prepare import CUT, TOO_LONG, Prepared, PrepareRequest
@@ -22,6 +21,7 @@ from lancet_core.data.conversations import LAST, TURNS
 from lancet_core.data.hub import local_data
 from lancet_core.data.inputs import load_prompts, load_queries
 from lancet_core.data.loading import Loaded, Rejected, load_samples
+from lancet_core.data.objects import write_rows
 from lancet_core.data.samples import Query
 from lancet_core.errors import ConfigError, DataError, ModelError, StoreError
 from lancet_core.evaluation.scorer_cards import HARMFUL, HELPFUL, Declared, resolve_scorer, scorer_card
@@ -268,11 +268,11 @@ def load(materials: Materials) -> Loaded:
         )
     name = f"a {type(train).__name__}"
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "samples.parquet"
+        path = Path(folder) / "samples.jsonl"
         try:
-            write_table(path, frame)
+            write_rows(path, frame)
             loaded = load_samples(path, materials.format, columns)
-        except (pyarrow.ArrowException, ValueError, DataError) as error:
+        except DataError as error:
             reason = " ".join(str(error).replace(str(path), name).split())
             raise DataError(f"the training samples, {name}, cannot be used: {reason}") from error
     return replace(loaded, frame=loaded.frame.assign(source_file=name))

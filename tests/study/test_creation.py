@@ -77,7 +77,16 @@ WRONG = {
     "a list of rows": ({"train": plain_rows(2)}, DataError, "the training samples are a list"),
     "other columns": ({"train": pd.DataFrame({"a": ["b"]})}, DataError, "a DataFrame"),
     "no rows": ({"train": ROWS.head(0)}, DataError, ""),
-    "mixed values": ({"train": pd.DataFrame({"prompt": ["a", 1], "response": ["b", [2]]})}, DataError, ""),
+    "values that are no texts": (
+        {"train": pd.DataFrame({"prompt": [1], "response": [[2]]})},
+        DataError,
+        "prompt is 1",
+    ),
+    "two columns of one name": (
+        {"train": pd.DataFrame([["a", "b", "c"]], columns=["prompt", "response", "response"])},
+        DataError,
+        "two columns are called 'response'",
+    ),
     "a file that is not there": ({"train": "nowhere.jsonl"}, DataError, "nowhere.jsonl"),
     "a model without its tokenizer": ({"model": "LOADED"}, ModelError, "with its tokenizer"),
     "words for a model": ({"model": ("some/model", "some/tokenizer")}, ModelError, "with its tokenizer"),
