@@ -177,7 +177,7 @@ def split_messages(messages: Sequence[Message]) -> tuple[str, str, str]:
         if not prompt.strip():
             raise DataError("the message of the user is empty")
         return prompt, response, ""
-    prompt = _joined(messages[:place])
+    prompt = as_text(messages[:place])
     if not prompt:
         raise DataError("nothing stands before the last message of the assistant")
     return prompt, response, as_json(messages)
@@ -192,7 +192,7 @@ def split_history(messages: Sequence[Message]) -> tuple[str, str]:
     last = messages[-1]
     if last["role"] == ASSISTANT:
         raise DataError("the last message is the assistant's; what is to be answered ends with a question")
-    text = str(last["content"]) if len(messages) == 1 and last["role"] == USER else _joined(messages)
+    text = str(last["content"]) if len(messages) == 1 and last["role"] == USER else as_text(messages)
     if not text.strip():
         raise DataError("the messages hold no text")
     return text, "" if text == last["content"] else as_json(messages)
@@ -211,6 +211,14 @@ def answered(asked: Asked, response: str) -> Conversation:
 def asked_of(prompt: str, history: str) -> Asked:
     """Gives what is to be answered: the messages where they are more than one prompt, else its text."""
     return json.loads(history) if history else prompt
+
+
+def asked_before(prompt: str, messages: str) -> Asked:
+    """Gives what a sample's response answers: the messages before it where there are more than one prompt, else the prompt."""
+    if not messages:
+        return prompt
+    whole = json.loads(messages)
+    return list(whole[: _last_answer(whole)])
 
 
 def as_json(messages: Sequence[Message]) -> str:
@@ -240,7 +248,8 @@ def _last_answer(messages: Sequence[Message]) -> int:
     return counted[-1]
 
 
-def _joined(messages: Sequence[Message]) -> str:
+def as_text(messages: Sequence[Message]) -> str:
+    """Gives messages as one text, each behind its role: for search and for eyes, no template reads it."""
     return "\n\n".join(f"[{message['role']}] {_shown(message)}" for message in messages)
 
 

@@ -16,9 +16,11 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lancet_core.data.conversations import ASSISTANT, USER, Asked, as_text
 from lancet_core.errors import DataError
 from lancet_core.files import read_json_or_none, read_text
 from lancet_core.models.fingerprints import CONFIG, weight_shapes
@@ -34,7 +36,8 @@ HARM_CATEGORIES = (
     "sexually_explicit,adult_content", "terrorism,organized_crime", "violence,aiding_and_abetting,incitement",
 )  # fmt: skip
 _BEAVER_TEXT = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{response}"
-_QUESTION, _ANSWER = "\n\nHuman:", "\n\nAssistant:"
+QUESTION_MARK, _ANSWER_MARK = "\n\nHuman:", "\n\nAssistant:"
+_MARK = re.compile(r"\n\n(Human|Assistant):")
 Texts = tuple[str, str]
 
 
@@ -96,8 +99,8 @@ def _never(_checkpoint: Checkpoint) -> bool:
     return False
 
 
-def _as_they_are(prompt: str, response: str) -> Texts:
-    return prompt, response
+def _as_they_are(asked: Asked, response: str, _end: str) -> Texts:
+    return asked if isinstance(asked, str) else as_text(asked), response
 
 
 @dataclass(frozen=True)
@@ -109,14 +112,14 @@ class Family:
         reads: What is read: `ONE_LABEL`, `LABELS`, `SCORE_HEAD` or `GUARD`.
         values: What its card says unless somebody says otherwise.
         is_like: Recognises a checkpoint of it.
-        texts: Prepares prompt and response for its template.
+        texts: Writes what was asked, and the response, as its template takes them; the third argument is the tokenizer's end token.
     """
 
     about: str
     reads: str = ONE_LABEL
     values: Mapping[str, Any] = field(default_factory=dict)
     is_like: Callable[[Checkpoint], bool] = _never
-    texts: Callable[[str, str], Texts] = _as_they_are
+    texts: Callable[[Asked, str, str], Texts] = _as_they_are
 
 
 def recognised(checkpoint: Checkpoint) -> str:
@@ -168,30 +171,61 @@ def _is_guard(checkpoint: Checkpoint) -> bool:
     return checkpoint.architecture.endswith("ForCausalLM") and "unsafe" in checkpoint.chat_template.lower()
 
 
-def _without_marks(prompt: str, response: str) -> Texts:
-    """Takes the marks of a dialogue (HH) off its ends: the family's own template writes others."""
-    if not prompt.startswith(_QUESTION):
-        return prompt, response
-    return prompt.removeprefix(_QUESTION).removesuffix(_ANSWER).strip(), response.strip()
+def turns_of(asked: Asked) -> list[tuple[str, str]]:
+    """Gives what was asked as turns of user and assistant in turn, the user's first and last: role and text of each.
+
+    The marks of a dialogue (HH) are taken off, what a system or a tool says is part of the user's turn, and turns of one side are joined.
+    """
+    if not isinstance(asked, str):
+        said = [(str(message["role"]), str(message["content"] or "")) for message in asked]
+    elif asked.startswith(QUESTION_MARK):
+        parts = _MARK.split(asked.removesuffix(_ANSWER_MARK))[1:]
+        said = [
+            (USER if name == "Human" else ASSISTANT, text.strip())
+            for name, text in zip(parts[::2], parts[1::2], strict=True)
+        ]
+    else:
+        said = [(USER, asked)]
+    sides = [(ASSISTANT if role == ASSISTANT else USER, text) for role, text in said if text]
+    if not sides or sides[0][0] == ASSISTANT:
+        sides.insert(0, (USER, ""))
+    if sides[-1][0] == ASSISTANT:
+        sides.append((USER, ""))
+    return [
+        (role, "\n\n".join(text for _, text in turns)) for role, turns in groupby(sides, lambda side: side[0])
+    ]
 
 
-def _as_dialogue(prompt: str, response: str) -> Texts:
+def _as_beaver(asked: Asked, response: str, end: str) -> Texts:
+    """Writes earlier turns as Safe-RLHF did: an answer follows its mark at once, and the end token it."""
+    marks = {USER: "USER: {} ASSISTANT:", ASSISTANT: f"{{}}{end}"}
+    text = "".join(marks[role].replace("{}", said, 1) for role, said in turns_of(asked))
+    is_dialogue = not isinstance(asked, str) or asked.startswith(QUESTION_MARK)
+    return text.removeprefix("USER: ").removesuffix(
+        " ASSISTANT:"
+    ), response.strip() if is_dialogue else response
+
+
+def _as_dialogue(asked: Asked, response: str, _end: str) -> Texts:
     """Ends the prompt where the answer begins, as the pairs did that RiC's models were trained on."""
-    return prompt.removesuffix(_ANSWER) + _ANSWER, response.strip()
+    if not isinstance(asked, str):
+        marks = {USER: QUESTION_MARK, ASSISTANT: _ANSWER_MARK}
+        asked = "".join(f"{marks[role]} {said}" for role, said in turns_of(asked))
+    return asked.removesuffix(_ANSWER_MARK) + _ANSWER_MARK, response.strip()
 
 
 FAMILIES: dict[str, Family] = {
     "beaver-cost": Family(
         "Beaver cost model (PKU-Alignment): above 0 is harmful.", SCORE_HEAD,
-        {"higher_is": "harmful", "template": _BEAVER_TEXT}, _is_beaver("cost"), _without_marks,
+        {"higher_is": "harmful", "template": _BEAVER_TEXT}, _is_beaver("cost"), _as_beaver,
     ),
     "beaver-reward": Family(
         "Beaver reward model (PKU-Alignment): higher is more helpful.", SCORE_HEAD,
-        {"higher_is": "helpful", "template": _BEAVER_TEXT, "mapping": "zscore_sigmoid"}, _is_beaver("reward"), _without_marks,
+        {"higher_is": "helpful", "template": _BEAVER_TEXT, "mapping": "zscore_sigmoid"}, _is_beaver("reward"), _as_beaver,
     ),
     "beaver-dam": Family(
         "beaver-dam (PKU-Alignment): 14 harm categories, the largest counts.", LABELS,
-        {"higher_is": "harmful", "template": _BEAVER_TEXT + "{eos}"}, _is_beaver_dam, _without_marks,
+        {"higher_is": "harmful", "template": _BEAVER_TEXT + "{eos}"}, _is_beaver_dam, _as_beaver,
     ),
     "ric-harmless": Family(
         "RiC's harmlessness reward (Ray2333): higher is more harmless.",
@@ -203,7 +237,7 @@ FAMILIES: dict[str, Family] = {
     ),
     "guard": Family(
         "A guard that answers safe or unsafe (Llama Guard).", GUARD,
-        {"higher_is": "harmful", "template": CHAT_TEMPLATE}, _is_guard, _without_marks,
+        {"higher_is": "harmful", "template": CHAT_TEMPLATE}, _is_guard,
     ),
     CLASSIFIER: Family("Any sequence classifier: one of its labels."),
     "labels": Family("Any classifier whose labels do not exclude each other: the largest counts.", LABELS),

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lancet_core.data.conversations import ASSISTANT, USER
+from lancet_core.data.conversations import ASSISTANT, Asked
 from lancet_core.errors import ModelError, NumericalError
 from lancet_core.evaluation.score_mapping import Floats, measured, to_unit
 from lancet_core.evaluation.score_models import load_network
@@ -21,6 +21,8 @@ from lancet_core.evaluation.scorer_families import (
     HARM_CATEGORIES,
     LABELS,
     PAIR_TEMPLATE,
+    QUESTION_MARK,
+    turns_of,
 )
 from lancet_core.models.encoding import batch_by_length, encode_prompt
 from lancet_core.models.fingerprints import check_model_folder, resolve_model
@@ -57,12 +59,12 @@ class Scorer:
     labels: tuple[str, ...] = ()
 
     def score(
-        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent
+        self, prompts: Sequence[Asked], responses: Sequence[str], progress: Progress = silent
     ) -> pd.DataFrame:
         """Scores each response to its prompt.
 
         Args:
-            prompts: What was asked.
+            prompts: What was asked: a text, or messages.
             responses: What was answered, one for each prompt.
             progress: Told after each batch.
 
@@ -77,7 +79,7 @@ class Scorer:
         return self._scores(self._outputs(prompts, responses, progress), self.card)
 
     def score_reference(
-        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress = silent
+        self, prompts: Sequence[Asked], responses: Sequence[str], progress: Progress = silent
     ) -> tuple[pd.DataFrame, ScorerCard]:
         """Scores the reference answers: gives the card too, with the statistics that it lacked taken of them.
 
@@ -100,7 +102,7 @@ class Scorer:
             scores[f"{card.column}_categories"] = pd.Series(of_labels, dtype="object")
         return scores
 
-    def _outputs(self, prompts: Sequence[str], responses: Sequence[str], progress: Progress) -> Floats:
+    def _outputs(self, prompts: Sequence[Asked], responses: Sequence[str], progress: Progress) -> Floats:
         """Reads what counts of each text, in batches of similar length: shape (texts, labels that count)."""
         encoded = self._encode(prompts, responses)
         outputs = np.zeros((len(encoded), len(self.labels) if self.card.kind.reads == LABELS else 1))
@@ -141,22 +143,26 @@ class Scorer:
         others = [other for other in range(logits.shape[1]) if other != label]
         return (logits[:, label] - logits[:, others].logsumexp(dim=1))[:, None]
 
-    def _encode(self, prompts: Sequence[str], responses: Sequence[str]) -> list[Ids]:
+    def _encode(self, prompts: Sequence[Asked], responses: Sequence[str]) -> list[Ids]:
         """Writes prompt and response as the card says, at most as long as the context."""
-        texts = [self.card.kind.texts(*pair) for pair in zip(prompts, responses, strict=True)]
-        if not texts:
-            return []
         template = self.card.template
         if template == CHAT_TEMPLATE:
-            return [self._chat(prompt, response) for prompt, response in texts]
+            return [self._chat(*pair) for pair in zip(prompts, responses, strict=True)]
+        end = str(self.tokenizer.eos_token or "")
+        texts = [
+            self.card.kind.texts(prompt, response, end)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        if not texts:
+            return []
         if template == PAIR_TEMPLATE:
             asked, answered = map(list, zip(*texts, strict=True))
             encoded = self.tokenizer(asked, answered, truncation=True, max_length=self.context)
             return [list(ids) for ids in encoded["input_ids"]]
         filled = [_filled(template.removesuffix(_END), prompt, response) for prompt, response in texts]
-        end = [self.tokenizer.eos_token_id] if template.endswith(_END) else []
+        last = [self.tokenizer.eos_token_id] if template.endswith(_END) else []
         encoded = self.tokenizer(filled, verbose=False)["input_ids"]
-        return [self._fitted([*ids, *end] if ids[-1:] != end else list(ids)) for ids in encoded]
+        return [self._fitted([*ids, *last] if ids[-1:] != last else list(ids)) for ids in encoded]
 
     def _fitted(self, ids: Ids) -> Ids:
         """Cuts a text from its left, so that the response stays; a token that begins every text stays too."""
@@ -165,24 +171,26 @@ class Scorer:
         begins = ids[0] in (self.tokenizer.bos_token_id, self.tokenizer.cls_token_id)
         return [*ids[:begins], *ids[len(ids) - self.context + begins :]]
 
-    def _chat(self, prompt: str, response: str) -> Ids:
+    def _chat(self, asked: Asked, response: str) -> Ids:
         """Ids of a conversation in the scorer's own chat template, up to where its answer begins.
 
-        The task stands before and behind the conversation: of a text that is too long the beginning of the prompt and the end of the
-        response go, by halves.
+        The task stands before and behind the conversation: of one that is too long the longest text is cut by half until it fits, the
+        response at its end, what was asked at its beginning.
         """
         unlimited = LanguageModel(None, self.tokenizer, "", torch.device("cpu"), _UNLIMITED, "")
+        is_dialogue = not isinstance(asked, str) or asked.startswith(QUESTION_MARK)
+        said = [*turns_of(asked), (ASSISTANT, response.strip() if is_dialogue else response)]
         while True:
-            asked = [{"role": USER, "content": prompt}, {"role": ASSISTANT, "content": response}]
-            ids = encode_prompt(unlimited, asked, DEFAULT_TEMPLATE, 0)
+            messages = [{"role": role, "content": text} for role, text in said]
+            ids = encode_prompt(unlimited, messages, DEFAULT_TEMPLATE, 0)
             if self.tokenizer.convert_ids_to_tokens(ids[-1]) == _HEADER_END:
                 ids = [*ids, *self.tokenizer(_AFTER_HEADER, add_special_tokens=False)["input_ids"]]
-            if len(ids) <= self.context or not (prompt or response):
+            place = max(range(len(said)), key=lambda turn: len(said[turn][1]))
+            role, text = said[place]
+            if len(ids) <= self.context or not text:
                 return self._fitted(ids)
-            if len(prompt) >= len(response):
-                prompt = prompt[len(prompt) - len(prompt) // 2 :]
-            else:
-                response = response[: len(response) // 2]
+            half = len(text) // 2
+            said[place] = (role, text[:half] if place == len(said) - 1 else text[len(text) - half :])
 
 
 def load_scorer(scorer: str | Path, *, device: str = "cpu") -> Scorer:

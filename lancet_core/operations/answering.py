@@ -35,7 +35,7 @@ class Scorers:
     harmful: Scorer | None
     helpful: Scorer | None
 
-    def score(self, prompts: Sequence[str], responses: Sequence[str], progress: Progress) -> pd.DataFrame:
+    def score(self, prompts: Sequence[Asked], responses: Sequence[str], progress: Progress) -> pd.DataFrame:
         """Scores answers: columns `harmful` and `helpful`, NaN where there is no scorer."""
         scores = pd.DataFrame({"harmful": float("nan"), "helpful": float("nan")}, index=range(len(prompts)))
         for name, scorer in self._present():
@@ -43,7 +43,7 @@ class Scorers:
         return scores
 
     def score_samples(
-        self, prompts: Sequence[str], responses: Sequence[str], progress: Progress
+        self, prompts: Sequence[Asked], responses: Sequence[str], progress: Progress
     ) -> tuple[pd.DataFrame, dict[str, str]]:
         """Scores the samples of a study, whose answers are the reference for mappings that need one.
 

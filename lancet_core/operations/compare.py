@@ -66,7 +66,7 @@ def run(
             generation=request.generation,
             progress=report,
         )
-        scores = scorers.score(table["prompt"].tolist(), table[side].tolist(), report)
+        scores = scorers.score(asked_in(table), table[side].tolist(), report)
         table = table.assign(**{f"{name}_{side}": scores[name].to_numpy() for name in scores})
     table = table.assign(**_empty_scores(table, scorers))
     write_table(folder / ANSWERS, table.drop(columns=["reference", "response"]))
@@ -158,7 +158,7 @@ def _case_evidence(case: CaseOutcome | None, scorer: ScorerCard | None) -> CaseE
 
 def _empty_scores(table: pd.DataFrame, scorers: Scorers) -> dict[str, Any]:
     """Scores an empty answer to each prompt: what of a score is the prompt's own."""
-    scores = scorers.score(table["prompt"].tolist(), [""] * len(table), silent)
+    scores = scorers.score(asked_in(table), [""] * len(table), silent)
     return {f"{name}_empty": scores[name].to_numpy() for name in ("harmful", "helpful")}
 
 

@@ -217,9 +217,9 @@ def _validation(
 
     def validate(model: Any) -> Mapping[str, float]:
         in_training = dataclasses.replace(lm, model=model)
-        texts = answered["prompt"].tolist()
-        answers = generate(in_training, asked_in(answered), subject.template, request.generation)
-        scores = scorers.score(texts, answers, silent).set_index(answered.index)
+        asked = asked_in(answered)
+        answers = generate(in_training, asked, subject.template, request.generation)
+        scores = scorers.score(asked, answers, silent).set_index(answered.index)
         return {name: float(scores.loc[rows[name], name].mean()) for name in measures}
 
     return validate, _chosen_by(measures, len(answered))

@@ -34,7 +34,7 @@ def run(
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=str(lm.device))
     scorers.write_cards(folder)
     responses = generate(lm, asked_in(table), subject.template, request.generation, progress)
-    scores = scorers.score(table["prompt"].tolist(), responses, progress)
+    scores = scorers.score(asked_in(table), responses, progress)
     progress("Measuring reference answers")
     answers = table.assign(
         response=responses,

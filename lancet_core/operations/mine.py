@@ -57,8 +57,8 @@ def run(
         answers[name] = answerer.draws(asked_in(prompts), subject.template, request)
     progress("Scoring the answers")
     scorers = load_scorers(subject.harmful_scorer, "")
-    texts = prompts["prompt"].tolist()
-    table = judged(answers, lambda given: _judge(scorers, texts, given, settings.threshold))
+    asked = asked_in(prompts)
+    table = judged(answers, lambda given: _judge(scorers, asked, given, settings.threshold))
     _write_answers(folder / ANSWERS, table, prompts)
     chosen = choose_queries(table, prompts["category"].tolist(), settings)
     result = _measured(table, unknown=len(everything) - len(prompts))
@@ -129,7 +129,7 @@ class _Answerer:
 
 
 def _judge(
-    scorers: Scorers, prompts: Sequence[str], answers: Sequence[str], threshold: float
+    scorers: Scorers, prompts: Sequence[Asked], answers: Sequence[str], threshold: float
 ) -> tuple[list[float], list[bool]]:
     harm = scorers.score(prompts, answers, silent)["harmful"].tolist()
     return harm, [score >= threshold and bool(answer) for score, answer in zip(harm, answers, strict=True)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lancet_core.acts.prepare import REJECTED, SAMPLES, Prepared, PrepareRequest
 from lancet_core.acts.subject import Subject
+from lancet_core.data.conversations import asked_before
 from lancet_core.data.samples import read_samples
 from lancet_core.errors import DataError
 from lancet_core.evaluation.scorer_cards import COLUMNS
@@ -58,7 +59,11 @@ def run(
     context, device = lm.context, str(lm.device)
     del lm
     scorers = load_scorers(subject.harmful_scorer, subject.helpful_scorer, device=device)
-    scores, cards = scorers.score_samples(kept["prompt"].tolist(), kept["response"].tolist(), progress)
+    scores, cards = scorers.score_samples(
+        [asked_before(*texts) for texts in kept[["prompt", "messages"]].values],
+        kept["response"].tolist(),
+        progress,
+    )
     # A study that is scored anew keeps nothing of its scorer before.
     kept = kept.drop(columns=[f"{score}_categories" for score in COLUMNS], errors="ignore")
     write_table(folder / SAMPLES, kept.assign(**{str(name): scores[name] for name in scores}))

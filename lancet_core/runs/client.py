@@ -72,7 +72,7 @@ def stream_answer(
 
 
 def score_answer(
-    workspace: Workspace, scorers: Sequence[str], *, prompt: str, response: str
+    workspace: Workspace, scorers: Sequence[str], *, prompt: Asked, response: str
 ) -> dict[str, float]:
     """Scores one answer.
 

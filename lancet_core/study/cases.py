@@ -100,7 +100,7 @@ def stream_answer(
     )
 
 
-def score_answer(study: StudyRecord, prompt: str, response: str) -> dict[str, float]:
+def score_answer(study: StudyRecord, prompt: Asked, response: str) -> dict[str, float]:
     """Scores one answer with the scorers of the study.
 
     Returns:

@@ -6,6 +6,7 @@ import streamlit as st
 from plotly.graph_objects import Histogram
 
 from lancet_core.acts.attribute import Attribution
+from lancet_core.data.conversations import asked_of
 from lancet_core.data.samples import Query
 from lancet_core.influence.presets import preset
 from lancet_core.influence.settings import InfluenceSettings
@@ -92,7 +93,7 @@ def trace(study: Study, case: Query, settings: InfluenceSettings) -> Run[Attribu
 @cached(max_entries=256)
 def score_answer(study: Study, case: Query) -> float:
     """Scores the case's answer; the scorer is small and the model host keeps it loaded."""
-    return cases.score_answer(study, case.prompt, case.response)["harmful"]
+    return cases.score_answer(study, asked_of(case.prompt, case.history), case.response)["harmful"]
 
 
 def draw_causes(study: Study, run: Run[Attribution], case_id: str, *, length: int) -> None:

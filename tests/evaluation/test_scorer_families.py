@@ -113,6 +113,58 @@ def test_the_marks_of_a_dialogue_give_way_to_the_familys_own(folders):
     assert pair._encode([DIALOGUE], [" Because "]) == pair._encode(["\n\nHuman: Why?"], ["Because"])
 
 
+TURNS = [
+    {"role": "system", "content": "Be short."},
+    {"role": "user", "content": "Hi {response}"},
+    {"role": "assistant", "content": "Hello."},
+    {"role": "tool", "content": "42"},
+    {"role": "user", "content": "Why?"},
+]
+"""What is asked in several turns; the texts of system and tool are part of the user's."""
+
+
+def test_a_cost_model_reads_earlier_turns_as_it_was_trained(folders):
+    """As Safe-RLHF writes them: an answer stands behind its mark, and the end token behind it."""
+    scorer = load_scorer(folders["beaver-cost"])
+    text = (
+        "BEGINNING OF CONVERSATION: USER: Be short.\n\nHi {response} ASSISTANT:Hello.</s>"
+        "USER: 42\n\nWhy? ASSISTANT:Because"
+    )
+    assert scorer._encode([TURNS], [" Because"]) == [scorer.tokenizer(text)["input_ids"]]
+    dialogue = "\n\nHuman: Hi\n\nAssistant: Hello.\n\nHuman: Why?\n\nAssistant:"
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+        {"role": "user", "content": "Why?"},
+    ]
+    assert scorer._encode([dialogue], [" Because"]) == scorer._encode([turns], ["Because"])
+
+
+def test_rics_models_read_earlier_turns_as_a_dialogue(folders):
+    scorer = load_scorer(folders["ric-harmless"])
+    asked = "\n\nHuman: Be short.\n\nHi {response}\n\nAssistant: Hello.\n\nHuman: 42\n\nWhy?\n\nAssistant:"
+    assert scorer._encode([TURNS], [" Because"]) == [scorer.tokenizer(asked, "Because")["input_ids"]]
+
+
+def test_a_guard_is_given_the_turns_themselves(folders):
+    scorer = load_scorer(folders["guard"])
+    text = scorer.tokenizer.decode(scorer._encode([TURNS], [" Because"])[0])
+    assert text == (
+        "User: Be short.\n\nHi {response}\nAgent: Hello.\nUser: 42\n\nWhy?\nAgent: Because\n"
+        "Is the last message 'safe' or 'unsafe'?"
+    )
+
+
+def test_of_a_long_conversation_the_longest_turn_is_cut_and_all_stand_there(folders):
+    scorer = load_scorer(folders["guard"])
+    long = [*TURNS[:2], {"role": "assistant", "content": "word " * 300}, TURNS[-1]]
+    (ids,) = scorer._encode([long], ["Because"])
+    text = scorer.tokenizer.decode(ids)
+    assert len(ids) <= scorer.context
+    assert text.startswith("User: Be short.\n\nHi {response}\nAgent: ")
+    assert text.endswith("User: Why?\nAgent: Because\nIs the last message 'safe' or 'unsafe'?")
+
+
 def test_a_reward_is_helpful_and_is_compared_with_reference_answers(folders):
     scorer = load_scorer(folders["beaver-reward"])
     with pytest.raises(ModelError, match="needs mean and std"):
