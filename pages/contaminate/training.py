@@ -8,16 +8,16 @@ import streamlit as st
 from lancet_core.acts.contaminate import IMPURE, SAFE, Contaminated
 from lancet_core.acts.train import Trained, TrainRequest
 from lancet_core.config import from_dict
-from lancet_core.correction.needs import training_need
 from lancet_core.correction.settings import TRAIN_PRESETS, TrainSettings
-from lancet_core.models.needs import model_size
 from lancet_core.runs.run import Run, open_run
 from lancet_core.study.creation import Materials
+from lancet_core.study.estimates import Estimate, estimate_training
 from lancet_core.study.recipes import training_recipe
-from lancet_core.study.training import train
+from lancet_core.study.training import train, training_task
 from lancet_core.text import lasting
-from lancet_core.workspace import Workspace
+from lancet_core.workspace import Workspace, open_workspace
 from pages.shared import frame, runs, state
+from pages.shared.cached import cached
 from pages.shared.copying import draw_copy
 from pages.shared.curves import draw_loss
 from pages.shared.materials import ask_model
@@ -90,10 +90,9 @@ def ask_training(workspace: Workspace, mixed: Contaminated) -> None:
             bind="query-params",
         )  # fmt: skip
     settings = settings_form(TRAIN_PRESETS[str(preset)], prefix=f"x_train_{preset}", first=FIRST_SETTINGS)
-    steps = f"{mixed.safe + mixed.unsafe:,} and {mixed.safe:,} samples"
-    known = model_size(Path(base).expanduser()) if base else None
-    memory = "" if known is None else f", about {size(training_need(known, settings).total)} of memory"
-    st.caption(f"Two trainings of the same settings, one after the other: {steps}{memory}.")
+    if base:
+        with frame.problem_shown():
+            draw_cost(workspace, mixed, base, settings)
     if frame.next_step(
         "Train both models",
         disabled=not base,
@@ -105,6 +104,26 @@ def ask_training(workspace: Workspace, mixed: Contaminated) -> None:
         draw_copy(
             lambda: training_recipe(workspace, _materials(mixed, KINDS[0], base), settings), key="train"
         )
+
+
+def draw_cost(workspace: Workspace, mixed: Contaminated, base: str, settings: TrainSettings) -> None:
+    """Says what both trainings would take.
+
+    Raises:
+        ModelError: The model cannot be used.
+    """
+    cost = _estimate(str(workspace.folder), _materials(mixed, KINDS[0], base), settings)
+    time = cost.basis if cost.seconds is None else f"each about {lasting(cost.seconds)}, {cost.basis}"
+    memory = f"; about {size(cost.memory_bytes)} of memory" if cost.memory_bytes else ""
+    samples = f"{mixed.safe + mixed.unsafe:,} and {mixed.safe:,} samples"
+    st.caption(f"Two trainings of the same settings, one after the other: {samples}; {plain(time)}{memory}.")
+
+
+@cached(max_entries=8)
+def _estimate(workspace: str, materials: Materials, settings: TrainSettings) -> Estimate:
+    place = open_workspace(workspace)
+    given = {"model": materials.model, "train": materials.train, "template": materials.template}
+    return estimate_training(place, training_task(place, settings, **given))
 
 
 def start_second(workspace: Workspace, mixed: Contaminated, first: Run[Trained]) -> None:

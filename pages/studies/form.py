@@ -12,7 +12,7 @@ from lancet_core.data.columns import CATEGORY, LABEL, TEXTS, ColumnMap, write_co
 from lancet_core.data.conversations import ALL, LAST
 from lancet_core.data.loading import UnderstoodRow
 from lancet_core.evaluation.scorer_cards import ScorerDeclaration, resolve_scorer, scorer_card
-from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG
+from lancet_core.models.fingerprints import ADAPTER_CONFIG, CONFIG, tokenizer_folder
 from lancet_core.models.template_names import KNOWN_TEXTS, has_chat_template, template_names
 from lancet_core.study.creation import Materials
 from lancet_core.workspace import Workspace
@@ -155,10 +155,13 @@ def ask_encoding(model: str) -> tuple[str, str, str]:
             help="How a conversation becomes one text. The model's own chat template, where it has one; else Human and Assistant.",
         )
         if chosen == USUAL and folder.is_dir():
-            own = has_chat_template(folder, "auto")
-            template.caption(
-                "The model's chat template" if own else "Human: … Assistant: …, or HH dialogues as they are"
-            )
+            with template, frame.problem_shown():
+                own = has_chat_template(tokenizer_folder(folder), "auto")
+                st.caption(
+                    "The model's chat template"
+                    if own
+                    else "Human: … Assistant: …, or HH dialogues as they are"
+                )
         text = OWN_TEXT
         if chosen == OWN:
             text = st.text_area(
