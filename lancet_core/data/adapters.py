@@ -64,16 +64,17 @@ def detect_format(row: Mapping[str, Any]) -> str | None:
         return "pku"
     if all(row.get(side) for side in SIDES):
         return "hh" if _dialogues(row) else "preference"
-    if _messages_column(row) or looks_like_messages(row.get("prompt")):
+    if _messages_column(row) or _is_chat_apart(row):
         return "messages"
     if _dialogues(row):
         return "hh"
     if _plain_columns(row):
         return "date-lm" if _is_date_lm(row) else "plain"
-    if all(side in row for side in PKU_SIDES):
-        return "pku"
     # What is wrong with it says its reader.
-    return "messages" if any(row.get(name) for name in MESSAGES_COLUMNS) else None
+    if any(row.get(name) for name in MESSAGES_COLUMNS):
+        return "messages"
+    halves = {"pku": PKU_SIDES, "preference": SIDES}
+    return next((name for name, sides in halves.items() if all(side in row for side in sides)), None)
 
 
 def samples_of(row: Row, format: str, columns: ColumnMap | None, file_name: str) -> tuple[str, list[Sample]]:
@@ -111,6 +112,8 @@ def _no_format(row: Mapping[str, Any]) -> str:
     chats = _other_chats(row)
     if len(chats) > 1:
         return f"{', '.join(chats)} hold conversations; name the one that was trained on: --map messages={chats[0]}"
+    if not asked and any(name in row for name in MESSAGES_COLUMNS):
+        return f"{next(name for name in MESSAGES_COLUMNS if name in row)} is empty"
     if asked and not answered:
         return f"{missing_column(row, 'response')}; {_MAP_HINT} response=…"
     if answered and not asked:
@@ -311,6 +314,14 @@ def _messages_column(row: Mapping[str, Any]) -> str:
             return name
     chats = [] if _plain_columns(row) else _other_chats(row)
     return chats[0] if len(chats) == 1 else ""
+
+
+def _is_chat_apart(row: Mapping[str, Any]) -> bool:
+    """Whether the messages before an answer, or the answer as messages, stand in columns of their own."""
+    if looks_like_messages(row.get("prompt")):
+        return True
+    answered = any(looks_like_messages(row.get(name)) for name in RESPONSE_COLUMNS)
+    return answered and any(has_text(row, name) for name in PROMPT_COLUMNS)
 
 
 def _other_chats(row: Mapping[str, Any]) -> list[str]:

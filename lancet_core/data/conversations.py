@@ -15,7 +15,7 @@ from typing import Any
 from lancet_core.data.written import parse_written
 from lancet_core.errors import DataError
 
-ASSISTANT, USER, SYSTEM = "assistant", "user", "system"
+ASSISTANT, USER, SYSTEM, TOOL = "assistant", "user", "system", "tool"
 WEIGHT, TOOLS = "weight", "tools"
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """What a message of the assistant calls the thought before its text."""
@@ -31,7 +31,7 @@ _ROLES = {
     "system": SYSTEM, "user": USER, "human": USER, "prompter": USER,
     "gpt": ASSISTANT, "model": ASSISTANT, "bot": ASSISTANT, "chatgpt": ASSISTANT, "assistant": ASSISTANT, "ai": ASSISTANT,
     "bing": ASSISTANT, "bard": ASSISTANT, "output": ASSISTANT, "input": USER, "function_call": ASSISTANT, "tool_call": ASSISTANT,
-    "tool": "tool", "function": "tool", "observation": "tool", "function_response": "tool", "tool_response": "tool",
+    "tool": TOOL, "function": TOOL, "observation": TOOL, "function_response": TOOL, "tool_response": TOOL,
 }  # fmt: skip
 # Roles whose text is the call of a tool, as JSON.
 _CALLS = ("function_call", "tool_call")
@@ -243,7 +243,7 @@ def _last_answer(messages: Sequence[Message]) -> int:
         raise DataError("messages holds no text of the assistant that counts: the weight of each is 0")
     last = messages[counted[-1]]
     if not (last["content"] or "").strip():
-        what = "is a call of a tool (tool_calls) without a text" if last.get("tool_calls") else "is empty"
+        what = "holds tool calls and no text" if last.get("tool_calls") else "is empty"
         raise DataError(f"messages holds no text of the assistant at its end: its last message {what}")
     return counted[-1]
 
@@ -300,6 +300,8 @@ def _message(value: Any, name: str) -> Message:
     role = role.strip().lower()
     content = _content(next((value[key] for key in _CONTENT_KEYS if value.get(key) is not None), None), name)
     kept = {key: value[key] for key in _KEPT if value.get(key)}
+    if content is None and _ROLES.get(role) == TOOL:
+        content = ""  # it did what was asked, and said nothing
     if role in _CALLS:
         content, kept["tool_calls"] = None, _calls(content, name)
     elif value.get("function_call"):
@@ -352,9 +354,15 @@ def _content(content: Any, name: str) -> str | None:
         raise DataError(f"the content of {name} is {content!r:.60}; accepted is a text or a list of texts")
     texts = []
     for part in content:
-        text = part if isinstance(part, str) else part.get("text") if isinstance(part, Mapping) else None
+        text = _part_text(part) if isinstance(part, Mapping) else part
         if not isinstance(text, str):
             kind = part.get("type", "unknown") if isinstance(part, Mapping) else type(part).__name__
             raise DataError(f"the content of {name} holds a part that is no text but {kind}")
         texts.append(text)
     return "".join(texts)
+
+
+def _part_text(part: Mapping[str, Any]) -> Any:
+    return (
+        part.get("content") if part.get("text") is None and part.get("type") == "text" else part.get("text")
+    )

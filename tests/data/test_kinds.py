@@ -87,6 +87,12 @@ CHATS = {
     "capitals and spaces": ({" Prompt": "Hi?", "Response ": "Yo."}, EXCHANGE),
     "a name that is no conversation": ({"conversation": "a1", "prompt": "Hi?", "response": "Yo."}, EXCHANGE),
     "kto as messages": ({"prompt": [ASK], "completion": [SAY], "label": True}, EXCHANGE),
+    "the answer alone as messages": ({"prompt": "Hi?", "completion": [SAY]}, EXCHANGE),
+    "several turns for an answer": ({"prompt": "Hi?", "response": [SAY, message(U, "And?"), message(A, "So.")]}, TWO),
+    "a part of another name": ({"messages": [message(U, [{"type": "text", "content": "Hi?"}]), SAY]}, EXCHANGE),
+    "a tool that says nothing": (
+        {"messages": [ASK, message(A, "", tool_calls=CALL), message(T, None), SAY]}, [(U, "Hi?"), (A, ""), (T, ""), (A, "Yo.")],
+    ),
     "a sentence about messages": (
         {"prompt": '[{"role": "user", "content": "x"}] is what?', "response": "JSON."},
         [(U, '[{"role": "user", "content": "x"}] is what?'), (A, "JSON.")],
@@ -138,7 +144,10 @@ def test_calls_of_tools_are_messages_of_the_assistant(read):
 
 REJECTED = {
     "empty at the end": ({"messages": [ASK, SAY, ASK, message(A, "")]}, "its last message is empty"),
-    "a call at the end": ({"messages": [ASK, SAY, ASK, message(A, None, tool_calls=CALL)]}, "is a call of a tool"),
+    "a call at the end": ({"messages": [ASK, SAY, ASK, message(A, None, tool_calls=CALL)]}, "holds tool calls and no text"),
+    "no message": ({"messages": []}, "messages is empty"),
+    "nothing in a side": ({"prompt": "Hi?", "chosen": "Yo.", "rejected": None}, "rejected is empty"),
+    "thoughts as a part": ({"messages": [ASK, message(A, [{"type": "thinking", "thinking": "Hm."}])]}, "no text but thinking"),
     "nothing counts": ({"messages": [ASK, {**SAY, "weight": 0}]}, "the weight of each is 0"),
     "half a weight": ({"messages": [ASK, {**SAY, "weight": 0.5}]}, "the weight of messages, message 2 is 0.5"),
     "unknown roles": ({"messages": [message("alice", "Hi?"), message("bob", "Yo.")]}, "its roles are alice, bob"),
