@@ -121,7 +121,7 @@ def table_as_csv(table: "pd.DataFrame") -> bytes:
     Args:
         table: Any columns; only texts are changed.
     """
-    table = table.copy()
+    table = table.rename(columns=harmless_cell)
     for place, kind in enumerate(table.dtypes):
         if kind.kind == "O":
             table.isetitem(place, list(map(harmless_cell, table.iloc[:, place])))

@@ -44,7 +44,9 @@ def _holds_rows(path: Path, place: Path, endings: tuple[str, ...]) -> bool:
     name = path.name.lower().removesuffix(".gz")
     # Names that begin so are of systems and tools: ._rows.jsonl, _SUCCESS.
     hidden = any(part.startswith((".", "_")) for part in path.relative_to(place).parts)
-    return name.endswith(endings) and name not in _BESIDE_ROWS and not hidden and path.is_file()
+    is_row_file = name.endswith(endings) and name not in _BESIDE_ROWS and path.is_file()
+    # What `datasets` saved is read as its state lists it.
+    return is_row_file and not hidden and not (path.parent / STATE_FILE).exists()
 
 
 def _split_of(path: Path, level: str) -> str:

@@ -4,7 +4,7 @@
 |---|---|---|
 | text that begins with `{` or `[`, or is named `.jsonl`, `.ndjson`, `.json` | one JSON object in a line, or in a list; a list of messages is one as well | line, or place in the list |
 | `.csv`, `.tsv` | one record under a header line | record |
-| parquet | one row | row |
+| parquet, Arrow | one row | row |
 | a folder saved by `datasets` | one row | row |
 | a folder of shards (`folders`) | one row of one of them | row, counted on |
 
@@ -19,7 +19,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ from lancet_core.files import (
 # A field longer than this is a broken quote, not a text that somebody wrote.
 LONGEST_CSV_FIELD = 16 * 1024 * 1024
 ROWS_AT_ONCE = 1024
-_PARQUET, _GZIP = b"PAR1", b"\x1f\x8b"
+_PARQUET, _ARROW_FILE, _GZIP = b"PAR1", b"ARROW1", b"\x1f\x8b"
 _JSON = re.compile(rb"(\xef\xbb\xbf)?\s*(\{\s*[\"}]|\[\s*[\[{\"\]])")
 _START_BYTES, _GZIP_BITS = 512, 31
 _DELIMITERS = (",", "\t", ";", "|")
@@ -94,6 +94,8 @@ def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
     start = _start_of(path)
     if start.startswith(_PARQUET):
         return _read_parquet
+    if start.startswith(_ARROW_FILE):
+        return _read_arrow
     if _JSON.match(start):
         return _read_json
     name = path.name.lower().removesuffix(".gz")
@@ -109,20 +111,14 @@ def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
 
 
 def _start_of(path: Path) -> bytes:
-    """The first bytes of a file, unpacked.
-
-    Raises:
-        DataError: It begins as a gzip file and is none.
-    """
+    """The first bytes of a file, unpacked."""
     check_regular(path)
     with path.open("rb") as file:
         start = file.read(_START_BYTES)
     if start.startswith(_GZIP):
         # What follows is missing: only as much as there is comes out.
-        try:
+        with suppress(zlib.error):
             start = zlib.decompressobj(wbits=_GZIP_BITS).decompress(start, _START_BYTES)
-        except zlib.error as error:
-            raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
     return start
 
 
@@ -299,6 +295,11 @@ def _read_parquet(path: Path) -> Iterator[Row]:
         yield from _arrow_rows(file.iter_batches(batch_size=ROWS_AT_ONCE))
 
 
+def _read_arrow(path: Path) -> Iterator[Row]:
+    """Reads one Arrow file, as the cache of `datasets` holds them."""
+    yield from _arrow_rows(_arrow_batches(path))
+
+
 def _read_arrow_folder(path: Path) -> Iterator[Row]:
     """Reads the Arrow files that `save_to_disk` of `datasets` wrote, as its `state.json` lists them."""
     yield from _arrow_rows(batch for file in _arrow_files(path) for batch in _arrow_batches(file))
@@ -326,7 +327,11 @@ def _arrow_batches(path: Path) -> Iterator[Any]:
     import pyarrow
 
     with _arrow_errors(path, "Arrow file"), pyarrow.memory_map(str(path)) as source:
-        for batch in pyarrow.ipc.open_stream(source):
+        is_file = source.read(len(_ARROW_FILE)) == _ARROW_FILE
+        source.seek(0)
+        opened = pyarrow.ipc.open_file(source) if is_file else pyarrow.ipc.open_stream(source)
+        batches = map(opened.get_batch, range(opened.num_record_batches)) if is_file else opened
+        for batch in batches:
             for start in range(0, batch.num_rows, ROWS_AT_ONCE):
                 yield batch.slice(start, ROWS_AT_ONCE)
 
@@ -380,4 +385,5 @@ READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
     ".csv": _read_csv,
     ".tsv": partial(_read_csv, delimiter="\t"),
     ".parquet": _read_parquet,
+    ".arrow": _read_arrow,
 }

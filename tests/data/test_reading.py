@@ -364,9 +364,31 @@ def test_what_a_file_holds_tells_what_it_is(tmp_path, name, content, rows):
     assert [dict(row.values) for row in found] == rows
 
 
-def test_parquet_is_read_by_any_name(tmp_path):
-    parquet.write_table(pa.Table.from_pylist(BOTH), tmp_path / "rows.jsonl")
-    assert [row.values for row in read_rows(tmp_path / "rows.jsonl")] == BOTH
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows"])
+@pytest.mark.parametrize("kind", ["parquet", "arrow file"])
+def test_tables_are_read_by_any_name(tmp_path, kind, name):
+    table = pa.Table.from_pylist(BOTH)
+    if kind == "parquet":
+        parquet.write_table(table, tmp_path / name)
+    else:
+        with pa.ipc.new_file(str(tmp_path / name), table.schema) as writer:
+            writer.write_table(table)
+    assert [row.values for row in read_rows(tmp_path / name)] == BOTH
+
+
+def test_an_arrow_stream_is_read(tmp_path):
+    datasets.Dataset.from_list(BOTH).save_to_disk(str(tmp_path / "saved"))
+    (stream,) = (tmp_path / "saved").glob("*.arrow")
+    stream.rename(tmp_path / "rows.arrow")
+    assert [row.values for row in read_rows(tmp_path / "rows.arrow")] == BOTH
+
+
+@pytest.mark.parametrize("name", ["rows.arrow", "rows.tsv", "rows"])
+def test_what_only_begins_as_an_archive_or_table_is_told(tmp_path, name):
+    for start in (b"\x1f\x8bprompt", b"ARROW1\0\0prompt", b"PAR1prompt"):
+        (tmp_path / name).write_bytes(start + b"\tresponse\n")
+        with pytest.raises(DataError, match=r"readable|gzip|unknown format"):
+            list(read_rows(tmp_path / name))
 
 
 @pytest.mark.parametrize(
