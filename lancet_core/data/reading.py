@@ -19,7 +19,7 @@ import io
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -111,14 +111,20 @@ def _reader_of(path: Path) -> Callable[[Path], Iterator[Row]]:
 
 
 def _start_of(path: Path) -> bytes:
-    """The first bytes of a file, unpacked."""
+    """The first bytes of a file, unpacked.
+
+    Raises:
+        DataError: It begins as a gzip file and is none.
+    """
     check_regular(path)
     with path.open("rb") as file:
         start = file.read(_START_BYTES)
     if start.startswith(_GZIP):
         # What follows is missing: only as much as there is comes out.
-        with suppress(zlib.error):
+        try:
             start = zlib.decompressobj(wbits=_GZIP_BITS).decompress(start, _START_BYTES)
+        except zlib.error as error:
+            raise DataError(f"{path} is not a whole gzip file ({error}); fetch or pack it again") from error
     return start
 
 
