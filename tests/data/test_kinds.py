@@ -68,6 +68,7 @@ CHATS = {
     "three in one": ({"conversation": [{"system": "Be brief.", "input": "Hi?", "output": "Yo."}]}, WITH_SYSTEM),
     "json": ({"messages": json.dumps([ASK, SAY], indent=1)}, EXCHANGE),
     "python": ({"messages": repr([ASK, SAY])}, EXCHANGE),
+    "numpy": ({"messages": f"[{ASK} {SAY}]"}, EXCHANGE),
     "begins with the assistant": ({"messages": [SAY, ASK, SAY]}, [(A, "Yo."), *EXCHANGE]),
     "ends with the user": ({"messages": [ASK, SAY, ASK]}, [*EXCHANGE, (U, "Hi?")]),
     "two users in a row": ({"messages": [ASK, ASK, SAY]}, [(U, "Hi?"), *EXCHANGE]),
@@ -154,7 +155,6 @@ REJECTED = {
     "an image": ({"messages": [message(U, [{"type": "image_url", "image_url": {}}]), SAY]}, "no text but image_url"),
     "a sound": ({"messages": [message(U, [{"type": "input_audio"}]), SAY]}, "no text but input_audio"),
     "cut off": ({"prompt": "Hi?", "chosen": json.dumps([ASK, SAY])[:-3], "rejected": "No."}, "chosen has broken JSON"),
-    "as numpy shows it": ({"messages": f"[{ASK}\n {SAY}]"}, "messages has broken JSON"),
     "two conversations": ({"conversation_a": [ASK, SAY], "conversation_b": [ASK, SAY], "winner": "a"}, "--map messages=conversation_a"),
     "questions alone": ({"question_id": 81, "turns": ["Write.", "Again."]}, "name others with --map"),
     "one message": ({"message_id": "1", "text": "Hi", "role": "prompter"}, "name others with --map"),
@@ -246,7 +246,7 @@ def test_a_label_that_says_neither_rejects_its_row(read, value):
     ("category", "names"),
     [
         ({"a": False, "b": True, "c": None}, ["b"]), ({"a": "False", "b": "True"}, ["b"]), ({"a": 0, "b": 1.0}, ["b"]),
-        ("{'a': False, 'b,c': True}", ["b,c"]), ('{"a": false, "b": true}', ["b"]), ("['a', 'b']", ["a", "b"]), ([], []),
+        ("{'a': False, 'b,c': True}", ["b,c"]), ('{"a": false, "b": true}', ["b"]), ("['a', 'b']", ["a", "b"]), ("['a' 'b c']", ["a", "b c"]), ([], []),
         (3, ["3"]), ([3, 12.0], ["3", "12"]), ("[odd", ["[odd"]), ("violence, hate", ["violence, hate"]),
     ],
 )  # fmt: skip
