@@ -56,14 +56,22 @@ class Conversation:
     @property
     def answers(self) -> list[int]:
         """Places of the assistant's messages that count and have a text."""
-        places = [
+        places = [place for place in self._said if has_content(self.messages[place])]
+        return places if self.turns == ALL else places[-1:]
+
+    @property
+    def counted(self) -> list[int]:
+        """Places of the assistant's messages that count: the answers and, where all turns do, calls of tools."""
+        calls = [place for place in self._said if self.messages[place].get("tool_calls")]
+        return sorted({*self.answers, *calls}) if self.turns == ALL else self.answers
+
+    @property
+    def _said(self) -> list[int]:
+        return [
             place
             for place, message in enumerate(self.messages)
-            if message["role"] == ASSISTANT
-            and message.get(WEIGHT) != 0
-            and (message["content"] or "").strip()
+            if message["role"] == ASSISTANT and message.get(WEIGHT) != 0
         ]
-        return places if self.turns == ALL else places[-1:]
 
     @property
     def is_exchange(self) -> bool:
@@ -72,6 +80,11 @@ class Conversation:
         return roles == [USER, ASSISTANT] and all(
             set(message) == {"role", "content"} for message in self.messages
         )
+
+
+def has_content(message: Message) -> bool:
+    """Whether a message has a text."""
+    return bool((message["content"] or "").strip())
 
 
 def exchange(prompt: str, response: str) -> Conversation:
@@ -242,7 +255,7 @@ def _last_answer(messages: Sequence[Message]) -> int:
     if not counted:
         raise DataError("messages holds no text of the assistant that counts: the weight of each is 0")
     last = messages[counted[-1]]
-    if not (last["content"] or "").strip():
+    if not has_content(last):
         what = "holds tool calls and no text" if last.get("tool_calls") else "is empty"
         raise DataError(f"messages holds no text of the assistant at its end: its last message {what}")
     return counted[-1]

@@ -25,6 +25,7 @@ from lancet_core.data.conversations import (
     WEIGHT,
     Conversation,
     Message,
+    has_content,
 )
 from lancet_core.errors import DataError
 from lancet_core.models.chat_renderer import NOW, ChatRenderer, renderer_of
@@ -143,7 +144,8 @@ def _by_chat_template(
     if marks:
         spans = _counted_marks(conversation, marks)
     else:
-        spans = [_span(renderer, conversation.messages, place, text) for place in conversation.answers]
+        found = (_span(renderer, conversation.messages, place, text) for place in conversation.counted)
+        spans = [(start, end) for start, end in found if start < end]
     return Written(text, tuple(spans), by_chat_template=True, controls=controls)
 
 
@@ -164,11 +166,13 @@ def _counted_marks(conversation: Conversation, marks: list[tuple[int, int]]) -> 
 
 
 def _span(renderer: ChatRenderer, messages: Sequence[Message], place: int, text: str) -> tuple[int, int]:
-    """Finds an answer, with its thought and the end of its turn, in the text of its conversation.
+    """Finds an answer, with its thought and the end of its turn, in the text of its conversation; or the call of a tool.
 
     Raises:
         DataError: The template does not write it.
     """
+    if not has_content(messages[place]):
+        return _call_span(renderer, messages, place, text)
     before, behind, ending = _frame(renderer, messages, place, text)
     start, end = _begin(renderer, messages, place, before), len(text) - len(behind)
     # A turn that another follows may end otherwise than the last: without the end of the text, or in a control token of its own.
@@ -178,6 +182,13 @@ def _span(renderer: ChatRenderer, messages: Sequence[Message], place: int, text:
         *(renderer.controls if ending else ()),
     )
     return start, end + len(next((each for each in endings if each and behind.startswith(each)), ""))
+
+
+def _call_span(renderer: ChatRenderer, messages: Sequence[Message], place: int, text: str) -> tuple[int, int]:
+    """Finds a turn that calls a tool and says nothing: what its conversation up to it adds to the one before it."""
+    before = renderer.render(messages[:place], opening=True)[0] if place else ""
+    after = renderer.render(messages[: place + 1])[0]
+    return len(_shared(text, before)), len(_shared(text, after).rstrip())
 
 
 def _frame(

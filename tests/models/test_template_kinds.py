@@ -163,3 +163,18 @@ def test_tools_choose_the_template_of_that_name(speaking):
     ]
     assert [text.startswith("1 tools") for text in texts] == [False, True]
     lm.tokenizer.chat_template = SHORT
+
+
+TWINS = ("lfm2_v2", "llama3", "qwen2_5", "qwen2_5_vl", "qwen3_instruct_2507", "qwen3_vl")
+
+
+@pytest.mark.parametrize("template", TWINS)
+def test_where_all_turns_count_a_call_counts_as_in_the_twin_that_marks_it(speaking, template):
+    conversation = Conversation(tuple(KINDS["a call"]), "all")
+    twins = [
+        counted_text(speaking(TEMPLATES[name]), conversation) for name in (template, f"{template}_training")
+    ]
+    plain, marked = ("".join("".join(spans).split()) for spans in twins)
+    assert plain == marked
+    (last,) = counted_text(speaking(TEMPLATES[template]), Conversation(conversation.messages))
+    assert last.startswith("Yes, sun.")
