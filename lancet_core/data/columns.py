@@ -10,7 +10,7 @@ from lancet_core.data.labels import read_label
 from lancet_core.errors import ConfigError, DataError
 
 LABEL, CATEGORY, INVERTED = "label", "category", "inverted"
-TEXTS = ("prompt", "response", "messages", "chosen", "rejected", CATEGORY)
+TEXTS = ("prompt", "response", "messages", "chosen", "rejected", "system", CATEGORY)
 TARGETS = (*TEXTS, LABEL)
 
 

@@ -42,6 +42,7 @@ TARGET_NAMES = {
     "messages": "Messages",
     "chosen": "Chosen",
     "rejected": "Rejected",
+    "system": "System message",
     CATEGORY: "Category",
     LABEL: "Safety label",
 }

@@ -272,6 +272,9 @@ MAPPED = {
         {"history": "Hi?", "ref_A": "Yo.", "ref_B": "No."}, "prompt=history,chosen=ref_A,rejected=ref_B",
         [("Hi?", "Yo.", None, []), ("Hi?", "No.", None, [])],
     ),
+    "a system message": (
+        {"prompt": "Hi?", "response": "Yo.", "persona": "S"}, "system=persona", [("[system] S\n\n[user] Hi?", "Yo.", None, [])],
+    ),
     "inside": (
         {"question": "Hi?", "answers": {"text": ["Yo."]}, "judged": {"unsafe": True}},
         "response=answers.text.0,label=judged.unsafe:inverted", [("Hi?", "Yo.", False, [])],
