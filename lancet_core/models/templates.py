@@ -173,7 +173,13 @@ def _span(renderer: ChatRenderer, messages: Sequence[Message], place: int, text:
     """
     if not has_content(messages[place]):
         return _call_span(renderer, messages, place, text)
-    before, behind, ending = _frame(renderer, messages, place, text)
+    try:
+        before, behind, ending = _frame(renderer, messages, place, text)
+    except DataError:
+        # Some write a call alone, whatever is said beside it.
+        if not messages[place].get("tool_calls"):
+            raise
+        return _call_span(renderer, messages, place, text)
     start, end = _begin(renderer, messages, place, before), len(text) - len(behind)
     # A turn that another follows may end otherwise than the last: without the end of the text, or in a control token of its own.
     endings = (

@@ -178,3 +178,11 @@ def test_where_all_turns_count_a_call_counts_as_in_the_twin_that_marks_it(speaki
     assert plain == marked
     (last,) = counted_text(speaking(TEMPLATES[template]), Conversation(conversation.messages))
     assert last.startswith("Yes, sun.")
+
+
+def test_what_is_said_beside_a_call_may_be_left_out(speaking):
+    lm = speaking(TEMPLATES["llama3_1"])
+    call, answer = counted_text(lm, Conversation(tuple(KINDS["a call with a text"]), "all"))
+    assert "I look." not in call
+    assert '"name": "weather"' in call
+    assert answer.startswith("Yes, sun.")
