@@ -82,7 +82,7 @@ def test_a_missing_an_empty_and_a_binary_file_are_told(tmp_path):
     (tmp_path / "empty").write_text("\n\n")
     with pytest.raises(DataError, match="holds no pair"):
         read_pairs(tmp_path / "empty")
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    (tmp_path / "binary").write_bytes(b"\xff\xfd")
     with pytest.raises(DataError, match="not a UTF-8 text file"):
         read_pairs(tmp_path / "binary")
 
