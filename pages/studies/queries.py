@@ -13,6 +13,7 @@ from pages.shared import frame, runs, tables
 from pages.shared.copying import draw_copy
 from pages.shared.numbers import between, score
 from pages.shared.settings_form import settings_form
+from pages.studies.importing import draw_importing
 
 FIRST_SETTINGS = ("queries", "answers", "threshold")
 SAFE_MODEL, CANDIDATES = "s_safe", "s_candidates"
@@ -46,6 +47,7 @@ def draw_queries(study: Study) -> None:
             help="Both models answer prompts; those that this one answers worst become queries. Needs a harmful scorer.",
         ):
             ask_mining(study)
+        draw_importing(study)
     newest = next(iter(study.runs("mine")), None)
     if newest is not None:
         draw_mining(study, newest)

@@ -53,3 +53,18 @@ def test_review_counts_the_pairs_of_equal_prompts(written: Written, imported):
     assert not app.exception
     (progress,) = app.get("progress")
     assert progress.proto.text.endswith("listed have equal prompts")
+
+
+def test_scores_are_imported_by_form_and_open_on_trace(written: Written, tmp_path, monkeypatch):
+    monkeypatch.setenv("LANCET_WORKSPACE", str(written.workspace.folder))
+    count = len(written.study.samples())
+    queries = written.study.queries()
+    np.save(tmp_path / "theirs.npy", np.ones((len(queries), count)) * np.linspace(1.0, -1.0, count))
+    app = draw(written.workspace, "studies", study=written.study.name)
+    app.text_input(key="s-import-path").set_value(str(tmp_path / "nowhere.npy")).run()
+    app.button(key="s-import-button").click().run()
+    assert "nowhere.npy" in texts(app)
+    app.text_input(key="s-import-path").set_value(str(tmp_path / "theirs.npy")).run()
+    app.button(key="s-import-button").click().run()
+    assert not app.exception
+    assert any(method_name("imported: theirs") in str(box.options) for box in app.selectbox)
