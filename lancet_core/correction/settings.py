@@ -8,6 +8,22 @@ from lancet_core.models.settings import DEVICES
 SELECTIONS = ("pairs", "top_k", "pareto")
 RETAIN_RULES = ("near-zero", "below-every-median", "rest")
 FORMS = ("bounded", "literal")
+# Name of an objective to its β where none is given: that of its source, IBO's as measured on the demo. None: it has none.
+BETAS = {"ibo": 1.0, "ga": None, "graddiff": None, "npo": 0.1, "simnpo": 4.5, "pbo": None}
+OBJECTIVES = tuple(BETAS)
+# What each is, and how it is known to fail.
+ABOUT = {
+    "ibo": "Parts the two samples of each pair and holds the rest where it was: what reviewed pairs are for.",
+    "ga": "Gradient ascent: the pushing samples become unlikely, without bound and with nothing that holds the rest. It soon ruins a model.",
+    "graddiff": "Gradient ascent beside training on the retain set. Still without bound: short runs and small learning rates.",
+    "npo": "Gradient ascent that stops by itself, beside training on the retain set. Slow where the samples were unlikely to begin with.",
+    "simnpo": "As NPO without the start model: pulls most at what is likeliest. Asks little of long, unlikely answers.",
+    "pbo": "Gradient ascent under a divergence that holds all samples, the forgotten too: what the paper compares with. It moves little.",
+}
+# The objectives that read both samples of a pair; the others forget the first.
+PAIRED = ("ibo",)
+# The objectives that stay near the start by the distance of the parameters.
+PROXIMAL = ("ibo", "pbo")
 WEIGHTINGS = ("uniform", "influence")
 LEVELS = ("token", "sequence")
 ADAPTERS = ("none", "lora")
@@ -53,11 +69,17 @@ class PairSettings:
 
 @dataclass(frozen=True)
 class CorrectionSettings:
-    """How influence-driven Bregman optimization (IBO) trains the corrected model."""
+    """How the corrected model is trained: by influence-driven Bregman optimization (IBO), or by what it is compared with."""
 
+    objective: str = setting(
+        "ibo",
+        "What is minimised: ibo parts the two samples of each pair; the others forget the first alone: ga (gradient ascent), "
+        "graddiff, npo, simnpo, pbo.",
+        choices=OBJECTIVES,
+    )
     form: str = setting(
         "bounded",
-        "Correction term: bounded saturates as the answers part; "
+        "Correction term of ibo: bounded saturates as the answers part; "
         "literal is the printed equation, unbounded below, and can destroy the model.",
         choices=FORMS,
     )
@@ -66,10 +88,10 @@ class CorrectionSettings:
         "Weight of each sample in the correction term: 1, or its scaled influence.",
         choices=WEIGHTINGS,
     )
-    beta: float = setting(
-        1.0,
-        "Steepness of the bounded correction term in 1/nat: a pair stops pulling once it is about 3/beta nats apart. "
-        "Smaller moves the model further, and below .3 it damages words that good and bad answers share.",
+    beta: float | None = setting(
+        None,
+        "Steepness of ibo, npo and simnpo in 1/nat; empty takes 1, .1 and 4.5. A pair of ibo stops pulling once it is about 3/beta nats "
+        "apart: smaller moves the model further, and below .3 it damages words that good and bad answers share.",
         minimum=1e-6,
     )
     steps: int = setting(100, "Optimizer steps.", minimum=1)
@@ -88,7 +110,7 @@ class CorrectionSettings:
     )
     proximity: float | None = setting(
         None,
-        "Weight of half the squared distance to the start; empty takes .001, and 0 with an adapter.",
+        "Weight of half the squared distance to the start; empty takes .001 for ibo and pbo, and 0 for others and with an adapter.",
         minimum=0.0,
     )
     polarity: str = setting(
@@ -117,11 +139,16 @@ class CorrectionSettings:
     dtype: str = setting("float32", "Number format of the trained parameters.", choices=TRAINED_TYPES)
 
     @property
+    def steepness(self) -> float:
+        """β with its default filled in; 1 where the objective has none."""
+        return self.beta or BETAS[self.objective] or 1.0
+
+    @property
     def proximity_weight(self) -> float:
         """Weight of the proximity term with its default filled in."""
         if self.proximity is not None:
             return self.proximity
-        return 0.0 if self.adapter == "lora" else DEFAULT_PROXIMITY
+        return DEFAULT_PROXIMITY if self.objective in PROXIMAL and self.adapter == "none" else 0.0
 
 
 @dataclass(frozen=True)

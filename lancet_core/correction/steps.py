@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lancet_core.correction.pair_files import ReviewedPair
-from lancet_core.correction.settings import CorrectionSettings
+from lancet_core.correction.settings import PAIRED, CorrectionSettings
 from lancet_core.data.conversations import Conversation
 from lancet_core.errors import DataError
 from lancet_core.models.encoding import Batch, Encoded, encode_all, encode_conversation, pack, usable
@@ -178,7 +178,8 @@ class CorrectionSteps(Dataset[dict[str, Any]]):
         if settings.form == "literal":
             negative = draw(pairs, size, step=step, key=(settings.seed, NEGATIVES))
         retained = draw_retained(len(self.texts.retain), step=step, settings=settings)
-        return {POSITIVES: positive, NEGATIVES: negative, RETAINED: retained}
+        read = negative if settings.objective in PAIRED else []
+        return {POSITIVES: positive, NEGATIVES: read, RETAINED: retained}
 
     def _group(self, batch: Batch, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
         members = [rows[index] for index in batch.indices]

@@ -1,4 +1,4 @@
-"""Influence-driven Bregman Optimization on transformers' Trainer."""
+"""Corrections on transformers' Trainer."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -9,15 +9,8 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback, TrainingArguments
 
-from lancet_core.correction.ibo import (
-    CORRECTIONS,
-    DIVERGENCES,
-    EPSILON,
-    Margin,
-    adapter_proximity,
-    log_ratio_of_response,
-    proximity,
-)
+from lancet_core.correction.ibo import adapter_proximity, proximity
+from lancet_core.correction.objectives import OBJECTIVES, Step, Term, Terms, TokenRatios, total
 from lancet_core.correction.settings import CorrectionSettings
 from lancet_core.correction.steps import NEGATIVES, POSITIVES, RETAINED, CorrectionSteps
 from lancet_core.correction.training import QuietTrainer, trainer_arguments
@@ -50,23 +43,8 @@ class Watch:
     validate: Validate | None = None
 
 
-@dataclass(frozen=True)
-class TokenRatios:
-    """Log-ratios of the samples of one role in a step.
-
-    Attributes:
-        log_ratios: log π_θ - log π_θs of each token, shape (sequences, positions), 0 outside responses.
-        log_likelihoods: log π_θ of each token, the same shape.
-        mask: True at response tokens, the same shape.
-    """
-
-    log_ratios: Tensor
-    log_likelihoods: Tensor
-    mask: Tensor
-
-
 class CorrectionTrainer(QuietTrainer):
-    """Minimises correction + divergence + proximity (Eq. 17), one step's samples in one backward pass."""
+    """Minimises an objective and the proximity (Eq. 17), one step's samples in one backward pass."""
 
     control: Any
 
@@ -112,20 +90,13 @@ class CorrectionTrainer(QuietTrainer):
         settings = self.correction_settings
         model.eval()
         roles = _forward(model, inputs["groups"])
-        positive, negative = (
-            log_ratio_of_response(roles[role].log_ratios, roles[role].mask, settings.log_ratio)
-            for role in (POSITIVES, NEGATIVES)
-        )
-        margin = Margin(positive, negative, inputs["positive_weight"], inputs["negative_weight"])
-        retained = roles[RETAINED]
-        correction = CORRECTIONS[settings.form](margin, EPSILON[settings.polarity], settings.beta)
-        divergence = DIVERGENCES[settings.divergence_level](retained.log_ratios, retained.mask)
-        loss = correction + settings.divergence_weight * divergence
-        distance = self._distance(model) if settings.proximity_weight else torch.zeros(())
+        weights = inputs["positive_weight"], inputs["negative_weight"]
+        step = Step(roles[POSITIVES], roles[NEGATIVES], roles[RETAINED], *weights)
+        terms = dict(OBJECTIVES[settings.objective](step, settings))
         if settings.proximity_weight:
-            loss = loss + settings.proximity_weight * distance
-        self._remember(correction, divergence, distance, retained)
-        return loss
+            terms["proximity"] = Term(self._distance(model), settings.proximity_weight)
+        self._remember(terms, step.retain)
+        return total(terms)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Scores the validation prompts, so that the best checkpoint can be chosen: helpful minus harmful, of what is measured."""
@@ -159,15 +130,14 @@ class CorrectionTrainer(QuietTrainer):
             return adapter_proximity(_lora_factors(model))
         return proximity(self.trained, self.start)
 
-    def _remember(
-        self, correction: Tensor, divergence: Tensor, distance: Tensor, retained: TokenRatios
-    ) -> None:
+    def _remember(self, terms: Terms, retained: TokenRatios) -> None:
         """Keeps the step's terms and stops a run that broke."""
-        nll = -retained.log_likelihoods[retained.mask].mean()
+        nll = -retained.mean_log_likelihood
         start = nll + retained.log_ratios[retained.mask].mean()
-        values = torch.stack([correction, divergence, distance, nll, start]).detach().tolist()
-        names = ("correction", "divergence", "proximity", "retain_nll", "retain_nll_start")
-        self.terms = dict(zip(names, values, strict=True))
+        values = {name: term.value for name, term in terms.items()}
+        values |= {"retain_nll": nll, "retain_nll_start": start}
+        numbers = torch.stack(list(values.values())).detach().tolist()
+        self.terms = dict(zip(values, numbers, strict=True))
         broken = next((name for name, value in self.terms.items() if not math.isfinite(value)), None)
         if broken:
             raise NumericalError(

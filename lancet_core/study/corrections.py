@@ -14,9 +14,9 @@ from lancet_core.config import to_dict
 from lancet_core.correction.needs import correction_need
 from lancet_core.correction.pair_files import ReviewedPair, read_pairs, usable_pairs
 from lancet_core.correction.pairs import choose_retain_set
-from lancet_core.correction.settings import TRAINED_TYPES, CorrectionSettings, PairSettings
-from lancet_core.data.samples import Query, read_prompts
-from lancet_core.errors import DataError, StoreError
+from lancet_core.correction.settings import PAIRED, TRAINED_TYPES, CorrectionSettings, PairSettings
+from lancet_core.data.samples import DESIRABLE, Query, read_prompts
+from lancet_core.errors import ConfigError, DataError, StoreError
 from lancet_core.models.fingerprints import count_parameters
 from lancet_core.models.needs import model_size
 from lancet_core.runs import launcher
@@ -158,6 +158,7 @@ def correct(
 
     Raises:
         DataError: There is no pair, or no sample to retain.
+        ConfigError: The objective and what the queries show contradict each other.
         JobError: No worker can be started.
     """
     task = correction_task(study, source, settings, queries=queries, case_id=case_id)
@@ -175,7 +176,9 @@ def correction_task(
     """Describes a correction completely; arguments and errors as in `correct`, but that nothing is started."""
     source = source or reviewed_source(study, Scope(case_id))
     settings = _computed_as(study, settings or CorrectionSettings())
-    request = CorrectRequest(settings, tuple(queries) or tuple(read_queries(study)), pairs=len(source.pairs))
+    followed = tuple(queries) or tuple(read_queries(study))
+    _check_objective(settings, followed)
+    request = CorrectRequest(settings, followed, pairs=len(source.pairs))
     inputs: dict[str, Any] = {
         PAIRS: [to_dict(pair) for pair in source.pairs],
         RETAIN: pd.DataFrame({"id": list(source.retain)}),
@@ -184,6 +187,20 @@ def correction_task(
     if validation is not None:
         inputs[VALIDATION] = validation
     return Task(CORRECT, subject_of(study), request, inputs, case_id=case_id, parents=source.parents)
+
+
+def _check_objective(settings: CorrectionSettings, queries: Sequence[Query]) -> None:
+    """Checks that what forgets is not asked to strengthen.
+
+    Raises:
+        ConfigError: The answers are wanted ones, and the objective can only make answers less likely.
+    """
+    polarities = {query.polarity for query in queries} if settings.polarity == "auto" else {settings.polarity}
+    if settings.objective not in PAIRED and DESIRABLE in polarities:
+        raise ConfigError(
+            f"the objective {settings.objective} makes answers less likely, and these queries are wanted answers (desirable); "
+            f"take one of {', '.join(PAIRED)}"
+        )
 
 
 def _computed_as(study: StudyRecord, settings: CorrectionSettings) -> CorrectionSettings:

@@ -4,7 +4,7 @@ import streamlit as st
 
 from lancet_core.acts.correct import Correction
 from lancet_core.config import describe
-from lancet_core.correction.settings import CORRECTION_PRESETS, CorrectionSettings
+from lancet_core.correction.settings import ABOUT, CORRECTION_PRESETS, CorrectionSettings
 from lancet_core.runs.run import Run, open_run
 from lancet_core.store.queries import get_query
 from lancet_core.study.corrections import (
@@ -28,7 +28,7 @@ from pages.shared.screens import SCREENS
 from pages.shared.settings_form import label, settings_form
 
 RUN = "k_run"
-FIRST_SETTINGS = ("steps", "learning_rate", "form", "adapter", "pair_batch", "seed")
+FIRST_SETTINGS = ("objective", "steps", "learning_rate", "adapter", "pair_batch", "seed")
 LOG_LINES = 30
 PRESETS = {"usual": "Usual", "paper": "As in the paper"}
 REACH = {CASE_ONLY: "This case", EVERYTHING: "All cases"}
@@ -52,7 +52,8 @@ def show_preflight(here: state.Here) -> None:
     ready = preflight(here.study, settings, scope)
     with card:
         _show_facts(ready)
-    if settings.form == "literal":
+    st.caption(ABOUT[settings.objective])
+    if settings.objective == "ibo" and settings.form == "literal":
         st.warning(
             "The literal form follows the printed equation and is unbounded below: it can destroy the model. "
             "The guard stops the run when the retain NLL passes its limit.",

@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 # Column of the metrics, title, what to look for, colour.
 TERMS = (
     ("query_probability", "P̄(query)", "Mean probability of the bad answers. It should fall.", figure.TOWARDS),
-    ("correction", "Correction term", "How far the pairs are apart. It should fall.", figure.ACCENT),
+    (
+        "correction",
+        "Correction term",
+        "How far pairs are apart, or how likely is what is forgotten. It should fall.",
+        figure.ACCENT,
+    ),
     (
         "retain_nll",
         "Retain NLL, nats per token",

@@ -12,6 +12,7 @@ from lancet_core.acts.correct import PAIRS, RETAIN, VALIDATION, CorrectRequest
 from lancet_core.acts.subject import Subject
 from lancet_core.config import to_dict
 from lancet_core.correction.model_card import Prompting, model_card
+from lancet_core.correction.objectives import OBJECTIVES
 from lancet_core.correction.pair_files import PairSide, ReviewedPair
 from lancet_core.correction.run import correct_model, last_checkpoint
 from lancet_core.correction.settings import CorrectionSettings
@@ -113,6 +114,19 @@ def test_the_terms_start_where_the_mathematics_says(uninterrupted):
     assert first["divergence"] == pytest.approx(0, abs=1e-6)
     assert first["proximity"] == 0
     assert first["learning_rate"] == 0
+
+
+@pytest.mark.parametrize("objective", sorted(set(OBJECTIVES) - {"ibo"}))
+def test_a_rival_makes_what_it_forgets_less_likely(order, tmp_path, objective):
+    rival = order.changed(correction=dataclasses.replace(FAST, objective=objective))
+    recorder = Recorder()
+    result = perform(run, rival, tmp_path / "run", recorder)
+    probability = recorder.column("query_probability")
+    assert result.steps == 6
+    assert probability[6] < probability[0]
+    terms = {name for line in recorder.lines if line["step"] == 3 for name in line}
+    named = {"ga": set(), "pbo": {"divergence", "proximity"}}.get(objective, {"retained"})
+    assert terms & {"divergence", "proximity", "retained"} == named
 
 
 def test_each_step_is_told_and_the_queries_become_less_likely(uninterrupted):
