@@ -32,7 +32,8 @@ class CorrectRequest:
     @property
     def title(self) -> str:
         """What is asked, in words."""
-        return f"{self.pairs:,} pairs, {self.correction.steps:,} steps"
+        named = "" if self.correction.objective == "ibo" else f"{self.correction.objective}, "
+        return f"{named}{self.pairs:,} pairs, {self.correction.steps:,} steps"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Corrections of a study: what one would do, what it learns from, and the model that comes out."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -8,7 +9,7 @@ import pytest
 
 from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
-from lancet_core.errors import DataError, JobError, StoreError
+from lancet_core.errors import ConfigError, DataError, JobError, StoreError
 from lancet_core.models.fingerprints import count_parameters
 from lancet_core.study import corrections, proofs, review
 from lancet_core.study.attributions import latest_corpus_attribution
@@ -33,6 +34,18 @@ def approved(written):
 
 def snapshot(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if "lancet.db" not in path.name}
+
+
+def test_what_forgets_strengthens_no_wanted_answer(approved, started):
+    wanted = replace(CASE, polarity="desirable")
+    for settings, queries in (
+        (CorrectionSettings(objective="npo"), [wanted]),
+        (CorrectionSettings(objective="ga", polarity="desirable"), []),
+    ):
+        with pytest.raises(ConfigError, match="wanted answers"):
+            corrections.correct(approved, None, settings, queries=queries)
+    run = corrections.correct(approved, None, CorrectionSettings(objective="npo"))
+    assert run.record.title == "npo, 3 pairs, 100 steps"
 
 
 def test_preflight_says_what_blocks(study):
