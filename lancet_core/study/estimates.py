@@ -25,15 +25,12 @@ from lancet_core.runs.run import Run, list_runs
 from lancet_core.store.runs import RunFilter
 from lancet_core.store.studies import StudyRecord
 from lancet_core.study.attributions import finished_attributions
-from lancet_core.study.corrections import preflight
+from lancet_core.study.corrections import SPEED, preflight
 from lancet_core.workspace import Workspace
 
 # Forward passes that one token costs, measured with linfac-head and graddot on models of .26, 1 and 135 million parameters.
 FITTING, SCORING = 2.4, 2.0
-EARLIER, SPEED = (
-    "as an earlier attribution here took",
-    "from the speed that was measured when the study was made",
-)
+EARLIER = "as an earlier attribution here took"
 UNMEASURED = "the time left is shown after the first steps"
 FEWEST = 50
 # Settings of a training that its speed hangs on.
@@ -94,10 +91,9 @@ def estimate_attribution(
 
 
 def estimate_correction(study: StudyRecord, settings: CorrectionSettings) -> Estimate:
-    """Judges what a correction would take, by the last one of the study, else by the sizes of model and texts."""
+    """Judges what a correction would take, as its screen does."""
     ahead = preflight(study, settings)
-    basis = "as the last correction here took" if ahead.measured else "by the sizes of model and texts"
-    return Estimate(ahead.seconds, basis, ahead.memory_bytes)
+    return Estimate(ahead.seconds, ahead.basis, ahead.memory_bytes)
 
 
 def estimate_training(workspace: Workspace, task: Task) -> Estimate:

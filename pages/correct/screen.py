@@ -162,12 +162,7 @@ def _show_facts(ready: Preflight) -> None:
         f"{ready.conflicts:,}",
         help="Pairs that one reviewer approved and another rejected. The newest verdict counts; look at them on Review.",
     )
-    source = (
-        "Measured on this study's last correction."
-        if ready.measured
-        else "Reckoned from the sizes of model and texts."
-    )
-    seconds.metric("Time, estimated", lasting(ready.seconds), help=source)
+    seconds.metric("Time, estimated", lasting(ready.seconds), help=f"Judged {ready.basis}.")
     memory.metric(
         "Memory, estimated",
         size(ready.memory_bytes),

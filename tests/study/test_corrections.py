@@ -11,6 +11,7 @@ from lancet_core.correction.pair_files import read_pairs
 from lancet_core.correction.settings import CorrectionSettings, PairSettings
 from lancet_core.errors import ConfigError, DataError, JobError, StoreError
 from lancet_core.models.fingerprints import count_parameters
+from lancet_core.store.studies import update_study
 from lancet_core.study import corrections, proofs, review
 from lancet_core.study.attributions import latest_corpus_attribution
 from lancet_core.study.queue import Scope, View, queue
@@ -76,11 +77,17 @@ def test_preflight_writes_nothing_and_reads_no_table(approved, monkeypatch, scop
     assert snapshot(approved.workspace.folder) == before
 
 
-def test_the_estimate_comes_from_the_last_correction(approved, tmp_path):
-    assert not corrections.preflight(approved, CorrectionSettings()).measured
+def test_the_estimate_comes_from_the_last_correction_else_from_the_speed_of_the_model(approved, tmp_path):
+    settings = CorrectionSettings(steps=60)
+    assert corrections.preflight(approved, settings).basis == corrections.SIZES
+    read = update_study(approved, counts={**approved.counts, "tokens_per_second": 1000, "mean_tokens": 50})
+    ready = corrections.preflight(read, settings)
+    # Three approved pairs and 24 retain samples a step.
+    assert ready.seconds == pytest.approx(3.2 * 60 * (2 * 3 + 24) * 50 / 1000)
+    assert ready.basis == corrections.SPEED
     written_study.adopt_correction(approved, tmp_path, steps=30)
-    ready = corrections.preflight(approved, CorrectionSettings(steps=60))
-    assert (ready.seconds, ready.measured) == (63.0, True)
+    ready = corrections.preflight(read, settings)
+    assert (ready.seconds, ready.basis) == (63.0, corrections.LAST)
 
 
 def test_parameters_are_counted_without_loading(tiny_model_folder, tiny_model):
