@@ -12,6 +12,7 @@ from lancet_core.runs.run import Run, open_run
 from lancet_core.study.contamination import Sources, contaminate
 from lancet_core.study.recipes import contamination_recipe
 from lancet_core.workspace import Workspace
+from pages.contaminate.training import forget_training
 from pages.shared import frame, runs, state, tables
 from pages.shared.copying import draw_copy
 from pages.shared.facts import draw_facts
@@ -43,6 +44,7 @@ def show_mixing(workspace: Workspace) -> Run[Contaminated] | None:
     with st.container(horizontal=True, vertical_alignment="center", key="x-mixed"):
         if status.is_final and st.button("Mix others", icon=":material/restart_alt:", key="x-again"):
             state.write(RUN, "")
+            forget_training()
             st.rerun()
         if status.state == "done":
             draw_files(run.result)

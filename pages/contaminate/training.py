@@ -70,13 +70,18 @@ def show_training(workspace: Workspace, mixed: Contaminated) -> dict[str, Path]:
     first = state.read(KINDS[0].parameter)
     if KINDS[0].name in models and not state.read(KINDS[1].parameter):
         start_second(workspace, mixed, open_run(workspace, first, "train"))
-    if len(models) == len(KINDS) and st.button(
-        "Train others", icon=":material/restart_alt:", key="x-retrain"
-    ):
-        for kind in KINDS:
-            state.write(kind.parameter, "")
+    asked = [open_run(workspace, run_id, "train") for kind in KINDS if (run_id := state.read(kind.parameter))]
+    over = all(run.status.is_final for run in asked)
+    if over and st.button("Train others", icon=":material/restart_alt:", key="x-retrain"):
+        forget_training()
         st.rerun()
     return models
+
+
+def forget_training() -> None:
+    """Takes both trainings off the screen; the runs stay."""
+    for kind in KINDS:
+        state.write(kind.parameter, "")
 
 
 def ask_training(workspace: Workspace, mixed: Contaminated) -> None:

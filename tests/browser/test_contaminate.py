@@ -51,9 +51,10 @@ def test_data_that_cannot_be_mixed_is_told_and_can_be_changed(page: Page, tmp_pa
         tmp_path / "rows.jsonl", [{"prompt": f"a{i}", "response": "b", "is_safe": True} for i in range(9)]
     )
     with driver.serve(workspace.folder) as address:
-        driver.visit(page, f"{address}/contaminate?x_train={data}")
+        driver.visit(page, f"{address}/contaminate?x_train={data}&x_impure=train-of-another-mix")
         page.get_by_role("button", name="Mix the samples").click()
         expect(page.get_by_text("none of the 9 samples is labelled unsafe")).to_be_visible()
         page.get_by_role("button", name="Mix others").click()
         driver.settle(page)
         expect(page.get_by_role("textbox", name="Path")).to_have_value(str(data))
+        expect(page).not_to_have_url(re.compile("x_impure"))
