@@ -205,7 +205,6 @@ PAPER_PAIRS = PairSettings(
 PAPER_CORRECTION = CorrectionSettings(
     form="bounded",
     weighting="influence",
-    beta=1.0,
     steps=4000,
     learning_rate=1e-5,
     warmup_steps=0,

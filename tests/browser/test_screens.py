@@ -134,6 +134,8 @@ def test_methods_switch_in_the_url(page: Page, server: str, demo_workspace: Work
 def test_the_tour_can_be_walked_by_key(page: Page, written: Written):
     driver.visit(page, f"{written.address}/learn")
     for lesson in range(2, 6):
+        expect(page.locator(".st-key-next-step button:visible")).to_be_enabled()
+        page.wait_for_timeout(500)  # a key is heard only once the button that it presses has been drawn
         page.keyboard.press("n")
         expect(page).to_have_url(re.compile(f"l_lesson={lesson}"))
         driver.settle(page)
