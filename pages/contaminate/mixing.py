@@ -27,6 +27,12 @@ PRESETS = {
     "beavertails": "BeaverTails (paper)",
     "pku-saferlhf": "PKU-SafeRLHF (paper)",
 }
+LABELLED, APART = "Told by labels", "In two files"
+# Ways of giving samples: fields of `Sources` to the key and label of each.
+WAYS = {
+    LABELLED: {"data": ("x", "Samples with labels")},
+    APART: {"safe": ("x_of_safe", "Safe samples"), "unsafe": ("x_of_unsafe", "Unsafe samples")},
+}
 FIRST_SETTINGS = ("nearest", "unseen_prompts", "encoder")
 
 
@@ -53,17 +59,14 @@ def show_mixing(workspace: Workspace) -> Run[Contaminated] | None:
 
 def ask_mixing(workspace: Workspace) -> None:
     """Draws what is mixed, and starts it."""
-    left, right = st.columns(2, gap="large")
-    with left:
-        data = ask_data(workspace, key="x", label="Samples with labels")
-    with right:
-        unseen = st.text_input(
-            "Prompts to evaluate on",
-            key="x_unseen",
-            bind="query-params",
-            placeholder="empty: some of the samples' own are held out",
-            help="A file of prompts; they are taken out of the training sets.",
-        )
+    given = ask_samples(workspace)
+    unseen = st.text_input(
+        "Prompts to evaluate on",
+        key="x_unseen",
+        bind="query-params",
+        placeholder="empty: some of the samples' own are held out",
+        help="A file of prompts; they are taken out of the training sets.",
+    )
     preset = st.segmented_control(
         "Recipe",
         list(PRESETS),
@@ -75,25 +78,40 @@ def ask_mixing(workspace: Workspace) -> None:
         help="Those of the paper's Table 1 cluster the unsafe samples as it does; what is here is shown beside its counts.",
     )
     settings = settings_form(CONTAMINATION_PRESETS[str(preset)], prefix=f"x_{preset}", first=FIRST_SETTINGS)
-    model = (
-        ask_model(workspace, key="x_model", label="Model whose states are compared")
-        if settings.encoder == HIDDEN
-        else ""
-    )
-    missing = "" if data else "Needs samples with labels."
-    missing = missing or ("Needs a model." if settings.encoder == HIDDEN and not model else "")
+    hidden = settings.encoder == HIDDEN
+    model = ask_model(workspace, key="x_model", label="Model whose states are compared") if hidden else ""
+    sources = Sources(**given, unseen=(unseen or "").strip(), model=model)
+    missing = "" if all(given.values()) else "Needs samples with labels, or both files."
+    missing = missing or ("Needs a model." if hidden and not model else "")
     if frame.next_step(
         "Mix the samples",
         disabled=bool(missing),
         why=missing,
         help="Writes two training sets, with and without the unsafe samples, and prompts that neither holds. No model is trained yet.",
     ):
-        start_mixing(
-            workspace, Sources(data, unseen=(unseen or "").strip(), model=model), settings, preset=str(preset)
-        )
-    if data:
-        sources = Sources(data, unseen=(unseen or "").strip(), model=model)
+        start_mixing(workspace, sources, settings, preset=str(preset))
+    if not missing:
         draw_copy(lambda: contamination_recipe(workspace, sources, settings, preset=str(preset)), key="mix")
+
+
+def ask_samples(workspace: Workspace) -> dict[str, str]:
+    """Draws the fields for the samples: one file with labels, or two whose sides say it; returns them by the names of `Sources`."""
+    way = st.segmented_control(
+        "Safe and unsafe samples",
+        list(WAYS),
+        default=LABELLED,
+        required=True,
+        key="x_from",
+        bind="query-params",
+        help="Of preferences without labels (HH) the chosen sides are taken as safe and the rejected ones as unsafe: give two files, which may "
+        "be the same.",
+    )
+    fields = WAYS[str(way)]
+    given = {}
+    for cell, (name, (key, label)) in zip(st.columns(2, gap="large"), fields.items(), strict=False):
+        with cell:
+            given[name] = ask_data(workspace, key=key, label=label)
+    return given
 
 
 def start_mixing(
@@ -101,14 +119,7 @@ def start_mixing(
 ) -> None:
     """Starts the run and names it in the URL; says what is wrong with the data."""
     with frame.problem_shown():
-        run = contaminate(
-            settings,
-            preset=preset,
-            workspace=workspace,
-            data=sources.data,
-            unseen=sources.unseen,
-            model=sources.model,
-        )
+        run = contaminate(settings, preset=preset, workspace=workspace, **vars(sources))
         runs.wait_briefly(run)
         state.write(RUN, run.id)
         st.rerun()

@@ -17,7 +17,7 @@ def test_from_labelled_samples_to_the_form_of_a_study(page: Page, tmp_path: Path
     data = write_lines(tmp_path / "rows.jsonl", plain_rows(60))
     with driver.serve(workspace.folder) as address:
         driver.visit(page, f"{address}/contaminate?x_usual_nearest=4&x_usual_unseen_prompts=4")
-        expect(page.get_by_text("Needs samples with labels.")).to_be_visible()
+        expect(page.get_by_text("Needs samples with labels, or both files.")).to_be_visible()
         page.get_by_role("textbox", name="Path").fill(str(data))
         page.get_by_role("textbox", name="Path").press("Enter")
         driver.settle(page)
