@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lancet_core.config import setting
+from lancet_core.data.adapters import ANSWER_MARK, QUESTION_MARK
 from lancet_core.data.conversations import USER, conversation_of
 from lancet_core.errors import DataError
 
@@ -25,7 +26,6 @@ CLUSTERS_IN_CATEGORY, CLUSTERS_OVER_ALL = 10, 100
 # More than this share of the prompts with unsafe answers is never held out: what is left must contaminate.
 MOST_HELD_OUT = 0.5
 VALIDATION, UNSEEN = "validation", "unseen"
-_HH_QUESTION, _HH_ANSWER = "\n\nHuman:", "\n\nAssistant:"
 _NO_WORD = re.compile(r"[\W_]+")
 Vectors = NDArray[np.float64]
 
@@ -102,8 +102,8 @@ def prompt_key(prompt: str, messages: str = "") -> str:
             message for message in conversation_of(prompt, "", messages).messages if message["role"] == USER
         ]
         question = str(asked[0]["content"] or "") if asked else prompt
-    elif prompt.startswith(_HH_QUESTION):
-        question = prompt.removeprefix(_HH_QUESTION).partition(_HH_ANSWER)[0]
+    elif prompt.startswith(QUESTION_MARK):
+        question = prompt.removeprefix(QUESTION_MARK).partition(ANSWER_MARK)[0]
     else:
         question = prompt
     plain = _NO_WORD.sub(" ", unicodedata.normalize("NFKC", question).casefold()).strip()

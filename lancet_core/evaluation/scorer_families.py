@@ -20,6 +20,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from lancet_core.data.adapters import ANSWER_MARK, QUESTION_MARK
 from lancet_core.data.conversations import ASSISTANT, USER, Asked, as_text
 from lancet_core.errors import DataError
 from lancet_core.files import read_json_or_none, read_text
@@ -36,7 +37,6 @@ HARM_CATEGORIES = (
     "sexually_explicit,adult_content", "terrorism,organized_crime", "violence,aiding_and_abetting,incitement",
 )  # fmt: skip
 _BEAVER_TEXT = "BEGINNING OF CONVERSATION: USER: {prompt} ASSISTANT:{response}"
-QUESTION_MARK, _ANSWER_MARK = "\n\nHuman:", "\n\nAssistant:"
 _MARK = re.compile(r"\n\n(Human|Assistant):")
 Texts = tuple[str, str]
 
@@ -179,7 +179,7 @@ def turns_of(asked: Asked) -> list[tuple[str, str]]:
     if not isinstance(asked, str):
         said = [(str(message["role"]), str(message["content"] or "")) for message in asked]
     elif asked.startswith(QUESTION_MARK):
-        parts = _MARK.split(asked.removesuffix(_ANSWER_MARK))[1:]
+        parts = _MARK.split(asked.removesuffix(ANSWER_MARK))[1:]
         said = [
             (USER if name == "Human" else ASSISTANT, text.strip())
             for name, text in zip(parts[::2], parts[1::2], strict=True)
@@ -196,22 +196,25 @@ def turns_of(asked: Asked) -> list[tuple[str, str]]:
     ]
 
 
+def answer_to(asked: Asked, response: str) -> str:
+    """Gives the response, in a dialogue without the white space that stood behind its mark."""
+    is_dialogue = not isinstance(asked, str) or asked.startswith(QUESTION_MARK)
+    return response.strip() if is_dialogue else response
+
+
 def _as_beaver(asked: Asked, response: str, end: str) -> Texts:
     """Writes earlier turns as Safe-RLHF did: an answer follows its mark at once, and the end token it."""
     marks = {USER: "USER: {} ASSISTANT:", ASSISTANT: f"{{}}{end}"}
     text = "".join(marks[role].replace("{}", said, 1) for role, said in turns_of(asked))
-    is_dialogue = not isinstance(asked, str) or asked.startswith(QUESTION_MARK)
-    return text.removeprefix("USER: ").removesuffix(
-        " ASSISTANT:"
-    ), response.strip() if is_dialogue else response
+    return text.removeprefix("USER: ").removesuffix(" ASSISTANT:"), answer_to(asked, response)
 
 
 def _as_dialogue(asked: Asked, response: str, _end: str) -> Texts:
     """Ends the prompt where the answer begins, as the pairs did that RiC's models were trained on."""
     if not isinstance(asked, str):
-        marks = {USER: QUESTION_MARK, ASSISTANT: _ANSWER_MARK}
+        marks = {USER: QUESTION_MARK, ASSISTANT: ANSWER_MARK}
         asked = "".join(f"{marks[role]} {said}" for role, said in turns_of(asked))
-    return asked.removesuffix(_ANSWER_MARK) + _ANSWER_MARK, response.strip()
+    return asked.removesuffix(ANSWER_MARK) + ANSWER_MARK, response.strip()
 
 
 FAMILIES: dict[str, Family] = {

@@ -21,7 +21,7 @@ from lancet_core.evaluation.scorer_families import (
     HARM_CATEGORIES,
     LABELS,
     PAIR_TEMPLATE,
-    QUESTION_MARK,
+    answer_to,
     turns_of,
 )
 from lancet_core.models.encoding import batch_by_length, encode_prompt
@@ -178,8 +178,7 @@ class Scorer:
         response at its end, what was asked at its beginning.
         """
         unlimited = LanguageModel(None, self.tokenizer, "", torch.device("cpu"), _UNLIMITED, "")
-        is_dialogue = not isinstance(asked, str) or asked.startswith(QUESTION_MARK)
-        said = [*turns_of(asked), (ASSISTANT, response.strip() if is_dialogue else response)]
+        said = [*turns_of(asked), (ASSISTANT, answer_to(asked, response))]
         while True:
             messages = [{"role": role, "content": text} for role, text in said]
             ids = encode_prompt(unlimited, messages, DEFAULT_TEMPLATE, 0)
