@@ -23,7 +23,7 @@ from lancet_core.runs.launcher import Task
 from lancet_core.runs.locks import held_lock
 from lancet_core.runs.run import OnStatus, Run, open_run
 from lancet_core.store import queries as query_store
-from lancet_core.store.run_status import now
+from lancet_core.store.run_status import DONE, now
 from lancet_core.store.studies import StudyRecord, check_idle, get_study, update_study
 from lancet_core.study.given_scores import (
     COUNTED,
@@ -173,6 +173,8 @@ def begin_change(study: StudyRecord, changes: Changes) -> Run[Prepared] | None:
         raise StoreError(
             f"study {study.name!r} is being changed; wait for it, or stop it: lancet runs cancel {under_way.id}"
         )
+    if under_way is not None and under_way.status.state == DONE:
+        study = complete_change(study)  # nobody came back to it
     if changes.is_empty:
         raise ConfigError(
             "nothing is to be changed; give --template, --harmful-scorer, --helpful-scorer, --scores, --prompts, --dtype or --device"
@@ -205,7 +207,7 @@ def complete_change(study: StudyRecord) -> StudyRecord:
 
     Raises:
         JobError: Its run is not done.
-        StoreError: Another process is entering it.
+        StoreError: Another process is entering it, or its run was deleted.
         DataError: Scores belong to no sample.
     """
     with held_lock(
@@ -216,6 +218,11 @@ def complete_change(study: StudyRecord) -> StudyRecord:
         if staged is None:
             return get_study(study.workspace, study.name)
         given, run = kept_scores(folder), change_under_way(study)
+        if staged.run and run is None:
+            shutil.rmtree(folder)
+            raise StoreError(
+                f"the run {staged.run} that a change of {study.name!r} waited for was deleted; the study stays as it was"
+            )
         changed = update_study(study, **staged.loading) if staged.loading else study
         if run is not None:
             changed = _measured_anew(changed, staged.values, run.result)

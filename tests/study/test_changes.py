@@ -133,6 +133,22 @@ def test_a_change_is_entered_by_whoever_comes_when_its_run_is_done(made):
     assert complete_change(made).template == "raw"
 
 
+def test_a_change_that_nobody_came_back_to_is_entered_before_the_next(made, tmp_path):
+    begin_change(made, Changes(template="raw")).wait()
+    changed = made.change(prompts=write_lines(tmp_path / "prompts.jsonl", [{"prompt": "b?"}]))
+    assert changed.template == "raw"
+    assert changed.prompts_file is not None
+
+
+def test_a_change_whose_run_was_deleted_changes_nothing(made, tmp_path):
+    file = write_lines(tmp_path / "prompts.jsonl", [{"prompt": "b?"}])
+    begin_change(made, Changes(template="raw", prompts=file)).wait().delete()
+    with pytest.raises(StoreError, match="was deleted"):
+        complete_change(made)
+    assert lancet.open_study("made", workspace=made.workspace) == made
+    assert made.prompts_file is None
+
+
 def test_a_change_that_is_stopped_leaves_the_study_as_it_was(made, tmp_path):
     file = write_lines(tmp_path / "prompts.jsonl", [{"prompt": "b?"}])
     run = begin_change(made, Changes(template="raw", prompts=file, dtype="bfloat16"))
