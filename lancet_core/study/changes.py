@@ -214,9 +214,10 @@ def complete_change(study: StudyRecord) -> StudyRecord:
         study.folder / "changing.lock",
         f"the study {study.name!r} is being changed by another process; try again",
     ):
+        study = get_study(study.workspace, study.name)
         staged, folder = _staged(study), study.folder / CHANGING
         if staged is None:
-            return get_study(study.workspace, study.name)
+            return study
         given, run = kept_scores(folder), change_under_way(study)
         if staged.run and run is None:
             shutil.rmtree(folder)
